@@ -1,0 +1,379 @@
+"""Depth of a clear photo: from a file, from the project's own conditional GAN, or from a function of yours."""
+
+import argparse
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from accelerate import Accelerator
+from PIL import Image
+from torch import nn
+from tqdm import tqdm
+
+from ssdie.checkpoint import load_weights, read_header, save_weights
+from ssdie.images import check_image, fit_short_side, list_images, read_image, resize, write_image
+from ssdie.networks import PatchDiscriminator, UNetGenerator
+from ssdie.paths import WEIGHTS, atomic
+
+DEPTH_SUFFIXES = (".png", ".npy")
+DEPTH_MODEL = WEIGHTS / "depth.safetensors"
+Source = str | Path | nn.Module | Callable[[torch.Tensor], torch.Tensor]
+
+
+# Files -------------------------------------------------------------------------------------------------------
+
+
+def read_depth(path: str | Path) -> torch.Tensor:
+    """Read a depth map.
+
+    Args:
+        path: grey PNG of 8 or 16 bit (0 near, full scale far), or npy with (H, W), (1, H, W) or (H, W, 1): floats
+            in [0, 1], or integers that are scaled by their type's largest value.
+
+    Returns:
+        (1, H, W); float32 in [0, 1], 0 near, 1 far.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: the file is coloured, of another shape, or outside [0, 1].
+    """
+    if Path(path).suffix.lower() == ".npy":
+        values = np.load(path, allow_pickle=False)
+        if values.ndim == 3 and 1 in (values.shape[0], values.shape[-1]):
+            values = values.squeeze(0 if values.shape[0] == 1 else -1)
+        if values.ndim != 2:
+            raise ValueError(f"{path} has shape {values.shape}; wanted is (H, W); save one map a file.")
+        top = np.iinfo(values.dtype).max if np.issubdtype(values.dtype, np.integer) else 1
+        depth = torch.from_numpy((values / top).astype(np.float32))[None]
+        if not (depth.isfinite().all() and depth.min() >= 0 and depth.max() <= 1):
+            came = f"from {values.min():.4g} to {values.max():.4g}"
+            raise ValueError(f"{path} has values {came}; wanted is [0, 1], 0 near; scale it as (d - min) / (max - min).")
+        return depth
+    picture = read_image(path)
+    if not torch.equal(picture[0], picture[1]) or not torch.equal(picture[0], picture[2]):
+        raise ValueError(f"{path} is coloured; wanted is a grey picture; decode colours with ssdie.depth.decode_depth.")
+    return picture[:1]
+
+
+def write_depth(path: str | Path, depth: torch.Tensor) -> None:
+    """Write a depth map as 16-bit PNG, or float32 npy where the suffix says so; whole or not at all.
+
+    Args:
+        path: where to; suffix .png or .npy.
+        depth: (1, H, W) or (1, 1, H, W) in [0, 1].
+
+    Raises:
+        ValueError: another suffix, or no such depth.
+
+    Example:
+        >>> import tempfile
+        >>> path = Path(tempfile.mkdtemp()) / "ramp.png"
+        >>> write_depth(path, torch.linspace(0, 1, 5).expand(1, 2, 5))
+        >>> [round(v, 4) for v in read_depth(path)[0, 0].tolist()]
+        [0.0, 0.25, 0.5, 0.75, 1.0]
+    """
+    depth = depth[None] if depth.ndim == 3 else depth
+    check_image(depth, "depth", channels=1)
+    values = depth[0, 0].detach().float().cpu().numpy()
+    suffix = Path(path).suffix.lower()
+    if suffix not in DEPTH_SUFFIXES:
+        raise ValueError(f"{path} ends in {suffix!r}; wanted is {' or '.join(DEPTH_SUFFIXES)}.")
+    with atomic(path) as temporary:
+        if suffix == ".npy":
+            np.save(temporary, values)
+        else:
+            Image.fromarray(np.rint(values * 65535).astype(np.uint16)).save(temporary)
+
+
+# The published side-by-side files ----------------------------------------------------------------------------
+
+
+@cache
+def _jet() -> torch.Tensor:
+    """Jet from blue to red; (256, 3) in [0, 1], as matplotlib has it."""
+    from matplotlib import colormaps
+
+    return torch.from_numpy(np.round(colormaps["jet"](np.arange(256))[:, :3] * 255) / 255).float()
+
+
+def encode_jet(depth: torch.Tensor) -> torch.Tensor:
+    """Colour a depth by jet entry round(255 (1 - d)): red near, blue far.
+
+    Args:
+        depth: (N, 1, H, W) in [0, 1].
+
+    Returns:
+        RGB; (N, 3, H, W) in [0, 1].
+
+    Example:
+        >>> encode_jet(torch.tensor([0.0, 1.0]).view(1, 1, 1, 2))[0, :, 0].T.tolist()  # dark red, dark blue
+        [[0.501960813999176, 0.0, 0.0], [0.0, 0.0, 0.501960813999176]]
+    """
+    check_image(depth, "depth", channels=1)
+    index = torch.round(255 * (1 - depth[:, 0])).long()
+    return _jet().to(depth)[index].permute(0, 3, 1, 2)
+
+
+def decode_depth(rgb: torch.Tensor, decoding: str = "jet") -> torch.Tensor:
+    """Turn a colour-coded depth picture into depth.
+
+    Args:
+        rgb: (N, 3, H, W) in [0, 1].
+        decoding: "jet" finds the nearest entry k of the jet colour map, d = 1 - k / 255. "packed" is the published
+            decoding, s = 65536 R + 256 G + B of 8-bit values, d = 1 - (s - min s) / (max s - min s), for comparison:
+            jet is not monotone in s.
+
+    Returns:
+        (N, 1, H, W) in [0, 1], 0 near, 1 far.
+
+    Raises:
+        ValueError: there is no such decoding.
+
+    Source: method section 2. Unlike the released code, "packed" does not overflow: 255 * 65536 needs 24 bits.
+
+    Example:
+        >>> ramp = torch.linspace(0, 1, 256).view(1, 1, 1, 256)
+        >>> bool((decode_depth(encode_jet(ramp)) - ramp).abs().max() < 1e-6)
+        True
+    """
+    check_image(rgb, "rgb")
+    batch, _, height, width = rgb.shape
+    if decoding == "jet":
+        colours, inverse = rgb.permute(0, 2, 3, 1).reshape(-1, 3).unique(dim=0, return_inverse=True)
+        table = _jet().to(rgb)
+        nearest = torch.cat([torch.cdist(part, table).argmin(dim=1) for part in colours.split(2**16)])
+        return 1 - nearest[inverse].view(batch, 1, height, width).to(rgb.dtype) / 255
+    if decoding == "packed":
+        red, green, blue = torch.round(rgb * 255).long().unbind(dim=1)
+        packed = (65536 * red + 256 * green + blue)[:, None]
+        low, high = packed.amin((1, 2, 3), keepdim=True), packed.amax((1, 2, 3), keepdim=True)
+        return (1 - (packed - low) / (high - low).clamp(min=1)).to(rgb.dtype)
+    raise ValueError(f'decoding is {decoding!r}; wanted is "jet" or "packed".')
+
+
+def read_side_by_side(path: str | Path, decoding: str = "jet") -> tuple[torch.Tensor, torch.Tensor]:
+    """Read a file of the published data set: the photo on the left, its jet-coded depth on the right.
+
+    Returns:
+        clear (3, H, W), depth (1, H, W); in [0, 1].
+
+    Raises:
+        ValueError: the width is odd, or there is no such decoding.
+    """
+    picture = read_image(path)
+    if picture.shape[-1] % 2:
+        raise ValueError(f"{path} is {picture.shape[-1]} pixels wide; wanted are two halves of equal width.")
+    clear, coded = picture.chunk(2, dim=-1)
+    return clear.contiguous(), decode_depth(coded[None], decoding)[0]
+
+
+def write_side_by_side(path: str | Path, clear: torch.Tensor, depth: torch.Tensor) -> None:
+    """Write clear (3, H, W) and depth (1, H, W) in the published format."""
+    write_image(path, torch.cat((clear[None], encode_jet(depth[None])), dim=-1))
+
+
+# The conditional GAN -----------------------------------------------------------------------------------------
+
+
+def draw_crops(pairs: Sequence, batch: int, size: int, random: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
+    """Draw square crops of 60 to 100 % of the shorter side, half of them mirrored.
+
+    Args:
+        pairs: (clear (3, H, W), depth (1, h, w)), or (name, clear, depth); depth may be smaller than the photo.
+        batch: how many.
+        size: side that the crops are resized to; pixels.
+        random: of the CPU.
+
+    Returns:
+        clear (batch, 3, size, size), depth (batch, 1, size, size).
+    """
+    crops = []
+    for index in torch.randint(len(pairs), (batch,), generator=random).tolist():
+        *_, clear, depth = pairs[index]
+        share, down, right, turn = torch.rand(4, generator=random).tolist()
+        height, width = clear.shape[-2:]
+        depth = F.interpolate(depth[None], (height, width), mode="bilinear") if depth.shape[-2:] != (height, width) else depth[None]
+        side = max(1, round(min(height, width) * (0.6 + 0.4 * share)))
+        top, left = int(down * (height - side + 1)), int(right * (width - side + 1))
+        crop = torch.cat((clear[None], depth), 1)[..., top : top + side, left : left + side]
+        crop = F.interpolate(crop, (size, size), mode="bilinear", antialias=True)
+        crops.append(crop.flip(-1) if turn < 0.5 else crop)
+    clear, depth = torch.cat(crops).split((3, 1), dim=1)
+    return clear, depth
+
+
+def train_depth(
+    model: UNetGenerator,
+    pairs: Sequence,
+    steps: int = 20_000,
+    batch: int = 8,
+    size: int = 256,
+    seed: int = 0,
+    accelerator: Accelerator | None = None,
+    l1_weight: float = 100.0,
+    learning_rate: float = 2e-4,
+    report_every: int = 50,
+) -> Iterator[dict[str, float]]:
+    """Train image -> depth in place: min over G, max over D of log D(J, d) + log(1 - D(J, G(J))) + 100 |G(J) - d|.
+
+    Args:
+        model: `UNetGenerator(3, 1)`; trained in place, in evaluation mode at the end.
+        pairs: as for `draw_crops`.
+        steps: updates of both networks.
+        batch, size: crops a step, and their side in pixels (at least 32; a multiple of 2^levels wastes nothing).
+        seed: of crops, dropout and the discriminator; the model comes with its own first weights.
+        accelerator: owns device, precision and processes; a plain one by default.
+        l1_weight: of the L1 term.
+        learning_rate: of both, Adam with betas (0.5, 0.999).
+        report_every: steps between two reports.
+
+    Yields:
+        means since the last report: {"step", "l1", "adversarial", "discriminator"}.
+
+    Source: Isola et al., "Image-to-image translation with conditional adversarial networks", CVPR 2017, equations 1 to 4.
+    """
+    accelerator = accelerator or Accelerator()
+    random = torch.Generator().manual_seed(seed + 1_000_003 * accelerator.process_index)
+    torch.manual_seed(seed)
+    discriminator = PatchDiscriminator(4)
+    adam = [torch.optim.Adam(n.parameters(), learning_rate, (0.5, 0.999)) for n in (model, discriminator)]
+    generator, discriminator, step_generator, step_discriminator = accelerator.prepare(model, discriminator, *adam)
+    generator.train()
+    sums, bce = torch.zeros(3, device=accelerator.device), F.binary_cross_entropy_with_logits
+    for step in range(1, steps + 1):
+        clear, depth = (x.to(accelerator.device) for x in draw_crops(pairs, batch, size, random))
+        torch.manual_seed(int(torch.randint(2**62, (), generator=random)))  # dropout and latent noise
+        estimate = generator(clear)
+
+        discriminator.requires_grad_(True)
+        true, false = discriminator(torch.cat((clear, depth), 1)), discriminator(torch.cat((clear, estimate.detach()), 1))
+        judged = (bce(true, torch.ones_like(true)) + bce(false, torch.zeros_like(false))) / 2
+        accelerator.backward(judged)
+        step_discriminator.step()
+        step_discriminator.zero_grad()
+
+        discriminator.requires_grad_(False)
+        believed = discriminator(torch.cat((clear, estimate), 1))
+        adversarial, l1 = bce(believed, torch.ones_like(believed)), F.l1_loss(estimate, depth)
+        accelerator.backward(adversarial + l1_weight * l1)
+        step_generator.step()
+        step_generator.zero_grad()
+
+        sums += torch.stack((l1, adversarial, judged)).detach().float()
+        if step % report_every == 0 or step == steps:
+            means = (sums / ((step - 1) % report_every + 1)).tolist()
+            sums.zero_()
+            yield {"step": step, **dict(zip(("l1", "adversarial", "discriminator"), means, strict=True))}
+    accelerator.unwrap_model(generator, keep_fp32_wrapper=False).eval()
+
+
+def save_depth_model(path: str | Path, model: UNetGenerator, **about) -> None:
+    """Write the model as safetensors; `about` (data, steps, scores: plain values) goes into the header."""
+    options = {"in_channels": 3, "out_channels": 1, "width": model.downs[0][-1].out_channels, "levels": len(model.downs)}
+    save_weights(path, model, {**about, "generator": "unet", "options": options})
+
+
+def load_depth_model(path: str | Path = DEPTH_MODEL) -> UNetGenerator:
+    """Load what `save_depth_model` wrote; in evaluation mode, on the CPU.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: the file holds another network.
+    """
+    if read_header(path)["options"].get("out_channels") != 1:
+        raise ValueError(f"{path} holds no depth model; give a file that ssdie.depth.save_depth_model wrote.")
+    return load_weights(path)
+
+
+@torch.no_grad()
+def estimate_depth(clear: torch.Tensor, source: Source, names: Sequence[str] | None = None) -> torch.Tensor:
+    """Give the depth of clear photos.
+
+    Args:
+        clear: (N, 3, H, W) in [0, 1]; any size.
+        source: a folder of depth files (with `names`), a depth file (N = 1), a .safetensors file of the conditional GAN, the
+            loaded model (it sees the photo with a shorter side of 256 pixels), or any function from `clear` to depth.
+        names: file names of the photos; the depth file has the same name up to the suffix.
+
+    Returns:
+        (N, 1, H, W) in [0, 1], 0 near, 1 far.
+
+    Raises:
+        FileNotFoundError: a depth file is missing.
+        ValueError: names are missing, or the function gives no depth.
+
+    Example:
+        >>> picture = torch.rand(1, 3, 6, 8)
+        >>> estimate_depth(picture, lambda clear: clear.mean(dim=1, keepdim=True)).shape
+        torch.Size([1, 1, 6, 8])
+    """
+    check_image(clear, "clear")
+    if isinstance(source, str | Path):
+        path = Path(source)
+        if path.suffix == ".safetensors":
+            return estimate_depth(clear, load_depth_model(path).to(clear.device))
+        files = [path] if path.is_file() else _depth_files(path, names)
+        if len(files) != len(clear):
+            raise ValueError(f"{len(files)} depth files for {len(clear)} photos; wanted is one name a photo in `names`.")
+        maps = [_fit(read_depth(file)[None], clear.shape[-2:]) for file in files]
+        return torch.cat(maps).to(clear)
+    if isinstance(source, nn.Module):
+        source.eval()
+        return _fit(source(fit_short_side(clear, 256)), clear.shape[-2:])
+    depth = source(clear)
+    check_image(depth, "depth (from your function)", channels=1)
+    return _fit(depth, clear.shape[-2:])
+
+
+def _fit(depth: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
+    """Bring a depth to the photo's size."""
+    return resize(depth, size)
+
+
+def _depth_files(folder: Path, names: Sequence[str] | None) -> list[Path]:
+    """Find the depth file of each name."""
+    if names is None:
+        raise ValueError(f"{folder} is a folder; wanted are the photos' file names too; pass names=[...].")
+    found = []
+    for name in names:
+        options = [folder / (Path(name).stem + suffix) for suffix in DEPTH_SUFFIXES]
+        found += [option for option in options if option.is_file()][:1]
+        if not any(option.is_file() for option in options):
+            raise FileNotFoundError(f"{options[0]} is missing; make it with `python -m ssdie depth`.")
+    return found
+
+
+# Command -----------------------------------------------------------------------------------------------------
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments of `python -m ssdie depth`."""
+    parser.add_argument("photos", nargs="+", type=Path, help="clear photos, or folders of them")
+    parser.add_argument("-o", "--out", type=Path, required=True, help="folder for the 16-bit PNG files")
+    parser.add_argument("--model", type=Path, default=DEPTH_MODEL, help="weights of the depth network (.safetensors)")
+    parser.add_argument("--device", default="cpu", help="torch device")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Write the depth of each photo; list failures at the end; give the exit status."""
+    try:
+        model = load_depth_model(args.model).to(args.device)
+        photos = [p for given in args.photos for p in (list_images(given) if given.is_dir() else [given])]
+    except (OSError, ValueError) as error:
+        print(error, file=sys.stderr)
+        return 1
+    failures = []
+    for photo in tqdm(photos, unit="photo"):
+        try:
+            depth = estimate_depth(read_image(photo)[None].to(args.device), model)
+            write_depth(args.out / f"{photo.stem}.png", depth)
+        except (OSError, ValueError) as error:
+            failures.append(f"{photo}: {error}")
+    print(f"{len(photos) - len(failures)} of {len(photos)} depth maps are in {args.out}")
+    for failure in failures:
+        print(failure, file=sys.stderr)
+    return int(bool(failures))

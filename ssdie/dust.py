@@ -1,0 +1,318 @@
+"""Dust laid over clear photos by the scattering model, I_c = J_c t_c + A_c (1 - t_c), t_c = exp(-beta_c d)."""
+
+import argparse
+import functools
+import json
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+import torch
+from scipy.stats import gaussian_kde
+from tqdm import tqdm
+
+from ssdie.camera import add_sensor_noise, compress_jpeg
+from ssdie.images import check_image, fit_short_side, list_images, read_image
+from ssdie.paths import WEIGHTS, atomic
+from ssdie.priors import estimate_airlight, gaussian_blur
+
+RECIPES = ("measured", "reference")
+AIRLIGHT_FILE = WEIGHTS / "airlight.json"
+DENSITY = (0.35, 6.0)  # of the measured recipe, log-uniform: extinction of green per unit of depth, haze to sandstorm
+FAR = 0.8  # depth beyond which a surface counts as sky
+SPREAD = 2.0  # sigma of the light spread by multiple scattering; pixels of a picture of 256 pixels
+
+
+@dataclass
+class Dust:
+    """The weather and the camera of N pictures.
+
+    Args:
+        beta: extinction; (N, 3) per unit of depth.
+        airlight: colour of the dust veil; (N, 3) RGB in [0, 1].
+        tint: colour of the light on the scene; (N, 3) RGB, 1 is daylight.
+        glow: relative change of the airlight from the middle to the right and to the lower border; (N, 2).
+        near: depth of the nearest surface, added to the relative depth; (N,).
+        sky: extra depth of the sky; (N,).
+        spread: share of the lost light that comes back spread by multiple scattering; (N,) in [0, 1].
+        noise: standard deviation of the sensor noise; (N,) share of full scale.
+        quality: of the JPEG; (N,) from 1 to 100; above 100 no file is simulated.
+    """
+
+    beta: torch.Tensor
+    airlight: torch.Tensor
+    tint: torch.Tensor
+    glow: torch.Tensor
+    near: torch.Tensor
+    sky: torch.Tensor
+    spread: torch.Tensor
+    noise: torch.Tensor
+    quality: torch.Tensor
+
+    def to(self, device: torch.device | str) -> "Dust":
+        """Copy to a device."""
+        return Dust(**{f.name: getattr(self, f.name).to(device) for f in fields(self)})
+
+    def __getitem__(self, index) -> "Dust":
+        """Pick pictures by index, slice or mask."""
+        return Dust(**{f.name: getattr(self, f.name)[index] for f in fields(self)})
+
+    def where(self, mask: torch.Tensor, other: "Dust") -> "Dust":
+        """Take pictures from `self` where `mask` (N,) holds, from `other` elsewhere."""
+        pairs = ((f.name, getattr(self, f.name), getattr(other, f.name)) for f in fields(self))
+        return Dust(**{name: torch.where(mask.view(-1, *(1,) * (a.ndim - 1)), a, b) for name, a, b in pairs})
+
+
+@dataclass
+class DustyPair:
+    """A synthetic pair: `dusty`, `clear` and `transmission` are (N, 3, H, W), `airlight` (N, 3); all in [0, 1]."""
+
+    dusty: torch.Tensor
+    clear: torch.Tensor
+    transmission: torch.Tensor
+    airlight: torch.Tensor
+
+
+def transmission_from_depth(depth: torch.Tensor, beta: torch.Tensor) -> torch.Tensor:
+    """Share of light that arrives: t_c(x) = exp(-beta_c d(x)).
+
+    Args:
+        depth: (N, 1, H, W), 0 at the camera.
+        beta: (N, 3) per unit of depth.
+
+    Returns:
+        (N, 3, H, W) in (0, 1].
+
+    Source: method section 1.
+
+    Example:
+        >>> transmission_from_depth(torch.zeros(1, 1, 1, 1), torch.tensor([[1.0, 2.0, 3.0]])).flatten().tolist()
+        [1.0, 1.0, 1.0]
+    """
+    return torch.exp(-beta[:, :, None, None] * depth)
+
+
+def scatter(clear: torch.Tensor, transmission: torch.Tensor, airlight: torch.Tensor) -> torch.Tensor:
+    """Mix scene and veil: I = J t + A (1 - t).
+
+    Args:
+        clear: J; (N, 3, H, W) in [0, 1].
+        transmission: t; (N, 3, H, W) or (N, 1, H, W) in [0, 1].
+        airlight: A; (N, 3), or (N, 3, H, W) where it changes over the picture.
+
+    Returns:
+        (N, 3, H, W) in [0, 1].
+
+    Source: method section 1.
+
+    Example:
+        >>> veil = scatter(torch.rand(1, 3, 1, 1), torch.zeros(1, 1, 1, 1), torch.tensor([[0.8, 0.6, 0.2]]))
+        >>> [round(v, 2) for v in veil.flatten().tolist()]  # nothing arrives: the veil alone
+        [0.8, 0.6, 0.2]
+    """
+    airlight = airlight[:, :, None, None] if airlight.ndim == 2 else airlight
+    return clear * transmission + airlight * (1 - transmission)
+
+
+def sample_dust(
+    count: int, generator: torch.Generator, recipe: str = "measured", density: float | None = None
+) -> Dust:
+    """Draw the weather of `count` pictures.
+
+    Args:
+        count: N.
+        generator: of random numbers, on the CPU.
+        recipe: "measured" (the default) or "reference", exactly the recipe of the method, section 2.
+        density: extinction of green per unit of depth (0.4 haze, 2 dust, 6 sandstorm); None draws it.
+
+    Returns:
+        Dust on the CPU; for "measured", beta_R <= beta_G <= beta_B.
+
+    Source: method section 2. "measured": log-uniform density; airlight from a kernel density fitted to real dusty
+    photos (`ssdie/weights/airlight.json`, made by `python -m ssdie fit-airlight`); extinction by channel and tint of the
+    light follow the airlight's colour, since the same dust makes all three.
+
+    Example:
+        >>> dust = sample_dust(4, torch.Generator().manual_seed(0))
+        >>> bool((dust.beta.diff(dim=1) >= 0).all())
+        True
+    """
+    if recipe not in RECIPES:
+        raise ValueError(f"recipe is {recipe!r}; wanted is one of {', '.join(RECIPES)}.")
+
+    def uniform(low: float, high: float, *shape: int) -> torch.Tensor:
+        return low + (high - low) * torch.rand((count, *shape), generator=generator)
+
+    zero = torch.zeros(count)
+    if recipe == "reference":
+        coloured = torch.cat((uniform(0.7, 1.0, 1), uniform(0.3, 0.5, 1), uniform(0.0, 0.1, 1)), 1)
+        grey = uniform(0.7, 0.8, 1).expand(-1, 3)
+        airlight = torch.where(uniform(0, 1, 1) < 0.7, coloured, grey)
+        beta = uniform(0.4, 1.0, 1).expand(-1, 3) if density is None else torch.full((count, 3), float(density))
+        one = torch.ones(count)
+        return Dust(beta, airlight, torch.ones(count, 3), torch.zeros(count, 2), one, zero, zero, zero, 101 * one)
+
+    airlight = draw_airlight(count, generator)
+    low, high = torch.tensor(DENSITY).log()
+    green = (low + (high - low) * uniform(0, 1)).exp() if density is None else torch.full((count,), float(density))
+    # how coloured the dust is: 0 grey, 1 orange; more of it means stronger differences between the channels
+    colour = (airlight.amax(1) / airlight.amin(1).clamp_min(0.02)).log().clamp(0, 1.5) / 1.5
+    red, blue = 1 - uniform(0, 0.4) * colour, 1 + uniform(0, 0.6) * colour
+    beta = torch.stack((green * red, green, green * blue), 1)
+    opacity = (1 - torch.exp(-green / 2))[:, None]
+    tint = (airlight / airlight.amax(1, keepdim=True)) ** (uniform(0, 1, 1) * opacity) * uniform(0.6, 1.05, 1)
+    return Dust(
+        beta=beta,
+        airlight=airlight,
+        tint=tint,
+        glow=0.12 * torch.randn((count, 2), generator=generator),
+        near=uniform(0, 0.15),
+        sky=uniform(0, 2),
+        spread=uniform(0, 0.6),
+        noise=uniform(0, 0.02),
+        quality=torch.where(uniform(0, 1) < 0.2, 101 * torch.ones(count), uniform(40, 98)),
+    )
+
+
+def add_dust(
+    clear: torch.Tensor,
+    depth: torch.Tensor,
+    dust: Dust | str = "measured",
+    generator: torch.Generator | int = 0,
+) -> DustyPair:
+    """Lay dust over clear photos: I = (J L) t + A (1 - t), then noise and JPEG.
+
+    Args:
+        clear: J; (N, 3, H, W) in [0, 1].
+        depth: relative; (N, 1, H, W), 0 near, 1 far (sky).
+        dust: the weather, or the name of a recipe to draw it from.
+        generator: of random numbers, or a seed; a CPU generator draws the weather, the noise is drawn on the device.
+
+    Returns:
+        DustyPair on the device of `clear`; the same seed gives the same pair.
+
+    Raises:
+        TypeError, ValueError: `clear` or `depth` are no such batches, or of different size.
+
+    Source: method section 2; Narasimhan and Nayar, "Vision and the atmosphere", IJCV 2002, for the tinted light and
+    the spread by multiple scattering (here one Gaussian, weighted by what the dust takes away).
+
+    Example:
+        >>> clear, depth = torch.full((1, 3, 32, 32), 0.4), torch.ones(1, 1, 32, 32)
+        >>> pair = add_dust(clear, depth, "reference", generator=1)
+        >>> bool((pair.transmission <= 0.45).all())  # exp(-0.4 * 2) at most
+        True
+    """
+    check_image(clear, "clear")
+    check_image(depth, "depth", channels=1)
+    if clear.shape[-2:] != depth.shape[-2:] or len(clear) != len(depth):
+        came = f"clear {tuple(clear.shape)} and depth {tuple(depth.shape)}"
+        raise ValueError(f"{came} differ; wanted is the same N, H and W; resize one with ssdie.images.resize.")
+    if isinstance(generator, int):
+        generator = torch.Generator().manual_seed(generator)
+    dust = sample_dust(len(clear), generator, dust) if isinstance(dust, str) else dust
+    dust = dust.to(clear.device)
+    near, sky, spread = (v.view(-1, 1, 1, 1) for v in (dust.near, dust.sky, dust.spread))
+    distance = depth + near + sky * ((depth - FAR) / (1 - FAR)).clamp(0, 1)
+    transmission = transmission_from_depth(distance, dust.beta)
+    lit = (clear * dust.tint[:, :, None, None]).clamp(0, 1)
+    soft = gaussian_blur(lit, SPREAD * min(clear.shape[-2:]) / 256)
+    lit = torch.lerp(lit, soft, spread * (1 - transmission))
+    dusty = scatter(lit, transmission, _glowing(dust, clear.shape[-2:])).clamp(0, 1)
+    noise = torch.Generator(clear.device).manual_seed(int(torch.randint(2**62, (), generator=generator)))
+    dusty = add_sensor_noise(dusty, dust.noise, noise)
+    filed = compress_jpeg(dusty, dust.quality.clamp(1, 100))
+    dusty = torch.where(dust.quality.view(-1, 1, 1, 1) > 100, dusty, filed)
+    return DustyPair(dusty, clear, transmission, dust.airlight)
+
+
+def _glowing(dust: Dust, size: tuple[int, int]) -> torch.Tensor:
+    """Airlight (N, 3, H, W) that grows brighter towards one side."""
+    down, right = (torch.linspace(-1, 1, n, device=dust.glow.device) for n in size)
+    glow = 1 + dust.glow[:, 0, None, None] * right + dust.glow[:, 1, None, None] * down[:, None]
+    return (dust.airlight[:, :, None, None] * glow[:, None]).clamp(0, 1)
+
+
+def visible_target(pair: DustyPair, low: float = 0.02, high: float = 0.12) -> torch.Tensor:
+    """What an enhancer can honestly be asked for: J where light arrives, a light neutral veil where none does.
+
+    A clear photo has a blue sky where the dusty one has opaque dust. Trained towards that, a network learns to invent
+    blue skies; trained towards the whitened veil it leaves them light and neutral.
+
+    Args:
+        pair: a synthetic pair.
+        low, high: transmission (of its best channel) below which nothing counts as visible, above which everything.
+
+    Returns:
+        (N, 3, H, W) in [0, 1].
+
+    Example:
+        >>> one = torch.ones(1, 3, 1, 1)
+        >>> pair = DustyPair(one, 0.5 * one, 0 * one, torch.tensor([[0.81, 0.5, 0.1]]))
+        >>> round(visible_target(pair).max().item(), 2)  # opaque: the brightness of the veil, neutral
+        0.9
+    """
+    seen = ((pair.transmission.amax(1, keepdim=True) - low) / (high - low)).clamp(0, 1)
+    neutral = pair.airlight.amax(1).sqrt()[:, None, None, None]
+    return torch.lerp(neutral.expand_as(pair.clear), pair.clear, seen)
+
+
+# The airlight of real photos ---------------------------------------------------------------------------------------
+
+
+def fit_airlight(folder: str | Path, path: str | Path = AIRLIGHT_FILE) -> dict:
+    """Fit the distribution of airlight to real dusty photos and write it: a Gaussian kernel density of logit(A).
+
+    Args:
+        folder: of dusty photos, at least eight.
+        path: JSON file to write.
+
+    Returns:
+        `colours` (n, 3), the airlight of each photo in RGB, and `bandwidth` (3, 3), the kernel's covariance in logits.
+
+    Source: airlight by `ssdie.priors.estimate_airlight` at a short side of 128, voted for by a tenth of the pixels
+    (a veil is wide, He's 0.1 % finds lamps); bandwidth half of Scott's rule, which is made for one peak (there are three: grey, yellow, orange).
+    """
+    paths = list_images(folder)
+    if len(paths) < 8:
+        raise ValueError(f"{folder} holds {len(paths)} photos; wanted are at least 8 dusty ones.")
+    small = (fit_short_side(read_image(p)[None], 128) for p in tqdm(paths, "airlight", unit="photo"))
+    colours = torch.cat([estimate_airlight(s, share=0.1) for s in small])
+    scott = len(colours) ** (-1 / 7)  # n^(-1 / (d + 4))
+    bandwidth = gaussian_kde(torch.logit(colours, eps=0.01).T.numpy(), bw_method=scott / 2).covariance
+    fitted = {
+        "about": "airlight of real dusty photos, RGB in [0, 1]; kernel covariance in logits; ssdie.dust.fit_airlight",
+        "bandwidth": bandwidth.round(5).tolist(),
+        "colours": [[round(v, 3) for v in colour] for colour in colours.tolist()],
+    }
+    with atomic(path) as temporary:
+        temporary.write_text(json.dumps(fitted) + "\n", encoding="utf-8")
+    _read_airlight.cache_clear()
+    return fitted
+
+
+@functools.cache
+def _read_airlight(path: Path = AIRLIGHT_FILE) -> tuple[torch.Tensor, torch.Tensor]:
+    """Colours in logits (n, 3) and the Cholesky factor of the bandwidth (3, 3)."""
+    fitted = json.loads(path.read_text(encoding="utf-8"))
+    colours = torch.logit(torch.tensor(fitted["colours"]), eps=0.01)
+    return colours, torch.linalg.cholesky(torch.tensor(fitted["bandwidth"]))
+
+
+def draw_airlight(count: int, generator: torch.Generator) -> torch.Tensor:
+    """Draw (count, 3) airlight colours from the distribution fitted to real photos, red at least as bright as blue."""
+    colours, factor = _read_airlight()
+    picked = colours[torch.randint(len(colours), (count,), generator=generator)]
+    return torch.sigmoid(picked + torch.randn((count, 3), generator=generator) @ factor.T)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options of `python -m ssdie fit-airlight`."""
+    parser.add_argument("folder", type=Path, help="folder of real dusty photos")
+    parser.add_argument("--out", type=Path, default=AIRLIGHT_FILE, help="JSON file to write (default: the shipped one)")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run `python -m ssdie fit-airlight`."""
+    fitted = fit_airlight(args.folder, args.out)
+    print(f"{args.out}: airlight of {len(fitted['colours'])} photos")
+    return 0

@@ -1,0 +1,156 @@
+"""Photos in and out of tensors: float32 RGB (N, 3, H, W) in [0, 1], upright; uint8 lives only in this file."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from PIL import Image, ImageOps
+
+from ssdie.paths import atomic
+
+IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp"}
+
+
+def check_image(image: torch.Tensor, name: str = "image", channels: int | None = 3) -> None:
+    """Refuse what is no float (N, C, H, W) tensor of finite values in [0, 1].
+
+    Args:
+        image: what came.
+        name: what to call it in the message.
+        channels: C that is wanted; None takes any.
+
+    Raises:
+        TypeError: not a floating-point tensor.
+        ValueError: wrong number of dimensions or channels, an empty side, or values outside [0, 1].
+    """
+    wanted = f"a float tensor (N, {channels or 'C'}, H, W) with values in [0, 1]"
+    if not isinstance(image, torch.Tensor) or not image.is_floating_point():
+        came = f"{image.dtype} tensor" if isinstance(image, torch.Tensor) else type(image).__name__
+        raise TypeError(f"{name} is a {came}; wanted is {wanted}; read photos with ssdie.images.read_image.")
+    if image.ndim != 4 or image.numel() == 0 or (channels and image.shape[1] != channels):
+        raise ValueError(f"{name} has shape {tuple(image.shape)}; wanted is {wanted}; add a batch axis with image[None].")
+    if image.device.type != "cpu" or torch.compiler.is_compiling():
+        return  # reading values would make the device wait
+    low, high = (v.item() for v in torch.aminmax(image.detach()))
+    if not (low >= -1e-4 and high <= 1 + 1e-4):
+        raise ValueError(f"{name} has values from {low:.4g} to {high:.4g}; wanted is {wanted}; scale or clamp it first.")
+
+
+def list_images(folder: str | Path, recursive: bool = False) -> list[Path]:
+    """List the photos of a folder in name order, whatever the case of their suffix.
+
+    Raises:
+        NotADirectoryError: `folder` is no folder.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise NotADirectoryError(f"{folder} is no folder; give a folder of photos ({', '.join(sorted(IMAGE_SUFFIXES))}).")
+    found = folder.rglob("*") if recursive else folder.iterdir()
+    return sorted(p for p in found if p.suffix.lower() in IMAGE_SUFFIXES and not p.name.startswith("."))
+
+
+def pil_to_array(photo: Image.Image) -> np.ndarray:
+    """Turn any PIL picture (grey, palette, alpha on white, 16 bit) upright into a float32 RGB array (H, W, 3) in [0, 1]."""
+    photo = ImageOps.exif_transpose(photo)
+    if photo.mode.startswith("I;16") or photo.mode in ("I", "F"):
+        values = np.asarray(photo, dtype=np.float32)
+        top = 1.0 if photo.mode == "F" else 65535.0
+        return np.repeat((values / top).clip(0, 1)[..., None], 3, axis=2)
+    if photo.mode in ("LA", "PA", "RGBA") or "transparency" in photo.info:
+        photo = photo.convert("RGBA")
+        photo = Image.alpha_composite(Image.new("RGBA", photo.size, "white"), photo)
+    return np.asarray(photo.convert("RGB"), dtype=np.float32) / 255
+
+
+def array_to_pil(array: np.ndarray) -> Image.Image:
+    """Turn an RGB array (H, W, 3) in [0, 1] into an 8-bit PIL picture, rounding to nearest."""
+    return Image.fromarray(np.rint(np.clip(array, 0, 1) * 255).astype(np.uint8))
+
+
+def read_image(path: str | Path) -> torch.Tensor:
+    """Read a photo as it is meant to be looked at.
+
+    Args:
+        path: a file that Pillow can read; EXIF orientation is applied, grey becomes RGB, alpha is laid on white,
+            16-bit grey is scaled by 65535.
+
+    Returns:
+        RGB; (3, H, W); float32 in [0, 1], sRGB as stored.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        PIL.UnidentifiedImageError: the file is no picture.
+    """
+    with Image.open(path) as photo:
+        return torch.from_numpy(pil_to_array(photo)).permute(2, 0, 1).contiguous()
+
+
+def write_image(path: str | Path, image: torch.Tensor, **options) -> None:
+    """Write a picture as 8 bit, whole or not at all.
+
+    Args:
+        path: where to; the suffix names the format; missing folders are made.
+        image: (3, H, W) or (1, 3, H, W) in [0, 1].
+        **options: handed to `PIL.Image.Image.save`; JPEG is saved at quality 95 without chroma subsampling by default.
+
+    Example:
+        >>> import tempfile
+        >>> path = Path(tempfile.mkdtemp()) / "new" / "grey.png"
+        >>> write_image(path, torch.full((3, 2, 4), 0.2))
+        >>> read_image(path).shape, round(read_image(path).max().item(), 2)
+        (torch.Size([3, 2, 4]), 0.2)
+    """
+    image = image[None] if image.ndim == 3 else image
+    check_image(image)
+    if len(image) != 1:
+        raise ValueError(f"image holds {len(image)} pictures; wanted is one; write them one by one.")
+    if Path(path).suffix.lower() in (".jpg", ".jpeg"):
+        options = {"quality": 95, "subsampling": 0, **options}
+    with atomic(path) as temporary:
+        array_to_pil(to_display(image)).save(temporary, **options)
+
+
+def to_display(image: torch.Tensor) -> np.ndarray:
+    """Turn (3, H, W) or (1, 3, H, W) into (H, W, 3) float32 on the CPU, for matplotlib."""
+    image = image[0] if image.ndim == 4 else image
+    return image.detach().float().cpu().permute(1, 2, 0).numpy()
+
+
+def resize(image: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
+    """Resize by antialiased bicubic interpolation and clamp to [0, 1].
+
+    Args:
+        image: (N, C, H, W) in [0, 1].
+        size: new (height, width), pixels.
+
+    Example:
+        >>> resize(torch.full((1, 3, 8, 8), 0.5), (3, 5)).unique().tolist()
+        [0.5]
+    """
+    if tuple(image.shape[-2:]) == tuple(size):
+        return image
+    return F.interpolate(image, size=size, mode="bicubic", antialias=True).clamp(0, 1)
+
+
+def fit_long_side(image: torch.Tensor, long_side: int) -> torch.Tensor:
+    """Shrink so that the longer side is at most `long_side` pixels; the aspect stays, nothing is enlarged."""
+    return resize(image, fitted_size(image.shape[-2:], long_side))
+
+
+def fit_short_side(image: torch.Tensor, short_side: int) -> torch.Tensor:
+    """Shrink or enlarge so that the shorter side is `short_side` pixels; the aspect stays."""
+    height, width = image.shape[-2:]
+    scale = short_side / min(height, width)
+    return resize(image, (max(1, round(height * scale)), max(1, round(width * scale))))
+
+
+def fitted_size(size: tuple[int, int], long_side: int) -> tuple[int, int]:
+    """Give the (height, width) that `size` has when its longer side is at most `long_side`.
+
+    Example:
+        >>> fitted_size((3000, 4000), 400), fitted_size((20, 10), 400)
+        ((300, 400), (20, 10))
+    """
+    scale = min(1.0, long_side / max(size))
+    return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))

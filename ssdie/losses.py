@@ -1,0 +1,257 @@
+"""Every term of the objective as a function of tensors, in the paper's order, their weights are `ssdie.config.LossWeights`."""
+
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from safetensors.torch import load_file
+from torch import nn
+from torchvision.models import VGG19_Weights, vgg16, vgg19
+
+from ssdie.paths import data_root
+from ssdie.priors import gaussian_blur, single_scale_retinex
+
+IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+PSEUDO_LABELS = ("retinex", "retinex_joint", "exchanged")
+
+
+# Supervised, on a synthetic pair -----------------------------------------------------------------------------------
+
+
+def reconstruction_loss(enhanced: torch.Tensor, clear: torch.Tensor) -> torch.Tensor:
+    """Mean absolute difference: L1(G(I), J).
+
+    Args:
+        enhanced, clear: (N, 3, H, W) in [0, 1]; differences count in [-1, 1] units, as in the paper, hence the factor 2.
+
+    Source: method section 4.
+
+    Example:
+        >>> reconstruction_loss(torch.ones(1, 3, 2, 2), torch.zeros(1, 3, 2, 2)).item()
+        2.0
+    """
+    return 2 * F.l1_loss(enhanced, clear)
+
+
+def gradient_loss(enhanced: torch.Tensor, clear: torch.Tensor) -> torch.Tensor:
+    """L1 distance of horizontal and vertical differences: sharp edges without a shift of colour.
+
+    Args:
+        enhanced, clear: (N, 3, H, W) in [0, 1].
+
+    Source: Mathieu, Couprie, LeCun, "Deep multi-scale video prediction beyond mean square error", ICLR 2016, equation 6,
+    with exponent 1 and signs kept. Not part of the paper's objective.
+
+    Example:
+        >>> picture = torch.rand(1, 3, 4, 4)
+        >>> gradient_loss(picture + 0.25, picture).item() < 1e-6  # an offset has no gradient
+        True
+    """
+    difference = enhanced - clear
+    return difference.diff(dim=2).abs().mean() + difference.diff(dim=3).abs().mean()
+
+
+def gram_matrix(features: torch.Tensor) -> torch.Tensor:
+    """Correlation of channels: G = F F^T / (C H W), with F the (C, H W) matrix of features.
+
+    Args:
+        features: (N, C, H, W).
+
+    Returns:
+        (N, C, C).
+
+    Source: Gatys, Ecker, Bethge, "Image style transfer using convolutional neural networks", CVPR 2016, equation 3;
+    normalised as in Johnson, Alahi, Fei-Fei, ECCV 2016, equation 4.
+
+    Example:
+        >>> gram_matrix(torch.ones(1, 2, 3, 3)).unique().tolist()
+        [0.5]
+    """
+    flat = features.flatten(2).float()
+    return flat @ flat.transpose(1, 2) / flat[0].numel()
+
+
+def perceptual_loss(enhanced: dict[str, torch.Tensor], clear: dict[str, torch.Tensor]) -> torch.Tensor:
+    """Sum over relu1_1 .. relu5_1 of the L1 distance of the features.
+
+    Args:
+        enhanced, clear: what `FeatureNetwork` gives for output and target.
+
+    Source: method section 4; Johnson et al. 2016.
+    """
+    return sum(F.l1_loss(enhanced[name], clear[name]) for name in FeatureNetwork.PERCEPTUAL)
+
+
+def style_loss(enhanced: dict[str, torch.Tensor], clear: dict[str, torch.Tensor]) -> torch.Tensor:
+    """Sum over relu2_2 and the last layers of stages 3 to 5 of the L1 distance of the Gram matrices.
+
+    Args:
+        enhanced, clear: what `FeatureNetwork` gives for output and target.
+
+    Source: method section 4; VGG-16 has no relu3_4 and relu4_4, there relu3_3 and relu4_3 stand in.
+    """
+    names = [name for name in FeatureNetwork.STYLE if name in clear]
+    return sum(F.l1_loss(gram_matrix(enhanced[name]), gram_matrix(clear[name])) for name in names)
+
+
+# Unsupervised, on a real dusty photo -------------------------------------------------------------------------------
+
+
+def consistency_loss(enhanced: torch.Tensor, disturbed: torch.Tensor) -> torch.Tensor:
+    """Mean over k of L1(G(x), G(x + noise_k)).
+
+    Args:
+        enhanced: G(x); (N, 3, H, W).
+        disturbed: G(x + noise_k) for k = 1 .. K, one after the other; (K N, 3, H, W).
+
+    Source: method section 4.
+
+    Example:
+        >>> one = torch.rand(2, 3, 4, 4)
+        >>> consistency_loss(one, one.repeat(5, 1, 1, 1)).item()
+        0.0
+    """
+    copies = disturbed.unflatten(0, (-1, len(enhanced)))
+    return 2 * F.l1_loss(copies, enhanced.expand_as(copies))
+
+
+def clear_loss(logits: torch.Tensor) -> torch.Tensor:
+    """BCE(logits, 1), the adversarial and the dark-channel term: what a judge says should be "clear".
+
+    Args:
+        logits: of the discriminator, or of dc-Net on the outputs' dark channels; any shape.
+
+    Source: method section 4.
+
+    Example:
+        >>> clear_loss(torch.tensor([30.0])).item() < 1e-6
+        True
+    """
+    return F.softplus(-logits.float()).mean()
+
+
+def discriminator_loss(clear: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
+    """[BCE(D(clear), 1) + BCE(D(other), 0)] / 2.
+
+    Args:
+        clear: logits on clear photos (or their dark channels); any shape.
+        other: logits on detached outputs (or on the dark channels of dusty photos); any shape.
+
+    Source: method section 4; also stage 2, which trains dc-Net.
+
+    Example:
+        >>> round(discriminator_loss(torch.zeros(1), torch.zeros(1)).item(), 4)  # undecided: log 2
+        0.6931
+    """
+    return (F.softplus(-clear.float()).mean() + F.softplus(other.float()).mean()) / 2
+
+
+def make_pseudo_label(dusty: torch.Tensor, kind: str = "retinex_joint") -> torch.Tensor:
+    """Retinex of a real dusty photo, the target of the term `retinex`.
+
+    Args:
+        dusty: (N, 3, H, W) in [0, 1].
+        kind: "retinex": the paper's formula, each channel stretched by its own extremes; "retinex_joint": one stretch
+            by quantiles for all channels, at a scale in proportion to the picture, then half a step towards a gray-world
+            corrected photo, which keeps flat skies light; "exchanged": what the released code computes, the first
+            with red and blue exchanged.
+
+    Returns:
+        (N, 3, H, W) in [0, 1], without gradient.
+
+    Source: method sections 4 and 6.
+    """
+    if kind not in PSEUDO_LABELS:
+        raise ValueError(f"pseudo-label is {kind!r}; wanted is one of {', '.join(PSEUDO_LABELS)}.")
+    with torch.no_grad():
+        if kind == "retinex":
+            return single_scale_retinex(dusty)
+        if kind == "exchanged":
+            return single_scale_retinex(dusty).flip(1)
+        detail = single_scale_retinex(dusty, sigma=min(dusty.shape[-2:]) / 10, stretch="joint")
+        mean = dusty.mean((2, 3), keepdim=True)
+        balanced = (dusty * (mean.amax(1, keepdim=True) / mean.clamp_min(0.05))).clamp(0, 1)
+        veil = gaussian_blur(balanced, min(dusty.shape[-2:]) / 10)
+        return (veil + 1.5 * (detail - gaussian_blur(detail, min(dusty.shape[-2:]) / 10))).clamp(0, 1)
+
+
+# Features ----------------------------------------------------------------------------------------------------------
+
+
+class FeatureNetwork(nn.Module):
+    """The convolutions of VGG up to relu5_2, frozen; one pass gives every layer that a loss uses.
+
+    Args:
+        weights: "vgg19", torchvision's ImageNet weights (downloaded by torchvision unless in its cache);
+            a path to a safetensors file with VGG-16's features; "random", seeded, for tests;
+            "auto", the file in SSDIE_DATA, else VGG-19 from torchvision's cache, without any download.
+
+    Raises:
+        FileNotFoundError: the weights are not to be had.
+
+    Source: Simonyan and Zisserman, ICLR 2015.
+    """
+
+    PERCEPTUAL = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
+    STYLE = ("relu2_2", "relu3_4", "relu4_4", "relu3_3", "relu4_3", "relu5_2")
+
+    def __init__(self, weights: str | Path = "auto"):
+        super().__init__()
+        layers = self._load(weights)
+        sixteen = len(layers) <= 31  # VGG-19 has 37 layers
+        style = ("relu2_2", "relu3_3", "relu4_3", "relu5_2") if sixteen else ("relu2_2", "relu3_4", "relu4_4", "relu5_2")
+        self.taken: dict[int, str] = {}
+        stage, place = 1, 0
+        for index, layer in enumerate(layers):
+            if isinstance(layer, nn.Conv2d):
+                place += 1
+            elif isinstance(layer, nn.MaxPool2d):
+                stage, place = stage + 1, 0
+            elif f"relu{stage}_{place}" in (*self.PERCEPTUAL, *style):
+                self.taken[index] = f"relu{stage}_{place}"
+        self.layers = nn.Sequential(*list(layers)[: max(self.taken) + 1])
+        for layer in self.layers:
+            if isinstance(layer, nn.ReLU):
+                layer.inplace = False  # a taken map must not be overwritten
+        self.register_buffer("mean", torch.tensor(IMAGENET_MEAN).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(IMAGENET_STD).view(1, 3, 1, 1), persistent=False)
+        self.requires_grad_(False).eval()
+
+    def train(self, mode: bool = True) -> "FeatureNetwork":
+        """Stay in evaluation mode, whatever is asked."""
+        return super().train(False)
+
+    def forward(self, image: torch.Tensor) -> dict[str, torch.Tensor]:
+        """Give the maps by name for (N, 3, H, W) in [0, 1], at least 16 pixels a side."""
+        features, maps = (image - self.mean) / self.std, {}
+        for index, layer in enumerate(self.layers):
+            features = layer(features)
+            if index in self.taken:
+                maps[self.taken[index]] = features
+        return maps
+
+    @staticmethod
+    def _load(weights: str | Path) -> nn.Sequential:
+        root = data_root()
+        shared = root / "models" / "vgg16_features.safetensors" if root else None
+        cached = Path(torch.hub.get_dir()) / "checkpoints" / Path(VGG19_Weights.IMAGENET1K_V1.url).name
+        if weights == "random":
+            with torch.random.fork_rng(devices=[]):
+                torch.manual_seed(0)
+                return vgg16(weights=None).features
+        if weights == "auto" and not (shared and shared.is_file()):
+            if not cached.is_file():
+                raise FileNotFoundError(
+                    "The perceptual and style terms need VGG features and none are here: set SSDIE_DATA, give the path "
+                    'of a VGG-16 feature file, ask for "vgg19" (torchvision downloads 548 MB), or for "random".'
+                )
+            weights = "vgg19"
+        if weights == "vgg19":
+            return vgg19(weights=VGG19_Weights.IMAGENET1K_V1).features
+        path = shared if weights == "auto" else Path(weights)
+        if not path.is_file():
+            raise FileNotFoundError(f'{path} is no file; give a VGG-16 feature file, "vgg19", "auto" or "random".')
+        state = {k.removeprefix("features."): v.float() for k, v in load_file(path).items()}
+        layers = vgg16(weights=None).features[: max(int(k.split(".")[0]) for k in state) + 2]
+        layers.load_state_dict(state)
+        return layers

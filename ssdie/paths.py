@@ -1,0 +1,58 @@
+"""Where things lie: research data, the checkout, released weights; and how a file is written whole or not at all."""
+
+import os
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+PACKAGE = Path(__file__).resolve().parent
+WEIGHTS = PACKAGE / "weights"
+
+
+def data_root() -> Path | None:
+    """Give the folder named by the environment variable SSDIE_DATA, or None where it is not set.
+
+    Raises:
+        FileNotFoundError: SSDIE_DATA is set, but is no folder.
+    """
+    value = os.environ.get("SSDIE_DATA")
+    if not value:
+        return None
+    root = Path(value).expanduser().resolve()
+    if not root.is_dir():
+        raise FileNotFoundError(
+            f"SSDIE_DATA is {value!r}, which is no folder; point it at the data (see data/README.md) or unset it."
+        )
+    return root
+
+
+def project_root() -> Path:
+    """Give the checkout that holds `notebooks/`; the working directory where the package is installed elsewhere."""
+    checkout = PACKAGE.parent
+    return checkout if (checkout / "notebooks").is_dir() else Path.cwd()
+
+
+@contextmanager
+def atomic(path: str | Path) -> Iterator[Path]:
+    """Yield a temporary path beside `path`; rename it onto `path` when the block ends well, remove it when it fails.
+
+    Args:
+        path: the file to write; missing folders are made. The temporary path has the same suffix.
+
+    Example:
+        >>> import tempfile
+        >>> target = Path(tempfile.mkdtemp()) / "a.txt"
+        >>> with atomic(target) as temporary:
+        ...     _ = temporary.write_text("whole")
+        >>> target.read_text(), [p.name for p in target.parent.iterdir()]
+        ('whole', ['a.txt'])
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.stem}-{uuid.uuid4().hex[:8]}{path.suffix}")
+    try:
+        yield temporary
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)

@@ -1,0 +1,261 @@
+"""Hand-made priors of dusty photos: dark channel, Retinex, guided filter, airlight; batched, differentiable, any size."""
+
+import math
+
+import torch
+import torch.nn.functional as F
+
+from ssdie.images import check_image
+
+
+def dark_channel(image: torch.Tensor, window: int = 15) -> torch.Tensor:
+    """Darkest value around each pixel: D(x) = min over y in window(x), c in {R, G, B} of I_c(y).
+
+    Args:
+        image: (N, 3, H, W) in [0, 1].
+        window: side of the square window; odd, pixels; cut off at the border.
+
+    Returns:
+        (N, 1, H, W) in [0, 1].
+
+    Source: He, Sun, Tang, "Single image haze removal using dark channel prior", TPAMI 2011, equation 5.
+
+    Example:
+        >>> picture = torch.ones(1, 3, 9, 9)
+        >>> picture[0, 1, 4, 4] = 0
+        >>> int((dark_channel(picture, window=3) == 0).sum())
+        9
+    """
+    check_image(image)
+    if window % 2 == 0 or window < 1:
+        raise ValueError(f"window is {window}; wanted is an odd number of pixels; use {window + 1}.")
+    darkest = -image.amin(dim=1, keepdim=True)
+    for kernel in ((window, 1), (1, window)):  # the minimum over a square is separable
+        darkest = F.max_pool2d(darkest, kernel, stride=1, padding=(kernel[0] // 2, kernel[1] // 2))
+    return -darkest
+
+
+def block_dark_channel(image: torch.Tensor, block: int = 16) -> torch.Tensor:
+    """Darkest value of each block, held constant over the block: what dc-Net looks at.
+
+    Args:
+        image: (N, 3, H, W) in [0, 1]; sides need not be multiples of `block` (the last blocks are smaller).
+        block: side of a block; pixels.
+
+    Returns:
+        (N, 1, H, W) in [0, 1]; the gradient reaches the darkest pixel of each block alone.
+
+    Source: method section 4; the released code fills only 256 x 256 of a larger picture, this fills any size.
+
+    Example:
+        >>> picture = torch.ones(1, 3, 4, 6)
+        >>> picture[0, 2, 0, 0] = 0.25
+        >>> block_dark_channel(picture, block=2)[0, 0, :3, :3].tolist()
+        [[0.25, 0.25, 1.0], [0.25, 0.25, 1.0], [1.0, 1.0, 1.0]]
+    """
+    check_image(image)
+    height, width = image.shape[-2:]
+    blocks = -F.max_pool2d(-image.amin(dim=1, keepdim=True), block, ceil_mode=True)
+    held = blocks.repeat_interleave(block, dim=2).repeat_interleave(block, dim=3)
+    return held[..., :height, :width]
+
+
+def box_filter(image: torch.Tensor, radius: int) -> torch.Tensor:
+    """Mean over a square window of side 2 radius + 1, cut off at the border; any (N, C, H, W)."""
+    for dim in (2, 3):
+        kernel = [1, 1]
+        kernel[dim - 2] = 2 * radius + 1
+        padding = [k // 2 for k in kernel]
+        image = F.avg_pool2d(image, kernel, stride=1, padding=padding, count_include_pad=False)
+    return image
+
+
+def gaussian_blur(image: torch.Tensor, sigma: float) -> torch.Tensor:
+    """Convolve with a Gaussian, the border reflected as often as needed (sigma may exceed the picture).
+
+    Args:
+        image: (N, C, H, W), any range.
+        sigma: standard deviation; pixels; 0 gives the image back.
+
+    Example:
+        >>> gaussian_blur(torch.full((1, 1, 5, 5), 0.25), sigma=30.0).mean().item()
+        0.25
+    """
+    if sigma <= 0:
+        return image
+    radius = math.ceil(3 * sigma)
+    offsets = torch.arange(-radius, radius + 1, dtype=torch.float32, device=image.device)
+    weights = torch.exp(-0.5 * (offsets / sigma) ** 2)
+    weights = (weights / weights.sum()).to(image.dtype)
+    channels = image.shape[1]
+    for dim in (2, 3):
+        index = _mirrored(image.shape[dim], radius, image.device)
+        shape = [channels, 1, 1, 1]
+        shape[dim] = len(weights)
+        image = F.conv2d(image.index_select(dim, index), weights.view(shape[1:]).expand(shape), groups=channels)
+    return image
+
+
+def _mirrored(length: int, radius: int, device: torch.device) -> torch.Tensor:
+    """Indices -radius .. length + radius - 1, mirrored into 0 .. length - 1 (the edge pixel counted twice)."""
+    index = torch.arange(-radius, length + radius, device=device) % (2 * length)
+    return torch.minimum(index, 2 * length - 1 - index)
+
+
+def single_scale_retinex(image: torch.Tensor, sigma: float = 25.0, stretch: str = "channel") -> torch.Tensor:
+    """Reflectance estimate: R = log(v + 0.01) - log(gauss_sigma(v) + 0.01), stretched to [0, 1].
+
+    Args:
+        image: (N, 3, H, W) in [0, 1].
+        sigma: of the surround; pixels.
+        stretch: "channel", the paper's form: each channel by its own minimum and maximum (removes any cast, and turns
+            flat skies lavender); "joint": all channels by the same 1 % and 99 % quantiles after the mean of each
+            channel is taken out by a gray-world shift, which one outlying pixel cannot move.
+
+    Returns:
+        (N, 3, H, W) in [0, 1].
+
+    Source: Jobson, Rahman, Woodell, "Properties and performance of a center/surround Retinex", TIP 1997, equation 1;
+    method section 4.
+
+    Example:
+        >>> single_scale_retinex(torch.full((1, 3, 8, 8), 0.3)).unique().numel()  # no detail: flat
+        1
+    """
+    check_image(image)
+    reflectance = torch.log(image + 0.01) - torch.log(gaussian_blur(image, sigma) + 0.01)
+    if stretch == "channel":
+        low, high = reflectance.amin((2, 3), keepdim=True), reflectance.amax((2, 3), keepdim=True)
+    elif stretch == "joint":
+        reflectance = reflectance - reflectance.mean((2, 3), keepdim=True)
+        low, high = (q.view(-1, 1, 1, 1) for q in _quantiles(reflectance.flatten(1), (0.01, 0.99)))
+    else:
+        raise ValueError(f'stretch is {stretch!r}; wanted is "channel" or "joint".')
+    return ((reflectance - low) / (high - low).clamp_min(1e-6)).clamp(0, 1)
+
+
+def _quantiles(rows: torch.Tensor, levels: tuple[float, ...]) -> list[torch.Tensor]:
+    """Quantiles of each row by sorting: `torch.quantile` refuses rows of over 16 million values."""
+    ordered = rows.sort(dim=1).values
+    return [ordered[:, round(level * (rows.shape[1] - 1))] for level in levels]
+
+
+def guided_filter(guide: torch.Tensor, source: torch.Tensor, radius: int, eps: float) -> torch.Tensor:
+    """Edge-aware smoothing: q = mean(a) . guide + mean(b), where a, b fit source = a . guide + b in each window.
+
+    Args:
+        guide: (N, 1, H, W) or (N, 3, H, W) in [0, 1].
+        source: (N, C, H, W), any range.
+        radius: of the square window; pixels.
+        eps: ridge weight: variations of the guide well below sqrt(eps) are smoothed.
+
+    Returns:
+        (N, C, H, W).
+
+    Source: He, Sun, Tang, "Guided image filtering", TPAMI 2013, equations 11 to 19.
+
+    Example:
+        >>> ramp = torch.linspace(0, 1, 32).expand(1, 1, 32, 32)
+        >>> torch.allclose(guided_filter(ramp, 3 * ramp - 1, 4, 1e-6), 3 * ramp - 1, atol=1e-2)
+        True
+    """
+    slope, offset = fit_affine(guide, source, radius, eps)
+    return apply_affine(guide, box_filter(slope.flatten(1, 2), radius).view_as(slope), box_filter(offset, radius))
+
+
+def fit_affine(
+    guide: torch.Tensor, source: torch.Tensor, radius: int, eps: float
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Least-squares a, b of source = a . guide + b in the window around each pixel.
+
+    Args:
+        guide: (N, G, H, W); G is 1 or 3.
+        source: (N, C, H, W).
+        radius: of the square window; pixels.
+        eps: ridge weight on a.
+
+    Returns:
+        a (N, C, G, H, W) and b (N, C, H, W).
+
+    Source: He, Sun, Tang 2013, equations 14 and 15; the G x G systems are solved by Cholesky's formula in closed form.
+    """
+    batch, depth, height, width = guide.shape
+    classes = source.shape[1]
+    mean_guide, mean_source = box_filter(guide, radius), box_filter(source, radius)
+    products = (source[:, :, None] * guide[:, None]).flatten(1, 2)
+    covariance = box_filter(products, radius).view(batch, classes, depth, height, width)
+    covariance = covariance - mean_source[:, :, None] * mean_guide[:, None]
+    if depth == 1:
+        variance = box_filter(guide * guide, radius) - mean_guide**2
+        slope = covariance / (variance[:, None] + eps)
+    else:
+        squares = (guide[:, :, None] * guide[:, None]).flatten(1, 2)
+        matrix = box_filter(squares, radius).view(batch, depth, depth, height, width)
+        matrix = matrix - mean_guide[:, :, None] * mean_guide[:, None]
+        slope = torch.einsum("ncghw,ngkhw->nckhw", covariance, _inverse3(matrix, eps))
+    return slope, mean_source - (slope * mean_guide[:, None]).sum(2)
+
+
+def apply_affine(guide: torch.Tensor, slope: torch.Tensor, offset: torch.Tensor) -> torch.Tensor:
+    """Evaluate slope . guide + offset: (N, G, H, W), (N, C, G, H, W), (N, C, H, W) to (N, C, H, W)."""
+    return (slope * guide[:, None]).sum(2) + offset
+
+
+def _inverse3(matrix: torch.Tensor, eps: float) -> torch.Tensor:
+    """Inverse of symmetric (N, 3, 3, H, W) matrices with eps added to the diagonal, by cofactors."""
+    a, b, c = matrix[:, 0, 0] + eps, matrix[:, 0, 1], matrix[:, 0, 2]
+    d, e, f = matrix[:, 1, 1] + eps, matrix[:, 1, 2], matrix[:, 2, 2] + eps
+    cofactors = (d * f - e * e, c * e - b * f, b * e - c * d, a * f - c * c, b * c - a * e, a * d - b * b)
+    determinant = a * cofactors[0] + b * cofactors[1] + c * cofactors[2]
+    p, q, r, s, t, u = (x / determinant for x in cofactors)
+    rows = (torch.stack((p, q, r), 1), torch.stack((q, s, t), 1), torch.stack((r, t, u), 1))
+    return torch.stack(rows, 1)
+
+
+def estimate_airlight(image: torch.Tensor, window: int = 15, share: float = 0.001) -> torch.Tensor:
+    """Colour of the dust veil: the mean of the pixels whose dark channel is among the brightest `share`.
+
+    Args:
+        image: (N, 3, H, W) in [0, 1].
+        window: of the dark channel; odd, pixels.
+        share: of the pixels that vote; (0, 1].
+
+    Returns:
+        (N, 3) RGB in [0, 1].
+
+    Source: He, Sun, Tang 2011, section 4.4; the mean of the voters replaces the brightest one, which may be a lamp.
+
+    Example:
+        >>> veil = torch.tensor([0.8, 0.6, 0.3]).view(1, 3, 1, 1).expand(1, 3, 20, 20)
+        >>> [round(v, 3) for v in estimate_airlight(veil)[0].tolist()]
+        [0.8, 0.6, 0.3]
+    """
+    dark = dark_channel(image, window).flatten(1)
+    count = max(1, round(share * dark.shape[1]))
+    voters = dark.topk(count, dim=1).indices[:, None].expand(-1, 3, -1)
+    return image.flatten(2).gather(2, voters).mean(2)
+
+
+def estimate_transmission(
+    image: torch.Tensor, airlight: torch.Tensor, window: int = 15, omega: float = 0.95
+) -> torch.Tensor:
+    """Transmission by the dark channel prior: t = 1 - omega D(I / A).
+
+    Args:
+        image: (N, 3, H, W) in [0, 1].
+        airlight: (N, 3) in (0, 1].
+        window: odd, pixels.
+        omega: share of the veil that is taken off; [0, 1].
+
+    Returns:
+        (N, 1, H, W) in [1 - omega, 1].
+
+    Source: He, Sun, Tang 2011, equation 12.
+
+    Example:
+        >>> A = torch.tensor([[0.9, 0.7, 0.4]])
+        >>> round(estimate_transmission(A.view(1, 3, 1, 1).expand(1, 3, 8, 8), A).mean().item(), 3)
+        0.05
+    """
+    ratio = (image / airlight.clamp_min(1e-3)[:, :, None, None]).clamp(0, 1)
+    return 1 - omega * dark_channel(ratio, window)

@@ -1,0 +1,197 @@
+"""The state of a training run: networks, optimisers, averaged weights, logs; saved whole, resumed exactly."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+
+import torch
+from accelerate import Accelerator
+from torch import nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from ssdie.checkpoint import Log, current_commit, load_checkpoint, save_checkpoint, save_weights
+from ssdie.config import STAGES, LossWeights, TrainConfig
+from ssdie.data import Crops, derive_seed, find_photos, load_batches
+
+# settings that may differ between the runs that make and resume a checkpoint: they change no step already taken
+FREE = {"run", "workers", "report_every", "save_every"}
+
+
+class Run:
+    """What a loop of `ssdie.train` holds in its hands.
+
+    Args:
+        config: of the run; if `config.run` holds a checkpoint, `steps` resumes it.
+    """
+
+    def __init__(self, config: TrainConfig):
+        self.config = config
+        self.accelerator = Accelerator(mixed_precision=config.precision)
+        self.device = self.accelerator.device
+        self.sources = find_photos(config.data)
+        self.networks: dict[str, nn.Module] = {}
+        self.optimizers: dict[str, torch.optim.Optimizer] = {}
+        self.averaged: AveragedModel | None = None
+        self.done = 0
+        self.sums: dict[str, torch.Tensor] = {}
+        self.summed = 0
+        self.checkpoint = self._read_checkpoint()
+
+    @property
+    def path(self) -> Path:
+        """Where the checkpoint lies."""
+        return self.config.run / "checkpoint.pt"
+
+    def add(self, name: str, network: nn.Module) -> nn.Module:
+        """Train `network`: move it to the device, give it an optimiser, average it if it is the generator."""
+        c = self.config
+        network = network.to(self.device, memory_format=torch.channels_last)
+        if name == "generator":
+            self.averaged = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(c.ema), use_buffers=True)
+        optimizer = torch.optim.Adam(network.parameters(), c.learning_rate, c.betas, fused=True)
+        self.networks[name], self.optimizers[name] = self.accelerator.prepare(network, optimizer)
+        return self.networks[name]
+
+    def hold(self, network: nn.Module) -> nn.Module:
+        """Use a frozen network: on the device, in evaluation mode, in the run's precision."""
+        network = network.requires_grad_(False).eval().to(self.device, memory_format=torch.channels_last)
+        return self.accelerator.prepare_model(network, evaluation_mode=True)
+
+    def batches(self, kind: str, offset: int = 0) -> Iterator[torch.Tensor]:
+        """Endless batches of "clear" (with depth) or "dusty" photos on the device, from the step to be done next."""
+        c, a = self.config, self.accelerator
+        crops = Crops(getattr(self.sources, kind), c.size, derive_seed(c.seed, STAGES.index(c.stage), offset))
+        start = self.checkpoint["step"] if self.checkpoint else 0
+        for batch in load_batches(crops, c.batch, start, c.workers, a.process_index, a.num_processes):
+            yield batch.to(self.device, non_blocking=True)
+
+    def steps(self) -> Iterator[int]:
+        """Yield the steps that are left; save every `save_every` steps and after the last."""
+        c = self.config
+        self._resume()
+        self.log = Log(c.run, self.done) if self.accelerator.is_main_process else None
+        for name, network in self.networks.items():
+            network.train()
+            if c.frozen_norm and name == "generator":
+                for module in network.modules():
+                    module.train(not isinstance(module, nn.BatchNorm2d) and module.training)
+        for step in range(self.done, c.steps):
+            for optimizer in self.optimizers.values():
+                for group in optimizer.param_groups:
+                    group["lr"] = c.learning_rate_at(step)
+            yield step
+            self.done = step + 1
+            if self.done % c.save_every == 0 or self.done == c.steps:
+                self.save()
+
+    def seed_step(self, step: int) -> torch.Generator:
+        """Seed everything random in a step; give the generator that weather and augmentation draw from."""
+        rank = self.accelerator.process_index
+        seed = derive_seed(self.config.seed, STAGES.index(self.config.stage), step, rank)
+        torch.manual_seed(seed)  # dropout
+        return torch.Generator().manual_seed(seed)
+
+    def device_random(self, random: torch.Generator) -> torch.Generator:
+        """Give a generator on the device, seeded by the next number of `random`."""
+        return torch.Generator(self.device).manual_seed(int(torch.randint(2**62, (), generator=random)))
+
+    def backward(self, terms: dict[str, torch.Tensor], weights: LossWeights | None = None) -> None:
+        """Add the gradients of the weighted sum of the terms."""
+        self.accelerator.backward(sum(v * (getattr(weights, k) if weights else 1) for k, v in terms.items()))
+
+    def step(self, name: str) -> dict[str, torch.Tensor]:
+        """Clip the gradient of a network, update it, clear the gradient; give its norm."""
+        optimizer = self.optimizers[name]
+        norm = self.accelerator.clip_grad_norm_(self.networks[name].parameters(), self.config.clip)
+        optimizer.step()
+        optimizer.zero_grad()
+        if name == "generator":
+            self.averaged.update_parameters(self.accelerator.unwrap_model(self.networks[name]))
+        return {f"{name}_gradient": torch.as_tensor(norm)}
+
+    def report(self, step: int, terms: dict[str, torch.Tensor]) -> Iterator[dict[str, float]]:
+        """Add up the terms; every `report_every` steps, log their means and yield them."""
+        for name, value in terms.items():
+            self.sums[name] = self.sums.get(name, 0) + value.detach().float()
+        self.summed += 1
+        if (step + 1) % self.config.report_every == 0 or step + 1 == self.config.steps:
+            means = {name: float(value) / self.summed for name, value in self.sums.items()}
+            means = {"step": step + 1, **means, "learning_rate": self.config.learning_rate_at(step)}
+            self.sums, self.summed = {}, 0
+            if self.log:
+                self.log.write(means)
+            yield means
+
+    def finish(self) -> None:
+        """Write the averaged generator for release, close the log."""
+        if not self.accelerator.is_main_process:
+            return
+        self.log.close()
+        if self.averaged is not None:
+            c = self.config
+            settings = {k: v for k, v in asdict(c).items() if not isinstance(v, Path)}
+            about = {"generator": c.generator, "options": c.options, "config": settings, "commit": current_commit()}
+            about |= {"data": self.sources.origin, "photos": self.sources.counts}
+            save_weights(c.run / "generator.safetensors", self.averaged.module, about)
+
+    def save(self) -> None:
+        """Write networks, optimisers, averages, step, sums of the log and settings, from the main process."""
+        self.accelerator.wait_for_everyone()
+        if not self.accelerator.is_main_process:
+            return
+        state = {
+            "config": asdict(self.config),
+            "step": self.done,
+            "networks": {k: self.accelerator.unwrap_model(n).state_dict() for k, n in self.networks.items()},
+            "optimizers": {k: o.state_dict() for k, o in self.optimizers.items()},
+            "averaged": self.averaged.state_dict() if self.averaged is not None else {},
+            "scaler": self.accelerator.scaler.state_dict() if self.accelerator.scaler else {},
+            "random": torch.get_rng_state(),
+            "sums": self.sums,
+            "summed": self.summed,
+        }
+        save_checkpoint(self.path, state)
+
+    def _read_checkpoint(self) -> dict | None:
+        """The checkpoint in the run's folder, if any; refused if its settings are others."""
+        if not self.path.is_file():
+            return None
+        checkpoint, config = load_checkpoint(self.path), asdict(self.config)
+        theirs, ours = (_comparable(c) for c in (checkpoint["config"], config))
+        changed = [k for k in ours if ours[k] != theirs.get(k)]
+        if changed:
+            told = ", ".join(f"{k} was {theirs.get(k)} and is {ours[k]}" for k in changed)
+            raise ValueError(f"{self.path} belongs to other settings ({told}); use another run folder or remove this one.")
+        return checkpoint
+
+    def _resume(self) -> None:
+        """Put the checkpoint's state in place."""
+        if self.checkpoint is None:
+            return
+        state = self.checkpoint
+        for name, network in self.networks.items():
+            self.accelerator.unwrap_model(network).load_state_dict(state["networks"][name])
+            self.optimizers[name].load_state_dict(state["optimizers"][name])
+        if self.averaged is not None:
+            self.averaged.load_state_dict(state["averaged"])
+        if self.accelerator.scaler:
+            self.accelerator.scaler.load_state_dict(state["scaler"])
+        torch.set_rng_state(state["random"])
+        self.done, self.summed = state["step"], state["summed"]
+        self.sums = {k: v.to(self.device) for k, v in state["sums"].items()}
+
+
+def _comparable(config: dict) -> dict:
+    """Settings that make a difference, as text."""
+    return {k: str(list(v) if isinstance(v, tuple) else v) for k, v in config.items() if k not in FREE}
+
+
+@contextmanager
+def frozen(network: nn.Module) -> Iterator[None]:
+    """Let gradients pass through a network without reaching its weights."""
+    network.requires_grad_(False)
+    try:
+        yield
+    finally:
+        network.requires_grad_(True)

@@ -1,0 +1,186 @@
+"""The three stages of training: one flat loop each, the same code on a laptop's CPU, one GPU or several machines.
+
+Everything random in step s is drawn from seeds that derive from (seed, s): a run that is killed and resumed ends with the
+same weights, bit for bit, as one that was not. accelerate owns device, precision and processes.
+"""
+
+from collections.abc import Iterator
+
+import torch
+from torch import nn
+
+from ssdie.checkpoint import load_checkpoint, load_weights
+from ssdie.config import STAGES, LossWeights, TrainConfig
+from ssdie.data import augment_copies
+from ssdie.dust import add_dust, sample_dust, visible_target
+from ssdie.losses import (
+    FeatureNetwork,
+    clear_loss,
+    consistency_loss,
+    discriminator_loss,
+    gradient_loss,
+    make_pseudo_label,
+    perceptual_loss,
+    reconstruction_loss,
+    style_loss,
+)
+from ssdie.networks import DarkChannelNet, Generator, PatchDiscriminator, build_generator
+from ssdie.priors import block_dark_channel
+from ssdie.run import Run, frozen
+
+
+def train(config: TrainConfig) -> Iterator[dict[str, float]]:
+    """Run a stage, from its checkpoint where there is one; yield a report every `report_every` steps.
+
+    Args:
+        config: of the run; a checkpoint in `config.run` must have been written with the same settings.
+
+    Yields:
+        "step" and every term of the objective by name (unweighted), the total, the gradient's norm, the learning rate.
+
+    Raises:
+        ValueError: the checkpoint belongs to other settings.
+        FileNotFoundError: photos, features or weights are missing.
+    """
+    loops = (train_supervised, train_dark_channel, train_semi_supervised)
+    return dict(zip(STAGES, loops, strict=True))[config.stage](config)
+
+
+def train_supervised(config: TrainConfig) -> Iterator[dict[str, float]]:
+    """Stage 1: the generator on synthetic pairs, L_sup alone; see `train`."""
+    run = Run(config)
+    generator = run.add("generator", make_generator(config))
+    features = make_features(config, run)
+    paired = run.batches("clear")
+    for step in run.steps():
+        random = run.seed_step(step)
+        dusty, target = make_pairs(next(paired), config, random)
+        terms = supervised_terms(generator(dusty, run.device_random(random)), target, features, config.weights)
+        run.backward(terms, config.weights)
+        yield from run.report(step, terms | run.step("generator"))
+    run.finish()
+
+
+def train_dark_channel(config: TrainConfig) -> Iterator[dict[str, float]]:
+    """Stage 2: dc-Net on dark channels, 1 for clear photos and 0 for real dusty ones; see `train`."""
+    run = Run(config)
+    judge = run.add("dark_channel_net", DarkChannelNet())
+    clear, dusty = run.batches("clear"), run.batches("dusty")
+    for step in run.steps():
+        run.seed_step(step)
+        dark = block_dark_channel(torch.cat((next(clear)[:, :3], next(dusty))))
+        terms = {"dark_channel": discriminator_loss(*judge(dark).chunk(2))}
+        run.backward(terms)
+        yield from run.report(step, terms | run.step("dark_channel_net"))
+    run.finish()
+
+
+def train_semi_supervised(config: TrainConfig) -> Iterator[dict[str, float]]:
+    """Stage 3: L_sup on synthetic pairs and L_unsup on real photos, against a discriminator; see `train`.
+
+    Every picture passes the generator once a step, the K copies of a term in one batch. The terms need three groups of
+    pictures; each group is back-propagated before the next one runs, so that the activations of one group are held at
+    a time; the gradients add up to those of the sum. The outputs of the third group serve the discriminator, detached.
+    """
+    run, w = Run(config), config.weights
+    generator = run.add("generator", make_generator(config))
+    discriminator = run.add("discriminator", PatchDiscriminator())
+    judge = run.hold(load_judge(config))
+    features = make_features(config, run)
+    paired, unpaired, others = run.batches("clear"), run.batches("dusty"), run.batches("clear", offset=1)
+    for step in run.steps():
+        random = run.seed_step(step)
+        latent = run.device_random(random)
+        dusty, target = make_pairs(next(paired), config, random)
+        terms = supervised_terms(generator(dusty, latent), target, features, w)
+        run.backward(terms, w)
+
+        real, clear = next(unpaired), next(others)[:, :3]
+        if w.consistency or w.retinex:
+            count = config.copies if w.consistency else 0
+            disturbed = disturb(real.repeat(count, 1, 1, 1), config.noise, latent)
+            enhanced, copies = generator(torch.cat((real, disturbed)), latent).split((len(real), len(disturbed)))
+            group = {"retinex": reconstruction_loss(enhanced, make_pseudo_label(real, config.pseudo_label))}
+            group |= {"consistency": consistency_loss(enhanced, copies)} if count else {}
+            run.backward(group, w)
+            terms |= group
+
+        if w.dark_channel or w.adversarial:
+            enhanced = generator(augment_copies(real, config.copies, random), latent)
+            with frozen(discriminator):
+                group = {"dark_channel": clear_loss(judge(block_dark_channel(enhanced)))}
+                group["adversarial"] = clear_loss(discriminator(enhanced))
+                run.backward(group, w)
+            terms |= group
+        terms |= run.step("generator")
+
+        if w.adversarial:
+            pictures = torch.cat((augment_copies(clear, config.copies, random), enhanced.detach()))
+            apart = {"discriminator": discriminator_loss(*discriminator(pictures).chunk(2))}
+            run.backward(apart)
+            terms |= apart | run.step("discriminator")
+        yield from run.report(step, terms)
+    run.finish()
+
+
+# Parts of a step ---------------------------------------------------------------------------------------------------
+
+
+def make_pairs(
+    batch: torch.Tensor, config: TrainConfig, random: torch.Generator
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Lay dust over a batch: (N, 4, H, W) of clear photo and depth to dusty and target, both (N, 3, H, W)."""
+    clear, depth = batch[:, :3], batch[:, 3:]
+    dust = sample_dust(len(batch), random, "measured" if config.recipe == "mixed" else config.recipe)
+    if config.recipe == "mixed":
+        reference, every = sample_dust(len(batch), random, "reference"), torch.arange(len(batch)) % 4 == 3
+        dust = dust.where(~every, reference)
+    pair = add_dust(clear, depth, dust, random)
+    return pair.dusty, visible_target(pair) if config.target == "visible" else pair.clear
+
+
+def supervised_terms(
+    enhanced: torch.Tensor, target: torch.Tensor, features: nn.Module | None, weights: LossWeights
+) -> dict[str, torch.Tensor]:
+    """Give the terms of L_sup that have a weight; the features of the target are computed once, without gradient."""
+    terms = {"reconstruction": reconstruction_loss(enhanced, target)}
+    if features is not None:
+        with torch.no_grad():
+            wanted = features(target)
+        given = features(enhanced)
+        terms["perceptual"] = perceptual_loss(given, wanted)
+        terms["style"] = style_loss(given, wanted)
+    if weights.gradient:
+        terms["gradient"] = gradient_loss(enhanced, target)
+    return terms
+
+
+def disturb(image: torch.Tensor, sigma: float, generator: torch.Generator) -> torch.Tensor:
+    """Add Gaussian noise of `sigma` in [-1, 1] units to a batch in [0, 1], and clamp."""
+    noise = torch.empty_like(image).normal_(generator=generator)
+    return (image + sigma / 2 * noise).clamp(0, 1)
+
+
+def make_generator(config: TrainConfig) -> Generator:
+    """Build the generator with seeded weights, or with those of `config.init`."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config.seed)
+        network = build_generator(config.generator, **config.options)
+    if config.init is not None:
+        network.load_state_dict(load_weights(config.init).state_dict())
+    return network
+
+
+def make_features(config: TrainConfig, run: Run) -> nn.Module | None:
+    """Build the feature network once, if a term that needs it has a weight."""
+    w = config.weights
+    return run.hold(FeatureNetwork(config.features)) if w.perceptual or w.style else None
+
+
+def load_judge(config: TrainConfig) -> DarkChannelNet:
+    """Load dc-Net from the checkpoint of stage 2."""
+    if config.judge is None:
+        raise ValueError("Stage 3 needs dc-Net: give the checkpoint of a finished stage 2 as `judge`.")
+    network = DarkChannelNet()
+    network.load_state_dict(load_checkpoint(config.judge)["networks"]["dark_channel_net"])
+    return network
