@@ -1,4 +1,4 @@
-"""Files that training leaves behind: checkpoints of everything, logs of every term, weights for release."""
+"""Files that training leaves behind: checkpoints of everything, logs, weights for release."""
 
 import csv
 import json
@@ -10,7 +10,6 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import nn
-from torch.utils.tensorboard import SummaryWriter
 
 from ssdie.networks import Generator, build_generator
 from ssdie.paths import atomic, project_root
@@ -43,46 +42,6 @@ def _plain(value):
     if isinstance(value, list | tuple):
         return [_plain(v) for v in value]
     return str(value) if isinstance(value, Path) else value
-
-
-class Log:
-    """One row a report, to `log.csv` and TensorBoard in the run's folder.
-
-    Args:
-        folder: of the run.
-        step: rows after it are dropped: they are written again by the run that resumes there.
-    """
-
-    def __init__(self, folder: str | Path, step: int = 0):
-        self.path = Path(folder) / "log.csv"
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        self.rows = [row for row in read_log(self.path) if row["step"] <= step] if self.path.is_file() else []
-        self._write_all()
-        self.board = SummaryWriter(str(folder), purge_step=step + 1)
-
-    def write(self, report: dict[str, float]) -> None:
-        """Add a report: "step" and any named values."""
-        known = set(self.rows[0]) if self.rows else set(report)
-        self.rows.append(report)
-        if len(self.rows) == 1 or set(report) != known:
-            self._write_all()
-        else:
-            with self.path.open("a", newline="", encoding="utf-8") as file:
-                csv.DictWriter(file, list(self.rows[0])).writerow(report)
-        for name, value in report.items():
-            self.board.add_scalar(name, value, int(report["step"]))
-
-    def _write_all(self) -> None:
-        names = list(dict.fromkeys(name for row in self.rows for name in row))
-        with atomic(self.path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, names)
-            if names:
-                writer.writeheader()
-            writer.writerows(self.rows)
-
-    def close(self) -> None:
-        """Flush TensorBoard's file."""
-        self.board.close()
 
 
 def read_log(path: str | Path) -> list[dict[str, float]]:

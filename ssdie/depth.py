@@ -1,38 +1,34 @@
-"""Depth of a clear photo: from a file, from the project's own conditional GAN, or from a function of yours."""
+"""Depth of a clear photo: from a file, from the project's conditional GAN, or from a function of yours."""
 
 import argparse
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
 
 import numpy as np
 import torch
-import torch.nn.functional as F
-from accelerate import Accelerator
 from PIL import Image
 from torch import nn
 from tqdm import tqdm
 
-from ssdie.checkpoint import load_weights, read_header, save_weights
+from ssdie.depth_gan import DEPTH_MODEL, load_depth_model, save_depth_model, train_depth  # noqa: F401
 from ssdie.images import check_image, fit_short_side, list_images, read_image, resize, write_image
-from ssdie.networks import PatchDiscriminator, UNetGenerator
-from ssdie.paths import WEIGHTS, atomic
+from ssdie.paths import atomic
 
 DEPTH_SUFFIXES = (".png", ".npy")
-DEPTH_MODEL = WEIGHTS / "depth.safetensors"
 Source = str | Path | nn.Module | Callable[[torch.Tensor], torch.Tensor]
 
 
-# Files -------------------------------------------------------------------------------------------------------
+# Files ------------------------------------------------------------------------------------------------------
 
 
 def read_depth(path: str | Path) -> torch.Tensor:
     """Read a depth map.
 
     Args:
-        path: grey PNG of 8 or 16 bit (0 near, full scale far), or npy with (H, W), (1, H, W) or (H, W, 1): floats
-            in [0, 1], or integers that are scaled by their type's largest value.
+        path: grey PNG of 8 or 16 bit (0 near, full scale far), or npy with (H, W), (1, H, W) or (H, W, 1):
+            floats in [0, 1], or integers that are scaled by their type's largest value.
 
     Returns:
         (1, H, W); float32 in [0, 1], 0 near, 1 far.
@@ -50,12 +46,12 @@ def read_depth(path: str | Path) -> torch.Tensor:
         top = np.iinfo(values.dtype).max if np.issubdtype(values.dtype, np.integer) else 1
         depth = torch.from_numpy((values / top).astype(np.float32))[None]
         if not (depth.isfinite().all() and depth.min() >= 0 and depth.max() <= 1):
-            came = f"from {values.min():.4g} to {values.max():.4g}"
-            raise ValueError(f"{path} has values {came}; wanted is [0, 1], 0 near; scale it as (d - min) / (max - min).")
+            came = f"{path} has values from {values.min():.4g} to {values.max():.4g}"
+            raise ValueError(f"{came}; wanted is [0, 1], 0 near; scale it as (d - min) / (max - min).")
         return depth
     picture = read_image(path)
     if not torch.equal(picture[0], picture[1]) or not torch.equal(picture[0], picture[2]):
-        raise ValueError(f"{path} is coloured; wanted is a grey picture; decode colours with ssdie.depth.decode_depth.")
+        raise ValueError(f"{path} is coloured; wanted is grey; decode colours with ssdie.depth.decode_depth.")
     return picture[:1]
 
 
@@ -89,12 +85,12 @@ def write_depth(path: str | Path, depth: torch.Tensor) -> None:
             Image.fromarray(np.rint(values * 65535).astype(np.uint16)).save(temporary)
 
 
-# The published side-by-side files ----------------------------------------------------------------------------
+# The published side-by-side files ---------------------------------------------------------------------------
 
 
 @cache
 def _jet() -> torch.Tensor:
-    """Jet from blue to red; (256, 3) in [0, 1], as matplotlib has it."""
+    """Jet from blue to red as matplotlib has it, in 8 bit; (256, 3) in [0, 1]."""
     from matplotlib import colormaps
 
     return torch.from_numpy(np.round(colormaps["jet"](np.arange(256))[:, :3] * 255) / 255).float()
@@ -123,9 +119,9 @@ def decode_depth(rgb: torch.Tensor, decoding: str = "jet") -> torch.Tensor:
 
     Args:
         rgb: (N, 3, H, W) in [0, 1].
-        decoding: "jet" finds the nearest entry k of the jet colour map, d = 1 - k / 255. "packed" is the published
-            decoding, s = 65536 R + 256 G + B of 8-bit values, d = 1 - (s - min s) / (max s - min s), for comparison:
-            jet is not monotone in s.
+        decoding: "jet" finds the nearest entry k of the jet colour map, d = 1 - k / 255 (five entries are the
+            same blue in 8 bit: the middle one counts). "packed" is the published decoding, for comparison:
+            d = 1 - (s - min s) / (max s - min s), s = 65536 R + 256 G + B; jet is not monotone in s.
 
     Returns:
         (N, 1, H, W) in [0, 1], 0 near, 1 far.
@@ -133,20 +129,21 @@ def decode_depth(rgb: torch.Tensor, decoding: str = "jet") -> torch.Tensor:
     Raises:
         ValueError: there is no such decoding.
 
-    Source: method section 2. Unlike the released code, "packed" does not overflow: 255 * 65536 needs 24 bits.
+    Source: method section 2. Unlike the released code's, "packed" does not overflow: it needs 24 bits.
 
     Example:
         >>> ramp = torch.linspace(0, 1, 256).view(1, 1, 1, 256)
-        >>> bool((decode_depth(encode_jet(ramp)) - ramp).abs().max() < 1e-6)
+        >>> bool((decode_depth(encode_jet(ramp)) - ramp).abs().max() < 2.1 / 255)
         True
     """
     check_image(rgb, "rgb")
     batch, _, height, width = rgb.shape
     if decoding == "jet":
         colours, inverse = rgb.permute(0, 2, 3, 1).reshape(-1, 3).unique(dim=0, return_inverse=True)
-        table = _jet().to(rgb)
-        nearest = torch.cat([torch.cdist(part, table).argmin(dim=1) for part in colours.split(2**16)])
-        return 1 - nearest[inverse].view(batch, 1, height, width).to(rgb.dtype) / 255
+        table, entry = _jet().unique(dim=0, return_inverse=True)
+        index = torch.zeros(len(table)).index_add(0, entry, torch.arange(256.0)) / entry.bincount()
+        nearest = torch.cat([torch.cdist(part, table.to(rgb)).argmin(dim=1) for part in colours.split(2**16)])
+        return 1 - index.to(rgb)[nearest][inverse].view(batch, 1, height, width) / 255
     if decoding == "packed":
         red, green, blue = torch.round(rgb * 255).long().unbind(dim=1)
         packed = (65536 * red + 256 * green + blue)[:, None]
@@ -176,117 +173,7 @@ def write_side_by_side(path: str | Path, clear: torch.Tensor, depth: torch.Tenso
     write_image(path, torch.cat((clear[None], encode_jet(depth[None])), dim=-1))
 
 
-# The conditional GAN -----------------------------------------------------------------------------------------
-
-
-def draw_crops(pairs: Sequence, batch: int, size: int, random: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
-    """Draw square crops of 60 to 100 % of the shorter side, half of them mirrored.
-
-    Args:
-        pairs: (clear (3, H, W), depth (1, h, w)), or (name, clear, depth); depth may be smaller than the photo.
-        batch: how many.
-        size: side that the crops are resized to; pixels.
-        random: of the CPU.
-
-    Returns:
-        clear (batch, 3, size, size), depth (batch, 1, size, size).
-    """
-    crops = []
-    for index in torch.randint(len(pairs), (batch,), generator=random).tolist():
-        *_, clear, depth = pairs[index]
-        share, down, right, turn = torch.rand(4, generator=random).tolist()
-        height, width = clear.shape[-2:]
-        depth = F.interpolate(depth[None], (height, width), mode="bilinear") if depth.shape[-2:] != (height, width) else depth[None]
-        side = max(1, round(min(height, width) * (0.6 + 0.4 * share)))
-        top, left = int(down * (height - side + 1)), int(right * (width - side + 1))
-        crop = torch.cat((clear[None], depth), 1)[..., top : top + side, left : left + side]
-        crop = F.interpolate(crop, (size, size), mode="bilinear", antialias=True)
-        crops.append(crop.flip(-1) if turn < 0.5 else crop)
-    clear, depth = torch.cat(crops).split((3, 1), dim=1)
-    return clear, depth
-
-
-def train_depth(
-    model: UNetGenerator,
-    pairs: Sequence,
-    steps: int = 20_000,
-    batch: int = 8,
-    size: int = 256,
-    seed: int = 0,
-    accelerator: Accelerator | None = None,
-    l1_weight: float = 100.0,
-    learning_rate: float = 2e-4,
-    report_every: int = 50,
-) -> Iterator[dict[str, float]]:
-    """Train image -> depth in place: min over G, max over D of log D(J, d) + log(1 - D(J, G(J))) + 100 |G(J) - d|.
-
-    Args:
-        model: `UNetGenerator(3, 1)`; trained in place, in evaluation mode at the end.
-        pairs: as for `draw_crops`.
-        steps: updates of both networks.
-        batch, size: crops a step, and their side in pixels (at least 32; a multiple of 2^levels wastes nothing).
-        seed: of crops, dropout and the discriminator; the model comes with its own first weights.
-        accelerator: owns device, precision and processes; a plain one by default.
-        l1_weight: of the L1 term.
-        learning_rate: of both, Adam with betas (0.5, 0.999).
-        report_every: steps between two reports.
-
-    Yields:
-        means since the last report: {"step", "l1", "adversarial", "discriminator"}.
-
-    Source: Isola et al., "Image-to-image translation with conditional adversarial networks", CVPR 2017, equations 1 to 4.
-    """
-    accelerator = accelerator or Accelerator()
-    random = torch.Generator().manual_seed(seed + 1_000_003 * accelerator.process_index)
-    torch.manual_seed(seed)
-    discriminator = PatchDiscriminator(4)
-    adam = [torch.optim.Adam(n.parameters(), learning_rate, (0.5, 0.999)) for n in (model, discriminator)]
-    generator, discriminator, step_generator, step_discriminator = accelerator.prepare(model, discriminator, *adam)
-    generator.train()
-    sums, bce = torch.zeros(3, device=accelerator.device), F.binary_cross_entropy_with_logits
-    for step in range(1, steps + 1):
-        clear, depth = (x.to(accelerator.device) for x in draw_crops(pairs, batch, size, random))
-        torch.manual_seed(int(torch.randint(2**62, (), generator=random)))  # dropout and latent noise
-        estimate = generator(clear)
-
-        discriminator.requires_grad_(True)
-        true, false = discriminator(torch.cat((clear, depth), 1)), discriminator(torch.cat((clear, estimate.detach()), 1))
-        judged = (bce(true, torch.ones_like(true)) + bce(false, torch.zeros_like(false))) / 2
-        accelerator.backward(judged)
-        step_discriminator.step()
-        step_discriminator.zero_grad()
-
-        discriminator.requires_grad_(False)
-        believed = discriminator(torch.cat((clear, estimate), 1))
-        adversarial, l1 = bce(believed, torch.ones_like(believed)), F.l1_loss(estimate, depth)
-        accelerator.backward(adversarial + l1_weight * l1)
-        step_generator.step()
-        step_generator.zero_grad()
-
-        sums += torch.stack((l1, adversarial, judged)).detach().float()
-        if step % report_every == 0 or step == steps:
-            means = (sums / ((step - 1) % report_every + 1)).tolist()
-            sums.zero_()
-            yield {"step": step, **dict(zip(("l1", "adversarial", "discriminator"), means, strict=True))}
-    accelerator.unwrap_model(generator, keep_fp32_wrapper=False).eval()
-
-
-def save_depth_model(path: str | Path, model: UNetGenerator, **about) -> None:
-    """Write the model as safetensors; `about` (data, steps, scores: plain values) goes into the header."""
-    options = {"in_channels": 3, "out_channels": 1, "width": model.downs[0][-1].out_channels, "levels": len(model.downs)}
-    save_weights(path, model, {**about, "generator": "unet", "options": options})
-
-
-def load_depth_model(path: str | Path = DEPTH_MODEL) -> UNetGenerator:
-    """Load what `save_depth_model` wrote; in evaluation mode, on the CPU.
-
-    Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: the file holds another network.
-    """
-    if read_header(path)["options"].get("out_channels") != 1:
-        raise ValueError(f"{path} holds no depth model; give a file that ssdie.depth.save_depth_model wrote.")
-    return load_weights(path)
+# Depth of a photo -------------------------------------------------------------------------------------------
 
 
 @torch.no_grad()
@@ -295,8 +182,9 @@ def estimate_depth(clear: torch.Tensor, source: Source, names: Sequence[str] | N
 
     Args:
         clear: (N, 3, H, W) in [0, 1]; any size.
-        source: a folder of depth files (with `names`), a depth file (N = 1), a .safetensors file of the conditional GAN, the
-            loaded model (it sees the photo with a shorter side of 256 pixels), or any function from `clear` to depth.
+        source: a folder of depth files (with `names`), a depth file (N = 1), a .safetensors file of the
+            conditional GAN, the loaded model (it sees the photo with a shorter side of 256 pixels), or any
+            function from `clear` to depth.
         names: file names of the photos; the depth file has the same name up to the suffix.
 
     Returns:
@@ -318,20 +206,13 @@ def estimate_depth(clear: torch.Tensor, source: Source, names: Sequence[str] | N
             return estimate_depth(clear, load_depth_model(path).to(clear.device))
         files = [path] if path.is_file() else _depth_files(path, names)
         if len(files) != len(clear):
-            raise ValueError(f"{len(files)} depth files for {len(clear)} photos; wanted is one name a photo in `names`.")
-        maps = [_fit(read_depth(file)[None], clear.shape[-2:]) for file in files]
-        return torch.cat(maps).to(clear)
+            raise ValueError(f"{len(files)} depth files for {len(clear)} photos; wanted is one name a photo.")
+        return torch.cat([resize(read_depth(file)[None], clear.shape[-2:]) for file in files]).to(clear)
     if isinstance(source, nn.Module):
-        source.eval()
-        return _fit(source(fit_short_side(clear, 256)), clear.shape[-2:])
+        return resize(source.eval()(fit_short_side(clear, 256)), clear.shape[-2:])
     depth = source(clear)
     check_image(depth, "depth (from your function)", channels=1)
-    return _fit(depth, clear.shape[-2:])
-
-
-def _fit(depth: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
-    """Bring a depth to the photo's size."""
-    return resize(depth, size)
+    return resize(depth, clear.shape[-2:])
 
 
 def _depth_files(folder: Path, names: Sequence[str] | None) -> list[Path]:
@@ -347,14 +228,14 @@ def _depth_files(folder: Path, names: Sequence[str] | None) -> list[Path]:
     return found
 
 
-# Command -----------------------------------------------------------------------------------------------------
+# Command ----------------------------------------------------------------------------------------------------
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of `python -m ssdie depth`."""
     parser.add_argument("photos", nargs="+", type=Path, help="clear photos, or folders of them")
     parser.add_argument("-o", "--out", type=Path, required=True, help="folder for the 16-bit PNG files")
-    parser.add_argument("--model", type=Path, default=DEPTH_MODEL, help="weights of the depth network (.safetensors)")
+    parser.add_argument("--model", type=Path, default=DEPTH_MODEL, help="weights (.safetensors)")
     parser.add_argument("--device", default="cpu", help="torch device")
 
 

@@ -44,6 +44,7 @@ def evaluate(
     workers: int = 1,
     checkpoint: str | Path | None = None,
     sample: int = 15,
+    limit: int = 0,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Enhance every photo by every method at its own size; measure it against dusty photo and clear twin.
 
@@ -61,6 +62,7 @@ def evaluate(
         workers: threads, each with one picture.
         checkpoint: what "ssdie" stands for, instead of the released weights.
         sample: number of pictures of the embedded sample.
+        limit: only the first so many pictures; 0 takes all.
 
     Returns:
         pictures: a row per picture and method; columns picture, method, `METRICS`, niqe_model (the pristine
@@ -77,7 +79,7 @@ def evaluate(
         >>> pictures["e"].tolist(), pictures["saturated"].tolist()  # nothing changed
         ([0.0, 0.0], [0.0, 0.0])
     """
-    examples = list_examples(dusty, clear, sample)
+    examples = list_examples(dusty, clear, sample)[: limit or None]
     solvers = resolve_methods(methods, checkpoint)
     if long_side is None:
         long_side = UNPAIRED_LONG_SIDE if dusty and not clear else 0
@@ -218,11 +220,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--seed", type=int, default=0, help="of the bootstrap (default: 0)")
     add("--workers", type=int, default=1, metavar="N", help="threads (default: 1)")
     add("--checkpoint", type=Path, help='what "ssdie" stands for (default: the released weights)')
+    add("--limit", type=int, default=0, metavar="N", help="only the first so many pictures (default: all)")
 
 
 def run(args: argparse.Namespace) -> int:
     """Run `python -m ssdie evaluate`: print the table, write the files."""
-    names = ("methods", "dusty", "clear", "out", "long_side", "bootstrap", "seed", "workers", "checkpoint")
-    _, summary = evaluate(**{name: getattr(args, name) for name in names})
+    _, summary = evaluate(
+        methods=args.methods,
+        dusty=args.dusty,
+        clear=args.clear,
+        out=args.out,
+        long_side=args.long_side,
+        bootstrap=args.bootstrap,
+        seed=args.seed,
+        workers=args.workers,
+        checkpoint=args.checkpoint,
+        limit=args.limit,
+    )
     print(format_table(summary))
     return 0

@@ -10,9 +10,10 @@ from accelerate import Accelerator
 from torch import nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from ssdie.checkpoint import Log, current_commit, load_checkpoint, save_checkpoint, save_weights
+from ssdie.checkpoint import current_commit, load_checkpoint, save_checkpoint, save_weights
 from ssdie.config import STAGES, LossWeights, TrainConfig
 from ssdie.data import Crops, derive_seed, find_photos, load_batches
+from ssdie.log import Log
 
 # settings that may differ between the runs that make and resume a checkpoint: they change no step already taken
 FREE = {"run", "workers", "report_every", "save_every"}

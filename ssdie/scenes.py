@@ -113,11 +113,7 @@ def build_town(rng) -> Iterator[tuple]:
 def walk_people(rng, middle: float, half: float) -> Iterator[tuple]:
     """Yield people on the pavements, or anywhere where there is no road (`half` is 0)."""
     for z in rng.uniform(7, 60, rng.integers(1, 8)):
-        x = (
-            middle + rng.choice([-1, 1]) * (half + rng.uniform(0.5, 2.5))
-            if half
-            else rng.uniform(-0.5, 0.5) * z
-        )
+        x = middle + rng.choice([-1, 1]) * (half + rng.uniform(0.5, 2.5)) if half else rng.uniform(-0.5, 0.5) * z
         colours = [linear(pick(rng, CLOTHES)) for _ in range(2)]
         yield z, sprites.draw_person, x, z, rng.uniform(1.55, 1.85), *colours, rng.uniform(0, 0.6)
 
@@ -189,9 +185,7 @@ def render_scene(seed: int, size: tuple[int, int] = (256, 384)) -> tuple[torch.T
         (torch.Size([3, 32, 48]), torch.Size([1, 32, 48]), 1.0)
     """
     if min(size) < 16:
-        raise ValueError(
-            f"size is {tuple(size)}; wanted are at least 16 x 16 pixels; ask for a larger scene."
-        )
+        raise ValueError(f"size is {tuple(size)}; wanted are at least 16 x 16 pixels; ask for a larger scene.")
     rng = np.random.default_rng([2024, seed])
     kind = KINDS[rng.integers(len(KINDS))]
     canvas = build_canvas(rng, kind, size)

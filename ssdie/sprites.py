@@ -153,9 +153,7 @@ def draw_rock(canvas: Canvas, x: float, z: float, size: float, stone, seed: np.n
     lit = np.clip(0.25 + 0.55 * q + 0.5 * p * turn + 0.9 * slope, 0.05, 1.2)[..., None]
     grain = noise(p * 2 + seed[1], q * 2, 3, unit * 2, 0.9)
     colour = (
-        stone
-        * vary(0.1 * rough + 0.12 * grain)
-        * (canvas.light.ambient * (0.5 + 0.5 * lit) + canvas.light.sun * lit)
+        stone * vary(0.1 * rough + 0.12 * grain) * (canvas.light.ambient * (0.5 + 0.5 * lit) + canvas.light.sun * lit)
     )
     canvas.paint(where, colour, soft(field * 0.4, unit) * soft(t, foot), z + 0 * field)
 
@@ -170,22 +168,16 @@ def draw_car(canvas: Canvas, x: float, z: float, paint, away: bool) -> None:
     light, side = canvas.light, np.abs(s)
     tyres = soft(0.13 - np.abs(side - 0.72), foot) * soft(np.minimum(0.5 - t, t), foot)
     canvas.paint(where, np.full(3, 0.015, np.float32), tyres, z + 0 * tyres)
-    body = soft(0.9 - side - np.maximum(t - 0.85, 0) * 0.45, foot) * soft(
-        np.minimum(1.48 - t, t - 0.22), foot
-    )
+    body = soft(0.9 - side - np.maximum(t - 0.85, 0) * 0.45, foot) * soft(np.minimum(1.48 - t, t - 0.22), foot)
     sheen = np.clip(0.55 + 0.55 * np.clip((t - 0.3) / 0.7, 0, 1) - 0.35 * ((t > 0.28) & (t < 0.34)), 0.1, 1.2)
     colour = paint * (sheen * (1 - 0.1 * side))[..., None] * light.on(forward=-0.8, up=0.6)
-    glass = soft(0.70 - side - np.maximum(t - 0.95, 0) * 0.35, foot) * soft(
-        np.minimum(1.38 - t, t - 0.92), foot
-    )
+    glass = soft(0.70 - side - np.maximum(t - 0.95, 0) * 0.35, foot) * soft(np.minimum(1.38 - t, t - 0.92), foot)
     colour = mix(colour, light.ambient * (0.12 + 0.35 * np.clip(t - 0.9, 0, 1))[..., None], glass * 0.92)
     lamps = soft(0.14 - np.abs(side - 0.72), foot) * soft(0.08 - np.abs(t - 0.74), foot)
     colour = mix(colour, linear("b3231c") if away else linear("f4f1e4"), lamps * 0.9)
     plate = soft(0.26 - side, foot) * soft(0.06 - np.abs(t - 0.56), foot)
     bumper = soft(0.10 - np.abs(t - 0.34), foot) * soft(0.88 - side, foot)
-    colour = mix(
-        mix(colour, np.full(3, 0.03, np.float32), bumper * 0.7), np.full(3, 0.6, np.float32), plate * 0.9
-    )
+    colour = mix(mix(colour, np.full(3, 0.03, np.float32), bumper * 0.7), np.full(3, 0.6, np.float32), plate * 0.9)
     canvas.paint(where, colour, body, z + 0 * body)
 
 
@@ -197,9 +189,7 @@ def draw_person(canvas: Canvas, x: float, z: float, height: float, top, bottom, 
         return
     where, s, t, foot = spot
     p, q, unit, light = s / height, t / height, foot / height, canvas.light
-    round_light = np.clip(0.75 + 3 * p * light.direction[0], 0.3, 1.2)[..., None] * light.on(
-        forward=-0.7, up=0.4
-    )
+    round_light = np.clip(0.75 + 3 * p * light.direction[0], 0.3, 1.2)[..., None] * light.on(forward=-0.7, up=0.4)
     leg = np.minimum(0.05 - np.abs(np.abs(p) - 0.05 - stride * (0.5 - q) * 0.25), np.minimum(0.5 - q, q))
     arms = np.minimum(0.03 - np.abs(np.abs(p) - 0.125 - 0.05 * (0.8 - q)), np.minimum(0.80 - q, q - 0.46))
     trunk = np.minimum(0.115 + 0.06 * (q - 0.6) - np.abs(p), np.minimum(0.83 - q, q - 0.46))
@@ -219,12 +209,8 @@ def draw_pole(canvas: Canvas, x: float, z: float, height: float, arm: float, tin
         return
     where, s, t, foot = spot
     mast = np.minimum(0.09 * (1.3 - 0.6 * t / height) - np.abs(s), np.minimum(height - t, t))
-    bar = np.minimum(
-        0.06 - np.abs(t - height + 0.1), np.minimum(s * np.sign(arm), abs(arm) - s * np.sign(arm))
-    )
+    bar = np.minimum(0.06 - np.abs(t - height + 0.1), np.minimum(s * np.sign(arm), abs(arm) - s * np.sign(arm)))
     lamp = np.minimum(0.10 - np.abs(t - height + 0.12), 0.35 - np.abs(s - arm * 0.85))
     shape = np.maximum(mast, np.maximum(bar, lamp))
     shine = np.clip(0.75 + 3 * s * canvas.light.direction[0], 0.4, 1.2)[..., None]
-    canvas.paint(
-        where, tint * shine * canvas.light.on(forward=-0.7, up=0.2), soft(shape, foot), z + 0 * shape
-    )
+    canvas.paint(where, tint * shine * canvas.light.on(forward=-0.7, up=0.2), soft(shape, foot), z + 0 * shape)

@@ -51,9 +51,7 @@ def noise(u, v, octaves: int = 3, footprint=0.0, roughness: float = 0.5) -> np.n
     """
     tile, total, amplitude, frequency = noise_tile(), 0.0, 1.0, 1.0
     for _ in range(octaves):
-        texel = tile[
-            (v * (frequency * TILE)).astype(np.int32) % TILE, (u * (frequency * TILE)).astype(np.int32) % TILE
-        ]
+        texel = tile[(v * (frequency * TILE)).astype(np.int32) % TILE, (u * (frequency * TILE)).astype(np.int32) % TILE]
         total = total + texel * (amplitude / (1 + (footprint * (8 * frequency)) ** 2))
         u, v = 0.8 * u - 0.6 * v + 0.37, 0.6 * u + 0.8 * v + 0.61
         amplitude, frequency = amplitude * roughness, frequency * 3
@@ -119,9 +117,7 @@ class Canvas:
     def box(self, left: float, right: float, low: float, high: float, z: float):
         """Give the slices of the pixels that see a rectangle (metres) at distance z, or None."""
         columns = np.searchsorted(self.x[0], np.array([left, right]) / z + np.array([-1, 1]) * self.pixel)
-        rows = np.searchsorted(
-            self.y[:, 0], (self.height - np.array([high, low])) / z + np.array([-1, 1]) * self.pixel
-        )
+        rows = np.searchsorted(self.y[:, 0], (self.height - np.array([high, low])) / z + np.array([-1, 1]) * self.pixel)
         empty = columns[0] >= columns[1] or rows[0] >= rows[1]
         return None if empty else (slice(*map(int, rows)), slice(*map(int, columns)))
 
@@ -178,9 +174,7 @@ def draw_ridge(canvas: Canvas, z: float, height: float, rugged: float, low, high
     canvas.paint(where, colour, soft(crest - up, canvas.pixel * z), distance)
 
 
-def draw_ground(
-    canvas: Canvas, first, second, contrast: float, far: float, waves: float, offset: np.ndarray
-) -> None:
+def draw_ground(canvas: Canvas, first, second, contrast: float, far: float, waves: float, offset: np.ndarray) -> None:
     """Paint the ground plane z = height / y up to `far`, with patches of a second colour and waves."""
     below = canvas.y[:, 0] > canvas.height / far
     if not below.any():
@@ -221,9 +215,7 @@ def draw_road(canvas: Canvas, middle: float, width: float, far: float, kerb, off
     canvas.colour[where] = mix(canvas.colour[where], asphalt, soft(width / 2 - np.abs(side), foot))
 
 
-def draw_shadow(
-    canvas: Canvas, x: float, z: float, radius: float, length: float, strength: float = 0.6
-) -> None:
+def draw_shadow(canvas: Canvas, x: float, z: float, radius: float, length: float, strength: float = 0.6) -> None:
     """Darken the ground beside the foot of a thing, away from the sun."""
     sun = canvas.light.direction
     where = canvas.box(x - radius - length, x + radius + length, -1e9, 0, max(z - radius - length, 0.5))

@@ -8,6 +8,8 @@ import torch
 from PIL import Image
 
 from ssdie import depth as depths
+from ssdie import depth_gan
+from ssdie.checkpoint import read_header, save_weights
 from ssdie.images import read_image, write_image
 from ssdie.networks import UNetGenerator
 from ssdie.scenes import render_scene
@@ -52,7 +54,8 @@ def test_jet_round_trip_through_png(tmp_path):
     assert read_image(tmp_path / "a.png").shape == (3, 64, 128)
     clear_back, depth_back = depths.read_side_by_side(tmp_path / "a.png")
     assert (clear_back - clear).abs().max() <= 0.5 / 255 + 1e-6
-    assert (depth_back - depth).abs().max() <= 0.5 / 255 + 1e-6  # half a step of the colour map
+    error = (depth_back - depth).abs()
+    assert error.max() <= 2.51 / 255 and error.mean() < 0.4 / 255  # half a step; in the five equal blues two more
 
 
 def test_jet_tolerates_disturbed_colours(ramp):
@@ -87,33 +90,39 @@ def test_unknown_decoding_and_odd_width_are_refused(tmp_path):
         depths.read_side_by_side(tmp_path / "odd.png")
 
 
-def train(seed, steps=40):
+def train(seed, steps):
     torch.manual_seed(seed)
-    model = UNetGenerator(3, 1, width=8, levels=5)
+    model = UNetGenerator(3, 1, width=4, levels=5)
     pairs = [(name, *render_scene(name, (48, 72))) for name in range(4)]
-    reports = list(depths.train_depth(model, pairs, steps, 4, 32, seed, report_every=10))
+    reports = list(depths.train_depth(model, pairs, steps, 4, 32, seed, learning_rate=4e-3, report_every=10))
     return model, reports
 
 
-def test_training_learns_is_seeded_and_ends_in_evaluation_mode():
-    model, reports = train(seed=3)
-    assert [r["step"] for r in reports] == [10, 20, 30, 40]
+def test_training_learns_and_ends_in_evaluation_mode():
+    model, reports = train(seed=3, steps=25)
+    assert [r["step"] for r in reports] == [10, 20, 25]
     assert set(reports[0]) == {"step", "l1", "adversarial", "discriminator"}
-    assert reports[-1]["l1"] < 0.7 * reports[0]["l1"]
+    assert reports[-1]["l1"] < 0.8 * reports[0]["l1"]
     assert not model.training
-    again, others = train(seed=3), train(seed=4)
-    assert again[1] == reports != others[1]
-    assert all(torch.equal(a, b) for a, b in zip(model.parameters(), again[0].parameters(), strict=True))
+
+
+def test_training_is_seeded():
+    first, again, other = (train(seed, steps=2) for seed in (3, 3, 4))
+    assert first[1] == again[1] != other[1]
+    assert all(torch.equal(a, b) for a, b in zip(first[0].parameters(), again[0].parameters(), strict=True))
 
 
 def test_discriminator_step_leaves_the_generator_alone(monkeypatch):
     seen = []
-    forward = depths.PatchDiscriminator.forward
-    monkeypatch.setattr(
-        depths.PatchDiscriminator, "forward", lambda self, x: (seen.append(x.requires_grad), forward(self, x))[1]
-    )
+    forward = depth_gan.PatchDiscriminator.forward
+
+    def watched(self, pair):
+        seen.append(pair.requires_grad)
+        return forward(self, pair)
+
+    monkeypatch.setattr(depth_gan.PatchDiscriminator, "forward", watched)
     train(seed=0, steps=1)
-    assert seen == [False, False, True]  # true pair, detached estimate, estimate that the generator learns from
+    assert seen == [False, False, True]  # true pair, detached estimate, estimate to learn from
 
 
 def test_model_is_saved_and_estimates_any_size_the_same_twice(tmp_path):
@@ -126,12 +135,13 @@ def test_model_is_saved_and_estimates_any_size_the_same_twice(tmp_path):
     assert torch.equal(estimate, depths.estimate_depth(clear, loaded))
     assert torch.equal(estimate, depths.estimate_depth(clear, tmp_path / "d.safetensors"))
     assert torch.equal(estimate, depths.estimate_depth(clear, loaded.train()))  # no noise, no dropout
-    assert depths.read_header(tmp_path / "d.safetensors")["steps"] == 7
+    assert read_header(tmp_path / "d.safetensors")["steps"] == 7
 
 
 def test_other_weights_are_no_depth_model(tmp_path):
     model = UNetGenerator(3, 3, width=4, levels=2)
-    depths.save_weights(tmp_path / "w.safetensors", model, {"generator": "unet", "options": {"width": 4, "levels": 2}})
+    about = {"generator": "unet", "options": {"width": 4, "levels": 2}}
+    save_weights(tmp_path / "w.safetensors", model, about)
     with pytest.raises(ValueError, match="no depth model"):
         depths.load_depth_model(tmp_path / "w.safetensors")
 
@@ -139,8 +149,8 @@ def test_other_weights_are_no_depth_model(tmp_path):
 def test_depth_from_folder_file_and_function(tmp_path, ramp):
     depths.write_depth(tmp_path / "photo.png", ramp)
     clear = torch.rand(1, 3, 40, 60)
-    for source, names in ((tmp_path, ["photo.jpg"]), (tmp_path / "photo.png", None), (lambda _: ramp[None], None)):
-        assert (depths.estimate_depth(clear, source, names) - ramp).abs().max() < 1e-4
+    for source in (tmp_path, tmp_path / "photo.png", lambda _: ramp[None]):
+        assert (depths.estimate_depth(clear, source, ["photo.jpg"]) - ramp).abs().max() < 1e-4
     assert depths.estimate_depth(torch.rand(1, 3, 20, 30), tmp_path / "photo.png").shape == (1, 1, 20, 30)
     with pytest.raises(FileNotFoundError, match="other.png"):
         depths.estimate_depth(clear, tmp_path, ["other.jpg"])

@@ -25,11 +25,7 @@ def test_other_random_state_does_not_matter():
 @pytest.mark.parametrize("seed", range(12))
 def test_scene_is_a_picture_with_relative_depth(seed):
     clear, depth = scenes.render_scene(seed, SIZE)
-    assert (
-        clear.shape == (3, *SIZE)
-        and depth.shape == (1, *SIZE)
-        and clear.dtype == depth.dtype == torch.float32
-    )
+    assert clear.shape == (3, *SIZE) and depth.shape == (1, *SIZE) and clear.dtype == depth.dtype == torch.float32
     assert torch.isfinite(clear).all() and clear.min() >= 0 and clear.max() <= 1
     assert 0 <= depth.min() <= 0.05 and depth.max() <= 1
     assert depth[depth < 1].max() <= 0.7

@@ -1,0 +1,143 @@
+"""The ablation study: what each variant changes, training under one budget, and the table of notebook 04."""
+
+import dataclasses
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+import pandas as pd
+from tqdm.auto import tqdm
+
+from ssdie.config import LossWeights, TrainConfig
+from ssdie.train import train
+from ssdie.workbook import in_own_folder, judge, widen, write_table
+
+WEIGHTS_FILE = "generator.safetensors"  # written when a run ends
+
+# what differs from the full method: settings of `TrainConfig`; in `weights`, terms of the objective
+VARIANTS = {
+    "supervised only": {"stage": "supervised"},
+    "full": {},
+    "no consistency": {"weights": {"consistency": 0.0}},
+    "no dark channel": {"weights": {"dark_channel": 0.0}},
+    "no Retinex": {"weights": {"retinex": 0.0}},
+    "no adversarial": {"weights": {"adversarial": 0.0}},
+    "published pseudo-label": {"pseudo_label": "exchanged"},
+    "U-Net generator": {"generator": "unet", "options": {}},
+    "patch generator": {"generator": "patch", "options": {}},
+    "tanh head": {"options": {"head": "tanh"}},
+    "scattering head": {"options": {"head": "scattering"}},
+    "reference recipe": {"recipe": "reference"},
+}
+
+
+def vary(base: TrainConfig, variant: str, width: int = 64) -> TrainConfig:
+    """Give the settings of a variant.
+
+    Args:
+        base: of the full method.
+        variant: one of `VARIANTS`.
+        width: channels of the first level of U-Net and patch generator.
+
+    Raises:
+        ValueError: there is no such variant.
+
+    Example:
+        >>> full = TrainConfig("semi-supervised", "run")
+        >>> vary(full, "no Retinex").weights.retinex, vary(full, "supervised only").stage
+        (0.0, 'supervised')
+    """
+    if variant not in VARIANTS:
+        raise ValueError(f"variant is {variant!r}; wanted is one of {', '.join(VARIANTS)}.")
+    changes = dict(VARIANTS[variant])
+    if "weights" in changes:
+        changes["weights"] = dataclasses.replace(base.weights, **changes["weights"])
+    if "generator" in changes:
+        changes["options"] = {"width": width}
+    return dataclasses.replace(base, **changes)
+
+
+def list_variants(base: TrainConfig) -> list[str]:
+    """Name the variants that differ from the full method: one of the two heads is its own."""
+    return [
+        name
+        for name in VARIANTS
+        if name == "full" or dataclasses.asdict(vary(base, name)) != dataclasses.asdict(base)
+    ]
+
+
+def train_variant(base: TrainConfig, variant: str, warmup: int, width: int = 64) -> Path:
+    """Train a variant, unless it has been trained: `warmup` supervised steps, then `base.steps` of its own stage.
+
+    Args:
+        base: of the full method; `run` is the folder that holds all variants.
+        variant: one of `VARIANTS`; those that share a warm-up share the run.
+        warmup: steps of stage 1.
+        width: as for `vary`.
+
+    Returns:
+        The averaged generator's weights.
+    """
+    varied = vary(base, variant, width)
+    generator = dataclasses.asdict(varied)["generator"]
+    first = dataclasses.replace(
+        varied, stage="supervised", run=base.run / f"warmup_{generator}", steps=warmup,
+        judge=None, weights=LossWeights(gradient=base.weights.gradient), pseudo_label=base.pseudo_label,
+    )  # fmt: skip
+    init = finish_run(first)
+    name = f"{variant}_{base.seed}".lower().replace(" ", "_").replace("-", "_")
+    stage = {"judge": None} if varied.stage == "supervised" else {}
+    return finish_run(dataclasses.replace(varied, run=base.run / name, init=init, **stage))
+
+
+def finish_run(config: TrainConfig) -> Path:
+    """Train to the end in the settings' own folder, or find that this was done; give the weights."""
+    config = in_own_folder(config)
+    weights = config.run / WEIGHTS_FILE
+    if not weights.is_file():
+        for _ in tqdm(train(config), config.run.name, -(-config.steps // config.report_every), leave=False):
+            pass
+    return weights
+
+
+def study(
+    base: TrainConfig, variants: Sequence[str], seeds: Sequence[int], warmup: int, width: int = 64, **test
+) -> Iterator[pd.DataFrame]:
+    """Train and judge variants; yield the table after each, written as `ablations.csv` beside the runs.
+
+    Args:
+        base: of the full method; its seed is replaced.
+        variants: names in `VARIANTS`.
+        seeds: one training each.
+        warmup, width: as for `train_variant`.
+        **test: for `ssdie.workbook.judge`.
+
+    Yields:
+        A row per variant: variant, seeds, steps, means with 95 % intervals over pictures (each the mean over seeds),
+        and TEST_METRIC_spread, the standard deviation over seeds.
+    """
+    done: list[pd.DataFrame] = []
+    for variant in variants:
+        for seed in seeds:
+            weights = train_variant(dataclasses.replace(base, seed=seed), variant, warmup, width)
+            done.append(_judge_once(weights, variant, seed, test))
+        yield write_table(base.run / "ablations.csv", tabulate(pd.concat(done), warmup + base.steps))
+
+
+def _judge_once(weights: Path, variant: str, seed: int, test: Mapping) -> pd.DataFrame:
+    """Rows per picture, measured anew only where the test is another."""
+    kept = weights.with_name(f"pictures_{test.get('limit', 0)}_{test.get('long_side', 640)}.csv")
+    if not kept.is_file():
+        write_table(kept, judge({variant: weights}, **test)[0])
+    return pd.read_csv(kept).assign(variant=variant, seed=seed)
+
+
+def tabulate(pictures: pd.DataFrame, steps: int) -> pd.DataFrame:
+    """Turn rows per picture and seed into the table of `study`."""
+    table = widen(pictures, "variant")
+    by_seed = [widen(part, "variant").assign(seed=seed) for seed, part in pictures.groupby("seed")]
+    means = [c for c in table if f"{c}_low" in table]
+    spread = pd.concat(by_seed).groupby("variant")[means].std().add_suffix("_spread")
+    seeds = pictures.groupby("variant")["seed"].agg(lambda s: " ".join(map(str, sorted(set(s)))))
+    table.insert(1, "seeds", table["variant"].map(seeds))
+    table.insert(2, "steps", steps)
+    return table.merge(spread, left_on="variant", right_index=True)

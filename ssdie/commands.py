@@ -1,0 +1,39 @@
+"""`python -m ssdie train`: every setting of `ssdie.config.TrainConfig` as an option."""
+
+import argparse
+import json
+from dataclasses import MISSING, fields
+from pathlib import Path
+
+from tqdm import tqdm
+
+from ssdie.config import STAGES, LossWeights, TrainConfig
+from ssdie.train import train
+
+KINDS = {int: int, float: float, str: str, Path: Path, Path | None: Path}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options of `python -m ssdie train`; what they mean stands in `ssdie.config.TrainConfig`."""
+    parser.add_argument("stage", choices=STAGES)
+    parser.add_argument("--run", required=True, type=Path, help="folder of the run; a checkpoint in it is resumed")
+    parser.add_argument("--options", type=json.loads, default={}, help="of the generator, as JSON")
+    parser.add_argument("--betas", type=float, nargs=2, default=(0.5, 0.999), help="of Adam")
+    parser.add_argument("--frozen-norm", action="store_true", help="keep BatchNorm at its running statistics")
+    parser.add_argument("--weights", type=json.loads, default={}, help="of loss terms, as JSON; others keep the paper's")
+    for field in fields(TrainConfig):
+        if field.type in KINDS and field.default is not MISSING:
+            option = f"--{field.name.replace('_', '-')}"
+            parser.add_argument(option, type=KINDS[field.type], default=field.default, help=f"(default: {field.default})")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run `python -m ssdie train`: a progress bar with the newest terms, a log and weights in the run's folder."""
+    settings = {field.name: getattr(args, field.name) for field in fields(TrainConfig)}
+    config = TrainConfig(**settings | {"betas": tuple(args.betas), "weights": LossWeights(**args.weights)})
+    with tqdm(total=config.steps, desc=config.stage, unit="step") as bar:
+        for report in train(config):
+            bar.update(int(report.pop("step")) - bar.n)
+            bar.set_postfix({name: f"{value:.3g}" for name, value in report.items()})
+    print(f"{config.run}: {', '.join(sorted(p.name for p in config.run.iterdir() if p.suffix != '.0'))}")
+    return 0

@@ -1,0 +1,109 @@
+"""Real dusty photos from the public data set of Bartani et al., fetched by hash; only when asked for."""
+
+import argparse
+import csv
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from urllib.parse import quote
+
+import pooch
+from requests.exceptions import HTTPError, RequestException
+from tqdm import tqdm
+
+from ssdie.paths import PACKAGE
+
+COMMIT = "60ae2bddc7a6b66b0a60c2f0e1c1c4b90a0f25fa"
+BASE_URL = f"https://raw.githubusercontent.com/bartani/dusty-images-dataset/{COMMIT}/"
+REGISTRY = PACKAGE / "registry.csv"
+LICENCE = (
+    "These photos were collected by Bartani et al. (2022), https://github.com/bartani/dusty-images-dataset.\n"
+    "Their licence is not stated: use them for research, and do not redistribute them."
+)
+
+
+def read_registry() -> dict[str, dict[str, str]]:
+    """Read what there is: {name: {"split", "original" (its path there), "sha256"}}.
+
+    Example:
+        >>> photo = read_registry()["t000.jpg"]
+        >>> photo["split"], len(photo["sha256"])
+        ('test', 64)
+    """
+    with REGISTRY.open(newline="", encoding="utf-8") as file:
+        return {row.pop("name"): row for row in csv.DictReader(file)}
+
+
+def download(
+    out: str | Path, names: Sequence[str] | None = None, base_url: str = BASE_URL, retries: int = 2
+) -> tuple[list[Path], dict[str, str]]:
+    """Fetch photos to OUT/dusty/SPLIT/NAME, the layout of SSDIE_DATA; what is there is not fetched twice.
+
+    Args:
+        out: folder; made where it is missing.
+        names: names of the registry, or splits ("train", "val", "test"); None takes all.
+        base_url: where the data set lies, up to the paths of the registry; ends in "/".
+        retries: further attempts at a photo that fails; after 1, 2, ... seconds.
+
+    Returns:
+        paths that are there with the right SHA-256, and {name: what went wrong, what to do} for the others;
+        nothing half-written is left behind.
+
+    Raises:
+        ValueError: a name is neither in the registry nor a split.
+    """
+    registry = read_registry()
+    splits = {row["split"] for row in registry.values()}
+    wanted = list(registry if names is None else names)
+    unknown = [name for name in wanted if name not in registry and name not in splits]
+    if unknown:
+        raise ValueError(
+            f"{', '.join(unknown)} is not in the registry; wanted are {', '.join(sorted(splits))}, "
+            f"or names such as {next(iter(registry))} (all of them: {REGISTRY})."
+        )
+    chosen = {name: row for name, row in registry.items() if name in wanted or row["split"] in wanted}
+    files = {f"dusty/{row['split']}/{name}": row for name, row in chosen.items()}
+    store = pooch.create(
+        Path(out),
+        base_url,
+        registry={file: f"sha256:{row['sha256']}" for file, row in files.items()},
+        urls={file: base_url + quote(row["original"]) for file, row in files.items()},
+        retry_if_failed=retries,
+    )
+    pooch.get_logger().setLevel("ERROR")
+    fetch = pooch.HTTPDownloader(timeout=30)
+    paths, failures = [], {}
+    for file in tqdm(files, unit="photo"):
+        try:
+            paths.append(Path(store.fetch(file, downloader=fetch)))
+        except HTTPError as error:
+            failures[Path(file).name] = f"{error}; the server has no such photo now: try again later, or do without."
+        except RequestException as error:
+            failures[Path(file).name] = f"no answer ({type(error).__name__}); check the network, run the command again."
+        except ValueError:
+            failures[Path(file).name] = "arrived with another SHA-256 and was thrown away; run the command again."
+        except OSError as error:
+            failures[Path(file).name] = f"{error}; choose a folder that can be written to, with room."
+    return paths, failures
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments of `python -m ssdie download`."""
+    parser.add_argument("names", nargs="*", help="train, val, test, or single names; all by default")
+    parser.add_argument("-o", "--out", type=Path, required=True, help="folder; can serve as SSDIE_DATA afterwards")
+    parser.add_argument("--base-url", default=BASE_URL, help="a mirror of the data set")
+    parser.add_argument("--retries", type=int, default=2, help="further attempts at each photo")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Download, say what came and what did not; give the exit status."""
+    print(LICENCE)
+    try:
+        paths, failures = download(args.out, args.names or None, args.base_url, args.retries)
+    except ValueError as error:
+        print(error, file=sys.stderr)
+        return 2
+    print(f"{len(paths)} of {len(paths) + len(failures)} photos are in {args.out / 'dusty'}")
+    for name, reason in failures.items():
+        print(f"{name}: {reason}", file=sys.stderr)
+    return int(bool(failures))

@@ -1,0 +1,225 @@
+"""Enhancement of photos at their own size.
+
+The network sees the whole scene at a working size. What it changes is fitted there, in small windows, by affine maps of
+colour, enhanced = a . dusty + b (the guided filter of He et al.), and these smooth maps are carried to the photo's own
+pixels: time and memory grow linearly, no tiles, no seams, edges as sharp as the photo's.
+"""
+
+import functools
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+import torch.nn.functional as F
+from PIL import Image, ImageOps
+
+from ssdie.checkpoint import load_weights
+from ssdie.images import fitted_size, pil_to_array
+from ssdie.networks import Generator
+from ssdie.paths import WEIGHTS
+from ssdie.priors import box_filter, fit_affine
+from ssdie.tone import finish
+
+RELEASED = WEIGHTS / "msff.safetensors"
+WORKING_SIZE = 384  # pixels of the longer side that the network sees
+RADIUS, EPS = 3, 1e-4  # of the affine fit: window in working pixels, ridge weight
+STRIP = 16  # rows of the photo that are mapped at a time
+
+Photo = str | Path | Image.Image | np.ndarray | torch.Tensor
+
+
+@dataclass
+class Correction:
+    """Affine maps of colour at the working size: enhanced = slope . dusty + offset; (3, 3, h, w) and (3, h, w)."""
+
+    slope: torch.Tensor
+    offset: torch.Tensor
+
+
+def load_model(path: str | Path | None = None, device: str | torch.device = "cpu") -> Generator:
+    """Load a generator in evaluation mode.
+
+    Args:
+        path: of weights that `python -m ssdie train` wrote; None takes the released ones, whose sha256 is checked.
+        device: to put it on.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: the file is damaged or was not written by ssdie.
+    """
+    if path is None:
+        _check_sum(RELEASED)
+    return load_weights(path or RELEASED).to(device, memory_format=torch.channels_last)
+
+
+def _check_sum(path: Path) -> None:
+    wanted = dict(reversed(line.split()) for line in (path.parent / "SHA256SUMS").read_text().splitlines())
+    found = hashlib.sha256(path.read_bytes()).hexdigest()
+    if found != wanted[path.name]:
+        raise ValueError(f"{path} is damaged: its sha256 is {found}, wanted is {wanted[path.name]}; install ssdie again.")
+
+
+@functools.cache
+def _released_model() -> Generator:
+    return load_model()
+
+
+def enhance(
+    photo: Photo,
+    model: Generator | None = None,
+    strength: float = 1.0,
+    working_size: int = WORKING_SIZE,
+    touch: bool = True,
+) -> Image.Image | np.ndarray | torch.Tensor:
+    """Enhance a photo at its own size.
+
+    Args:
+        photo: a path; a PIL image; an array (H, W), (H, W, 3) or (H, W, 4), uint8, uint16 or float in [0, 1], RGB;
+            a tensor (3, H, W) or (N, 3, H, W), float in [0, 1].
+        model: from `load_model`; None takes the released weights.
+        strength: 0 gives the photo back, 1 the full change; [0, 1].
+        working_size: longer side of what the network sees; pixels.
+        touch: add the last touch to levels, brightness and local contrast (`ssdie.tone.finish`).
+
+    Returns:
+        The same kind, size, type and mode; a path gives a PIL image. PIL images come back upright, with their metadata.
+
+    Raises:
+        TypeError, ValueError: `photo` is nothing of that kind.
+
+    Example:
+        >>> enhance(np.full((20, 30, 3), 128, np.uint8)).shape
+        (20, 30, 3)
+    """
+    if not 0 <= strength <= 1:
+        raise ValueError(f"strength is {strength}; wanted is a number from 0 (nothing) to 1 (everything).")
+    settings = (model or _released_model(), strength, working_size, touch)
+    if isinstance(photo, str | Path):
+        with Image.open(photo) as opened:
+            return _enhance_pil(opened, settings)
+    if isinstance(photo, Image.Image):
+        return _enhance_pil(photo, settings)
+    if isinstance(photo, np.ndarray):
+        return _enhance_array(photo, settings)
+    if isinstance(photo, torch.Tensor):
+        if not photo.is_floating_point() or photo.ndim not in (3, 4) or photo.shape[-3] != 3:
+            came = f"{photo.dtype} {tuple(photo.shape)}"
+            raise ValueError(f"photo is a tensor {came}; wanted is float (3, H, W) or (N, 3, H, W) in [0, 1].")
+        if photo.ndim == 4:
+            return torch.stack([enhance(p, *settings) for p in photo])
+        return _enhance_pixels(photo.permute(1, 2, 0), *settings).permute(2, 0, 1).contiguous()
+    raise TypeError(f"photo is a {type(photo).__name__}; wanted is a path, a PIL image, an array or a tensor.")
+
+
+def _enhance_pil(photo: Image.Image, settings: tuple) -> Image.Image:
+    """Enhance a PIL image: upright; grey stays grey, alpha stays as it is, anything else becomes RGB."""
+    info = photo.info
+    photo = ImageOps.exif_transpose(photo)
+    exif = photo.getexif()
+    if photo.mode.startswith("I") or photo.mode == "F":
+        pixels = np.rint(pil_to_array(photo) * 255).astype(np.uint8)
+    elif photo.mode in ("RGBA", "LA", "PA") or "transparency" in photo.info:
+        pixels = np.asarray(photo.convert("RGBA"))
+    else:
+        pixels = np.asarray(photo.convert("L" if photo.mode in ("L", "1") else "RGB"))
+    enhanced = Image.fromarray(_enhance_array(pixels, settings))
+    enhanced.info = {k: v for k, v in info.items() if k in ("icc_profile", "dpi")}
+    if len(exif):
+        enhanced.info["exif"] = exif.tobytes()
+    return enhanced
+
+
+def _enhance_array(photo: np.ndarray, settings: tuple) -> np.ndarray:
+    """Enhance (H, W), (H, W, 3) or (H, W, 4): grey is handled as RGB and given back grey, alpha is passed on."""
+    if photo.ndim == 2:
+        rgb = _enhance_array(np.repeat(photo[..., None], 3, axis=2), settings)
+        mean = rgb.mean(axis=2)
+        return (mean if rgb.dtype.kind == "f" else np.rint(mean)).astype(photo.dtype)
+    if photo.ndim != 3 or photo.shape[2] not in (3, 4) or photo.size == 0:
+        raise ValueError(f"photo has shape {photo.shape}; wanted is (H, W), (H, W, 3) or (H, W, 4).")
+    if photo.dtype not in (np.uint8, np.uint16) and photo.dtype.kind != "f":
+        raise ValueError(f"photo is {photo.dtype}; wanted is uint8, uint16 or float in [0, 1].")
+    rgb = torch.from_numpy(np.array(photo[..., :3], order="C"))
+    enhanced = _enhance_pixels(rgb, *settings).numpy()
+    return np.concatenate((enhanced, photo[..., 3:]), axis=2) if photo.shape[2] == 4 else enhanced
+
+
+def _enhance_pixels(
+    pixels: torch.Tensor, model: Generator, strength: float, working_size: int, touch: bool
+) -> torch.Tensor:
+    """Enhance (H, W, 3) of any kind, on its device, and give the same kind."""
+    correction = find_correction(shrink(pixels, working_size), model, strength, touch)
+    return apply_correction(pixels, correction)
+
+
+def full_scale(dtype: torch.dtype) -> float:
+    """Value of white: 1 for floats, 255 or 65535 for whole numbers."""
+    return 1.0 if dtype.is_floating_point else float(torch.iinfo(dtype).max)
+
+
+def shrink(pixels: torch.Tensor, long_side: int) -> torch.Tensor:
+    """Average (H, W, 3) of any kind down to a longer side of at most `long_side`: (1, 3, h, w) float in [0, 1]."""
+    height, width = fitted_size(pixels.shape[:2], long_side)
+    small = pixels
+    if (height, width) != tuple(pixels.shape[:2]):
+        if pixels.device.type == "cpu":
+            small = torch.from_numpy(cv2.resize(pixels.numpy(), (width, height), interpolation=cv2.INTER_AREA))
+        else:
+            small = F.interpolate(pixels.permute(2, 0, 1)[None].float(), size=(height, width), mode="area")[0]
+            small = small.permute(1, 2, 0)
+    return (small.permute(2, 0, 1)[None].float() / full_scale(pixels.dtype)).clamp(0, 1)
+
+
+@torch.inference_mode()
+def find_correction(dusty: torch.Tensor, model: Generator, strength: float = 1.0, touch: bool = True) -> Correction:
+    """Fit the change that the network makes to (1, 3, h, w) in [0, 1] by affine maps of colour in small windows."""
+    device = next(model.parameters()).device
+    dusty = dusty.to(device).contiguous(memory_format=torch.channels_last)
+    with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda" or _fast_bfloat16()):
+        enhanced = model(dusty).float().contiguous()
+    enhanced = finish(enhanced) if touch else enhanced
+    dusty = dusty.contiguous()
+    slope, offset = fit_affine(dusty, torch.lerp(dusty, enhanced, strength), RADIUS, EPS)
+    return Correction(box_filter(slope.flatten(1, 2), RADIUS).view_as(slope)[0], box_filter(offset, RADIUS)[0])
+
+
+@functools.cache
+def _fast_bfloat16() -> bool:
+    """Say whether this processor multiplies bfloat16 in hardware."""
+    capabilities = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
+    return any("bf16" in name and value is True for name, value in capabilities.items())
+
+
+@torch.inference_mode()
+def apply_correction(pixels: torch.Tensor, correction: Correction) -> torch.Tensor:
+    """Map every pixel by the affine map at its place, interpolated bilinearly, a strip of rows at a time.
+
+    Args:
+        pixels: (H, W, 3), uint8, uint16 or float.
+        correction: at any smaller size.
+
+    Returns:
+        (H, W, 3) of the same type and device, clamped to its range.
+    """
+    height, width, _ = pixels.shape
+    white = full_scale(pixels.dtype)
+    maps = torch.cat((correction.slope.flatten(0, 1), correction.offset * white)).to(pixels.device)  # (12, h, w)
+    rows = maps.shape[1]
+    maps = F.interpolate(maps.transpose(0, 1), size=width, mode="linear")  # (h, 12, W)
+    place = ((torch.arange(height, device=pixels.device) + 0.5) * rows / height - 0.5).clamp(0, rows - 1)
+    above = place.floor().long()
+    below, share = (above + 1).clamp(max=rows - 1), (place - above).view(-1, 1, 1)
+    output = torch.empty_like(pixels, memory_format=torch.contiguous_format)
+    for top in range(0, height, STRIP):
+        strip = slice(top, top + STRIP)
+        local = torch.lerp(maps[above[strip]], maps[below[strip]], share[strip])  # (STRIP, 12, W)
+        colour = pixels[strip].transpose(1, 2).to(local.dtype)  # (STRIP, 3, W)
+        mapped = local[:, 9:]
+        for channel in range(3):
+            mapped = torch.addcmul(mapped, local[:, channel:9:3], colour[:, channel : channel + 1])
+        mapped = mapped.clamp_(0, white)
+        output[strip] = (mapped if pixels.is_floating_point() else mapped.round_()).transpose(1, 2).to(pixels.dtype)
+    return output

@@ -1,0 +1,159 @@
+"""Figures of pictures, and the style of all figures: functions take data and return a Figure; nothing is shown."""
+
+import functools
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+import seaborn as sns
+import torch
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from ssdie.images import resize, to_display
+from ssdie.paths import atomic
+
+INK, FAINT = "#22262b", "#8a9099"
+BLUE, ORANGE = sns.color_palette("colorblind").as_hex()[:2]
+STYLE = {
+    **sns.axes_style("whitegrid"),
+    **sns.plotting_context("paper"),
+    "figure.dpi": 110,
+    "savefig.dpi": 220,
+    "figure.facecolor": "white",
+    "axes.edgecolor": "#c9ced6",
+    "axes.labelcolor": INK,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.titlelocation": "left",
+    "axes.titlesize": 9.5,
+    "axes.titleweight": "medium",
+    "axes.prop_cycle": plt.cycler(color=sns.color_palette("colorblind")),
+    "grid.color": "#e6e9ee",
+    "grid.linewidth": 0.7,
+    "text.color": INK,
+    "xtick.color": INK,
+    "ytick.color": INK,
+    "legend.frameon": False,
+    "pdf.fonttype": 42,
+    "svg.hashsalt": "ssdie",
+}
+DEPTH_COLOURS = "cividis_r"  # near bright, far dark
+
+Picture = torch.Tensor | np.ndarray  # (3, H, W), (1, 3, H, W), or one channel in the same place; in [0, 1]
+
+
+def styled(draw: Callable[..., Figure]) -> Callable[..., Figure]:
+    """Draw in the project's style, and close the figure for pyplot: a notebook shows what a cell returns, once."""
+
+    @functools.wraps(draw)
+    def wrapper(*args, **kwargs) -> Figure:
+        with plt.rc_context(STYLE):
+            figure = draw(*args, **kwargs)
+            plt.close(figure)
+        return figure
+
+    return wrapper
+
+
+def save_figure(figure: Figure, name: str, folder: str | Path = "figures") -> list[Path]:
+    """Write `name`.png and `name`.pdf, without dates: equal figures give equal files.
+
+    Returns:
+        The two paths.
+    """
+    paths = [Path(folder) / f"{name}{suffix}" for suffix in (".png", ".pdf")]
+    undated = ({"Software": "ssdie"}, {"CreationDate": None, "Creator": "ssdie"})
+    for path, metadata in zip(paths, undated, strict=True):
+        with atomic(path) as temporary, plt.rc_context(STYLE):
+            figure.savefig(temporary, bbox_inches="tight", pad_inches=0.04, metadata=metadata)
+    return paths
+
+
+# Pictures ---------------------------------------------------------------------------------------------------
+
+
+def cover(picture: Picture, size: tuple[int, int]) -> torch.Tensor:
+    """Scale a picture until it covers (height, width) and cut out the middle; (C, height, width) in [0, 1].
+
+    Example:
+        >>> cover(torch.rand(3, 40, 80), (10, 10)).shape
+        torch.Size([3, 10, 10])
+    """
+    picture = torch.as_tensor(picture, dtype=torch.float32)
+    picture = (picture if picture.ndim == 4 else picture[None]).clamp(0, 1)
+    height, width = picture.shape[-2:]
+    scale = max(size[0] / height, size[1] / width)
+    picture = resize(picture, (max(size[0], round(height * scale)), max(size[1], round(width * scale))))[0]
+    top, left = (picture.shape[1] - size[0]) // 2, (picture.shape[2] - size[1]) // 2
+    return picture[:, top : top + size[0], left : left + size[1]].cpu()
+
+
+def show_picture(axes: Axes, picture: torch.Tensor) -> None:
+    """Draw (3, H, W) as it is, (1, H, W) in the colours of depth, without ticks."""
+    image = to_display(picture)
+    axes.imshow(image[..., 0] if image.shape[-1] == 1 else image, cmap=DEPTH_COLOURS, vmin=0, vmax=1)
+    axes.set(xticks=[], yticks=[])
+    axes.spines[:].set_visible(False)
+
+
+@styled
+def plot_grid(
+    rows: Sequence[Mapping[str, Picture]],
+    labels: Sequence[str] | None = None,
+    width: float = 7.2,
+    aspect: float = 1.5,
+    pixels: int = 300,
+) -> Figure:
+    """Lay pictures out as a grid, a column for each name.
+
+    Args:
+        rows: the pictures of a row by column; one channel is drawn in the colours of depth.
+        labels: of the rows.
+        width: of the figure; inches.
+        aspect: width over height of every cell; pictures are cut to it around their middle.
+        pixels: width of a cell.
+    """
+    columns = list(rows[0])
+    cell = width / len(columns)
+    figure, grid = plt.subplots(
+        len(rows), len(columns), figsize=(width, cell / aspect * len(rows) + 0.25), squeeze=False
+    )
+    figure.subplots_adjust(left=0, right=1, bottom=0, top=1, wspace=0.025, hspace=0.025 * aspect)
+    for row, line in zip(rows, grid, strict=True):
+        for name, axes in zip(columns, line, strict=True):
+            show_picture(axes, cover(row[name], (round(pixels / aspect), pixels)))
+    for name, axes in zip(columns, grid[0], strict=True):
+        axes.set_title(name, loc="center", fontsize=min(9.0, 5.2 * cell), pad=4)
+    for label, axes in zip(labels or (), grid[:, 0], strict=False):
+        axes.set_ylabel(label, fontsize=7.5, color=FAINT, labelpad=3)
+    return figure
+
+
+@styled
+def plot_maps(dusty: Picture, gain: Picture, veil: Picture, enhanced: Picture) -> Figure:
+    """Show what a scattering head does to a photo: J = gain (I - veil).
+
+    Args:
+        dusty, enhanced: (3, H, W) in [0, 1].
+        gain: (3, H, W) above 0; drawn as log2 of its mean over the channels.
+        veil: (3, H, W); drawn as a colour.
+    """
+    figure, axes = plt.subplots(
+        2, 2, figsize=(7.2, 7.2 * dusty.shape[-2] / dusty.shape[-1] + 0.3), layout="constrained"
+    )
+    log_gain = torch.as_tensor(gain).float().mean(0).clamp_min(1e-3).log2().numpy()
+    top = max(1.0, float(np.quantile(np.abs(log_gain), 0.995)))
+    for place, picture, title in (
+        (axes[0, 0], dusty, "dusty I"),
+        (axes[0, 1], enhanced, "enhanced J = g (I − v)"),
+        (axes[1, 0], veil, "veil v"),
+    ):
+        show_picture(place, torch.as_tensor(picture).clamp(0, 1))
+        place.set_title(title)
+    drawn = axes[1, 1].imshow(log_gain, cmap="vlag", vmin=-top, vmax=top)
+    axes[1, 1].set(xticks=[], yticks=[], title="gain g, in doublings")
+    axes[1, 1].spines[:].set_visible(False)
+    figure.colorbar(drawn, ax=axes[1, 1], shrink=0.9, pad=0.02).outline.set_visible(False)
+    return figure

@@ -1,0 +1,188 @@
+"""Run the notebooks headlessly, in order, each with the parameters that a profile has for it."""
+
+import argparse
+import json
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import pandas as pd
+import papermill
+from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
+from papermill.exceptions import PapermillExecutionError
+
+from ssdie.paths import atomic, project_root
+from ssdie.profiles import (
+    NOTEBOOKS,
+    PROFILES,
+    choose_parameters,
+    notebook_path,
+    parse_parameter,
+    pick_notebooks,
+)
+
+
+@dataclass
+class Outcome:
+    """How a notebook fared: "done", "failed" or "not run"; `message` says where and why it failed."""
+
+    notebook: str
+    status: str
+    seconds: float = 0.0
+    message: str = ""
+
+
+def reproduce(
+    profile: str = "quick",
+    only: Sequence[str] | None = None,
+    parameters: Mapping[str, object] | None = None,
+    out: str | Path = "runs",
+) -> list[Outcome]:
+    """Run the notebooks of a profile one after the other; the first failure ends it.
+
+    Args:
+        profile: "quick" (minutes, to see that everything works), "budget" (the released weights) or "paper".
+        only: notebooks to run, each by the start of its name ("03"); None runs all.
+        parameters: override the profile's; every notebook that has the parameter takes it.
+        out: folder for results; `out/profile` gets the executed notebooks, their files and durations.csv.
+
+    Returns:
+        An outcome for each notebook.
+
+    Raises:
+        ValueError: a profile, notebook or parameter that is not known, or a value of another type.
+        FileNotFoundError: there are no notebooks here.
+    """
+    names = pick_notebooks(only)
+    folder = Path(out) / profile
+    jobs = {name: {} for name in names}
+    for name, values in choose_parameters(profile, names, parameters or {}).items():
+        jobs[name] = {"run": str(folder), **values}
+    outcomes: list[Outcome] = []
+    with own_kernel():
+        for name in names:
+            failed = any(o.status == "failed" for o in outcomes)
+            outcomes.append(Outcome(name, "not run") if failed else run_notebook(name, jobs[name], folder))
+            write_durations(folder, outcomes)
+    return outcomes
+
+
+# Running ----------------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def own_kernel() -> Iterator[None]:
+    """Let the kernel `python3` be this interpreter, whatever is installed for the user; without progress bars."""
+    with tempfile.TemporaryDirectory(prefix="ssdie-kernel-") as folder:
+        kernel = Path(folder) / "kernels" / "python3"
+        kernel.mkdir(parents=True)
+        environment = {
+            "IPYTHONDIR": str(Path(folder) / "ipython"),
+            "MPLBACKEND": "module://matplotlib_inline.backend_inline",
+            "PYDEVD_DISABLE_FILE_VALIDATION": "1",
+            "TQDM_DISABLE": "1",
+        }
+        command = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
+        spec = {"argv": command, "display_name": "Python 3", "language": "python", "env": environment}
+        (kernel / "kernel.json").write_text(json.dumps(spec), encoding="utf-8")
+        before = os.environ.get("JUPYTER_PATH")
+        os.environ["JUPYTER_PATH"] = os.pathsep.join(filter(None, (folder, before)))
+        try:
+            yield
+        finally:
+            os.environ.pop("JUPYTER_PATH")
+            if before is not None:
+                os.environ["JUPYTER_PATH"] = before
+
+
+def run_notebook(name: str, parameters: Mapping[str, object], folder: str | Path) -> Outcome:
+    """Run a notebook in the checkout's folder; keep the executed copy, also when a cell fails.
+
+    Args:
+        name: without suffix.
+        parameters: that it has.
+        folder: for the executed copy.
+    """
+    copy = (project_root() / folder / f"{name}.ipynb").resolve()
+    copy.parent.mkdir(parents=True, exist_ok=True)
+    begin, message = time.perf_counter(), ""
+    print(f"{name} ...", flush=True)
+    try:
+        papermill.execute_notebook(
+            notebook_path(name), copy, dict(parameters), cwd=project_root(), kernel_name="python3",
+            progress_bar=False, start_timeout=180,
+        )  # fmt: skip
+    except PapermillExecutionError as error:
+        message = f"{name}, cell [{error.exec_count}]: {_last_line(error)}"
+    except (CellExecutionError, CellTimeoutError, DeadKernelError) as error:
+        message = f"{name}: {str(error).strip().splitlines()[-1]}"
+    return Outcome(name, "failed" if message else "done", time.perf_counter() - begin, message)
+
+
+def _last_line(error: PapermillExecutionError) -> str:
+    """What the traceback ends with."""
+    return f"{error.ename}: {error.evalue}".strip().splitlines()[-1]
+
+
+def write_durations(folder: str | Path, outcomes: Sequence[Outcome]) -> None:
+    """Write `durations.csv`; notebooks that were not asked for keep their rows."""
+    path = project_root() / folder / "durations.csv"
+    rows = {}
+    if path.is_file():
+        rows = {row["notebook"]: row for row in pd.read_csv(path, keep_default_na=False).to_dict("records")}
+    rows |= {o.notebook: asdict(o) for o in outcomes if o.status != "not run"}
+    table = pd.DataFrame([rows[name] for name in NOTEBOOKS if name in rows])
+    with atomic(path) as temporary:
+        table.to_csv(temporary, index=False, float_format="%.1f")
+
+
+def format_outcomes(outcomes: Sequence[Outcome]) -> str:
+    """Lay out notebooks and durations as a table.
+
+    Example:
+        >>> print(format_outcomes([Outcome("00_enhance_a_photo", "done", 61.0)]))
+        notebook                      status    min:s
+        00_enhance_a_photo            done       1:01
+        total                                    1:01
+    """
+    lines = [("notebook", "status", "min:s"), *((o.notebook, o.status, _clock(o.seconds)) for o in outcomes)]
+    lines.append(("total", "", _clock(sum(o.seconds for o in outcomes))))
+    return "\n".join(f"{name:<30}{status:<8}{duration:>7}" for name, status, duration in lines)
+
+
+def _clock(seconds: float) -> str:
+    """Minutes and seconds."""
+    return f"{int(seconds) // 60}:{int(seconds) % 60:02d}" if seconds else "-"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options of `python -m ssdie reproduce`."""
+    add = parser.add_argument
+    add("--profile", choices=PROFILES, default="quick", help="which parameters (default: quick, minutes)")
+    add(
+        "--only",
+        nargs="+",
+        metavar="NOTEBOOK",
+        help='run these alone, by the start of the name, such as "03"',
+    )
+    add("-p", "--parameter", action="append", type=parse_parameter, default=[], metavar="NAME=VALUE",
+        help="override a parameter of the notebooks that have it; repeatable")  # fmt: skip
+    add("--out", type=Path, default=Path("runs"), help="folder for results (default: runs)")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run `python -m ssdie reproduce`; 1 where a notebook fails, 2 where the request makes no sense."""
+    try:
+        outcomes = reproduce(args.profile, args.only, dict(args.parameter), args.out)
+    except (ValueError, FileNotFoundError) as error:
+        print(error, file=sys.stderr)
+        return 2
+    print(format_outcomes(outcomes))
+    failures = [o.message for o in outcomes if o.status == "failed"]
+    print(*failures, sep="\n", end="\n" if failures else "", file=sys.stderr)
+    return 1 if failures else 0
