@@ -29,10 +29,10 @@ def main(arguments: list[str] | None = None) -> int:
         if arguments[:1] == [name]:  # only the module of the command in hand is imported
             module = importlib.import_module(f"ssdie.{module}")
             module.add_arguments(command)
-            command.set_defaults(run=module.run)
+            command.set_defaults(function=module.run)
     args = parser.parse_args(arguments)
     try:
-        return args.run(args)
+        return args.function(args)
     except (FileNotFoundError, NotADirectoryError, ValueError, TypeError) as error:
         print(f"ssdie {args.command}: {error}", file=sys.stderr)
         return 2

@@ -1,15 +1,15 @@
 """The ablation study: what each variant changes, training under one budget, and the table of notebook 04."""
 
 import dataclasses
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
-from tqdm.auto import tqdm
 
 from ssdie.config import LossWeights, TrainConfig
-from ssdie.train import train
-from ssdie.workbook import in_own_folder, judge, widen, write_table
+from ssdie.tables import widen
+from ssdie.workbook import follow, in_own_folder, judge, shorten, write_table
 
 WEIGHTS_FILE = "generator.safetensors"  # written when a run ends
 
@@ -66,7 +66,7 @@ def list_variants(base: TrainConfig) -> list[str]:
 
 
 def train_variant(base: TrainConfig, variant: str, warmup: int, width: int = 64) -> Path:
-    """Train a variant, unless it has been trained: `warmup` supervised steps, then `base.steps` of its own stage.
+    """Train a variant, unless that was done: `warmup` supervised steps, then `base.steps` of its own stage.
 
     Args:
         base: of the full method; `run` is the folder that holds all variants.
@@ -94,8 +94,7 @@ def finish_run(config: TrainConfig) -> Path:
     config = in_own_folder(config)
     weights = config.run / WEIGHTS_FILE
     if not weights.is_file():
-        for _ in tqdm(train(config), config.run.name, -(-config.steps // config.report_every), leave=False):
-            pass
+        deque(follow(config, leave=False), maxlen=0)
     return weights
 
 
@@ -112,15 +111,18 @@ def study(
         **test: for `ssdie.workbook.judge`.
 
     Yields:
-        A row per variant: variant, seeds, steps, means with 95 % intervals over pictures (each the mean over seeds),
-        and TEST_METRIC_spread, the standard deviation over seeds.
+        A row per variant: variant, seeds, steps, means with 95 % intervals over pictures (each the mean over
+        seeds), TEST_METRIC_spread, the standard deviation over seeds, and weights, those of the first seed.
     """
     done: list[pd.DataFrame] = []
+    files: dict[str, str] = {}
     for variant in variants:
         for seed in seeds:
             weights = train_variant(dataclasses.replace(base, seed=seed), variant, warmup, width)
             done.append(_judge_once(weights, variant, seed, test))
-        yield write_table(base.run / "ablations.csv", tabulate(pd.concat(done), warmup + base.steps))
+            files.setdefault(variant, shorten(weights))
+        table = tabulate(pd.concat(done), warmup + base.steps)
+        yield write_table(base.run / "ablations.csv", table.assign(weights=table["variant"].map(files)))
 
 
 def _judge_once(weights: Path, variant: str, seed: int, test: Mapping) -> pd.DataFrame:

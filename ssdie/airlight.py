@@ -26,14 +26,14 @@ def fit_airlight(folder: str | Path, path: str | Path = AIRLIGHT_FILE) -> dict:
     Returns:
         `colours` (n, 3), the airlight of each photo in RGB, and `bandwidth` (3, 3), the kernel's covariance in logits.
 
-    Source: airlight by `ssdie.priors.estimate_airlight` at a short side of 128, voted for by a tenth of the pixels
+    Source: airlight by `ssdie.priors.estimate_airlight` at a short side of 128, voted for by 40 % of the pixels
     (a veil is wide, He's 0.1 % finds lamps); bandwidth half of Scott's rule, which is made for one peak (there are three: grey, yellow, orange).
     """
     paths = list_images(folder)
     if len(paths) < 8:
         raise ValueError(f"{folder} holds {len(paths)} photos; wanted are at least 8 dusty ones.")
     small = (fit_short_side(read_image(p)[None], 128) for p in tqdm(paths, "airlight", unit="photo"))
-    colours = torch.cat([estimate_airlight(s, share=0.1) for s in small])
+    colours = torch.cat([estimate_airlight(s, share=0.4) for s in small])
     scott = len(colours) ** (-1 / 7)  # n^(-1 / (d + 4))
     bandwidth = gaussian_kde(torch.logit(colours, eps=0.01).T.numpy(), bw_method=scott / 2).covariance
     fitted = {

@@ -5,13 +5,14 @@ from collections.abc import Mapping, Sequence
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+import seaborn as sns
 import torch
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from skimage.color import rgb2lab
 
 from ssdie.figures import BLUE, FAINT, INK, ORANGE, styled
-from ssdie.metrics import METRICS
-from ssdie.tables import ARROWS
+from ssdie.tables import describe_metric
 
 SUPERVISED = ("reconstruction", "perceptual", "style", "gradient")
 TERMS = (*SUPERVISED, "consistency", "dark_channel", "retinex", "adversarial")  # in the order of the paper
@@ -41,31 +42,30 @@ def plot_airlight(groups: Mapping[str, torch.Tensor]) -> Figure:
 
 
 @styled
-def plot_bars(
+def plot_scores(
     table: pd.DataFrame, value: str, name: str, limits: tuple[float, float], marks: Mapping[str, float]
 ) -> Figure:
-    """Draw a horizontal bar per row, with reference lines.
+    """Draw a point with its interval per row, and reference lines.
 
     Args:
-        table: columns `name` and `value`.
+        table: columns `name`, `value`, low and high.
         value, name: columns.
         limits: of the axis.
         marks: positions of dashed lines by what they mean.
     """
-    figure, axes = plt.subplots(figsize=(7.2, 0.55 + 0.36 * len(table)), layout="constrained")
-    positions = np.arange(len(table))
-    axes.barh(positions, table[value] - limits[0], left=limits[0], color=BLUE, height=0.62)
-    for position, number in zip(positions, table[value], strict=True):
+    figure, axes = plt.subplots(figsize=(7.2, 0.7 + 0.36 * len(table)), layout="constrained")
+    for position, row in enumerate(table.to_dict("records")):
+        axes.plot((row["low"], row["high"]), (position, position), color=BLUE, lw=2, solid_capstyle="round")
+        axes.plot(row[value], position, "o", ms=6, color=BLUE, mec="white")
         axes.annotate(
-            f"{number:.2f}", (number, position), (4, 0), textcoords="offset points", va="center", fontsize=8.5
+            f"{row[value]:.2f}", (row[value], position), (0, 6), textcoords="offset points", ha="center"
         )
     for label, place in marks.items():
-        axes.axvline(place, color=INK, lw=1, ls=(0, (4, 3)))
-        axes.annotate(label, (place, 1), (0, 3), xycoords=("data", "axes fraction"), textcoords="offset points",
-                      ha="center", fontsize=8, color=FAINT)  # fmt: skip
-    axes.set(
-        yticks=positions, yticklabels=table[name], xlim=limits, xlabel=value, ylim=(len(table) - 0.5, -0.5)
-    )
+        axes.axvline(place, color=INK, lw=1, ls=(0, (4, 3)), zorder=0)
+        style = {"textcoords": "offset points", "ha": "center", "fontsize": 8, "color": FAINT}
+        axes.annotate(label, (place, 1), (0, 3), xycoords=("data", "axes fraction"), **style)
+    axes.set(yticks=range(len(table)), yticklabels=table[name], xlim=limits, xlabel=value)
+    axes.set_ylim(len(table) - 0.5, -0.7)
     axes.grid(axis="y", visible=False)
     return figure
 
@@ -90,30 +90,31 @@ def plot_curves(
     terms.sort(key=lambda name: TERMS.index(name) if name in TERMS else len(TERMS))
     columns = min(len(terms), 4)
     rows = -(-len(terms) // columns)
+    size = (7.2, 1.75 * rows + 0.25)
     figure, panels = plt.subplots(
-        rows, columns, figsize=(7.2, 1.75 * rows + 0.25), squeeze=False, layout="constrained", sharex=True
+        rows, columns, figsize=size, squeeze=False, layout="constrained", sharex=True
     )
+    colours = dict(zip(tables, (BLUE, ORANGE, *sns.color_palette("colorblind")[2:]), strict=False))
     for axes, term in zip(panels.flat, terms, strict=False):
         for name, table in tables.items():
             if term in table:
                 shown = table[["step", term]].dropna()
+                marker = "o" if len(shown) < 3 else None
                 axes.plot(
-                    shown["step"],
-                    shown[term],
-                    lw=1.4,
-                    label=name,
-                    marker="o" if len(shown) < 3 else None,
-                    ms=3,
+                    shown["step"], shown[term], lw=1.4, ms=3, marker=marker, color=colours[name], label=name
                 )
         axes.set_title(term.replace("_", " "))
         axes.margins(x=0.02)
+        axes.yaxis.set_major_formatter("{x:.3g}")
     for axes in panels.flat[len(terms) :]:
         axes.set_axis_off()
     for axes in panels.T:
-        [a for a in axes if a.axison][-1].set_xlabel("step")
+        last = [a for a in axes if a.axison][-1]
+        last.set_xlabel("step")
+        last.tick_params(labelbottom=True)
     if len(tables) > 1:
-        handles = {line.get_label(): line for axes in panels.flat for line in axes.get_lines()}
-        figure.legend(handles.values(), handles.keys(), loc="outside upper right", ncols=len(handles))
+        handles = [Line2D([], [], color=colour, lw=1.4, label=name) for name, colour in colours.items()]
+        figure.legend(handles=handles, loc="outside upper right", ncols=len(handles))
     return figure
 
 
@@ -160,16 +161,3 @@ def plot_intervals(
     if title:
         figure.suptitle(title, x=0.01, ha="left", fontsize=9.5)
     return figure
-
-
-def describe_metric(column: str) -> str:
-    """Title, unit, direction and test of a column such as "paired_psnr".
-
-    Example:
-        >>> describe_metric("paired_psnr"), describe_metric("cast")
-        ('PSNR dB ↑\\npaired', 'cast ↓')
-    """
-    test, _, name = column.rpartition("paired_")
-    metric = METRICS[name]
-    text = " ".join(filter(None, (metric.title, metric.unit, ARROWS[metric.direction][0])))
-    return text + ("\n" + column.removesuffix(f"_{name}") if name != column else "")

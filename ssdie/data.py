@@ -4,6 +4,7 @@ The one rule: what sample k is, is a function of the seed and k alone. Order, cr
 do not depend on the number of workers or processes, and continue after an interruption as if there had been none.
 """
 
+import functools
 import itertools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -20,7 +21,7 @@ from ssdie.depth import read_depth, read_side_by_side
 from ssdie.dust import add_dust
 from ssdie.images import list_images, read_image, resize
 from ssdie.paths import data_root
-from ssdie.scenes import embedded_sample
+from ssdie.scenes import draw_embedded, embedded_names
 
 EMBEDDED = {"train": 24, "val": 6, "test": 4}  # pictures of the embedded sample, by split
 
@@ -119,12 +120,23 @@ def _reader(path: Path, *depth: Path | None) -> Callable[[], torch.Tensor]:
 def _embedded(split: str) -> Sources:
     """The sample inside the package: clear pictures with depth, and others dusted in the place of real ones."""
     count = EMBEDDED[split]
-    sample = embedded_sample(2 * count, "train" if split == "train" else "val")
-    clear = [Photo(name, lambda c=c, d=d: torch.cat((c, d))) for name, c, d in sample[:count]]
-    dusted = []
-    for seed, (name, c, d) in enumerate(sample[count:]):
-        dusted.append(Photo(name, lambda c=c, d=d, s=seed: add_dust(c[None], d[None], "measured", s).dusty[0]))
-    return Sources(clear, dusted, "embedded sample")
+    names = embedded_names(2 * count, "train" if split == "train" else "val")
+    clear = [Photo(name, functools.partial(_draw, name)) for name in names[:count]]
+    dusty = [Photo(name, functools.partial(_draw_dusty, name, seed)) for seed, name in enumerate(names[count:])]
+    return Sources(clear, dusty, "embedded sample")
+
+
+@functools.cache
+def _draw(name: str) -> torch.Tensor:
+    """Picture and depth (4, H, W) of the embedded sample, drawn once."""
+    return torch.cat(draw_embedded(name))
+
+
+@functools.cache
+def _draw_dusty(name: str, seed: int) -> torch.Tensor:
+    """The same under dust, (3, H, W)."""
+    picture = _draw(name)[None]
+    return add_dust(picture[:, :3], picture[:, 3:], "measured", seed).dusty[0]
 
 
 def derive_seed(*parts: int) -> int:
@@ -221,7 +233,8 @@ def load_batches(
     total = batch * processes
     steps = (list(range(step * total + rank, (step + 1) * total, processes)) for step in itertools.count(start))
     pinned = torch.cuda.is_available()
-    yield from DataLoader(crops, batch_sampler=steps, num_workers=workers, pin_memory=pinned)
+    own = torch.Generator()  # a loader that starts would otherwise draw from the random numbers of the step it starts in
+    yield from DataLoader(crops, batch_sampler=steps, num_workers=workers, pin_memory=pinned, generator=own)
 
 
 # Augmentation ------------------------------------------------------------------------------------------------------

@@ -94,7 +94,7 @@ def draw_method(
     enhanced: Picture,
     pseudo_label: Picture,
 ) -> Figure:
-    """Draw the training of SSDIE-Net: a supervised branch on synthetic pairs, an unsupervised one on real photos.
+    """Draw how SSDIE-Net is trained: one branch on synthetic pairs, one on real photos.
 
     Args:
         clear, depth, synthetic: a scene, its depth (1, H, W), and the scene under synthetic dust.
@@ -172,7 +172,7 @@ def draw_method(
 
 
 def read_shapes(network: nn.Module, size: int = 256) -> dict[str, tuple[int, int]]:
-    """Give (channels, height) of what every module of the network puts out for a square picture, by name.
+    """Give (channels, height) of what every module puts out for a square picture, by name; "" is the network.
 
     Example:
         >>> read_shapes(MSFF(), 256)["encode1.1"]
@@ -272,7 +272,7 @@ def draw_network(network: MSFF, size: int = 256) -> Figure:
         block(5.78, rows[1], "output", "conv k3", JUDGE, 0.66),
     ]
     head = {"tanh": "tanh", "scattering": "$e^{k}\\,(x - v)$"}[network.head]
-    end = draw_box(axes, Box(5.78, rows[2], 1.4, high), f"{head}\nenhanced 3 × {size}²", PLAIN, 6.4)
+    draw_box(axes, Box(5.78, rows[2], 1.4, high), f"{head}\nenhanced 3 × {size}²", PLAIN, 6.4)
     draw_arrow(
         axes,
         (inputs[0].at(0.5, 1), (inputs[0].at()[0], over), (last[0].at()[0], over), last[0].at(0.5, 1)),

@@ -8,9 +8,10 @@ from ssdie.airlight import draw_airlight
 from ssdie.camera import add_sensor_noise, compress_jpeg
 from ssdie.images import check_image
 from ssdie.priors import gaussian_blur
+from ssdie.tone import luminance
 
 RECIPES = ("measured", "reference")
-DENSITY = (0.35, 6.0)  # of the measured recipe, log-uniform: extinction of green per unit of depth, haze to sandstorm
+DENSITY = (0.8, 8.0)  # of the measured recipe, log-uniform: extinction of green per unit of depth, haze to sandstorm
 FAR = 0.8  # depth beyond which a surface counts as sky
 SPREAD = 2.0  # sigma of the light spread by multiple scattering; pixels of a picture of 256 pixels
 
@@ -23,6 +24,7 @@ class Dust:
         beta: extinction; (N, 3) per unit of depth.
         airlight: colour of the dust veil; (N, 3) RGB in [0, 1].
         tint: colour of the light on the scene; (N, 3) RGB, 1 is daylight.
+        vividness: chroma of the scene against that of the clear photo: dust lies on everything; (N,) in [0, 1].
         glow: relative change of the airlight from the middle to the right and to the lower border; (N, 2).
         near: depth of the nearest surface, added to the relative depth; (N,).
         sky: extra depth of the sky; (N,).
@@ -34,6 +36,7 @@ class Dust:
     beta: torch.Tensor
     airlight: torch.Tensor
     tint: torch.Tensor
+    vividness: torch.Tensor
     glow: torch.Tensor
     near: torch.Tensor
     sky: torch.Tensor
@@ -142,7 +145,7 @@ def sample_dust(
         airlight = torch.where(uniform(0, 1, 1) < 0.7, coloured, grey)
         beta = uniform(0.4, 1.0, 1).expand(-1, 3) if density is None else torch.full((count, 3), float(density))
         one = torch.ones(count)
-        return Dust(beta, airlight, torch.ones(count, 3), torch.zeros(count, 2), one, zero, zero, zero, 101 * one)
+        return Dust(beta, airlight, torch.ones(count, 3), one, torch.zeros(count, 2), one, zero, zero, zero, 101 * one)
 
     airlight = draw_airlight(count, generator)
     low, high = torch.tensor(DENSITY).log()
@@ -151,17 +154,17 @@ def sample_dust(
     colour = (airlight.amax(1) / airlight.amin(1).clamp_min(0.02)).log().clamp(0, 1.5) / 1.5
     red, blue = 1 - uniform(0, 0.4) * colour, 1 + uniform(0, 0.6) * colour
     beta = torch.stack((green * red, green, green * blue), 1)
-    opacity = (1 - torch.exp(-green / 2))[:, None]
-    tint = (airlight / airlight.amax(1, keepdim=True)) ** (uniform(0, 1, 1) * opacity) * uniform(0.6, 1.05, 1)
+    tint = (airlight / airlight.amax(1, keepdim=True)) ** uniform(0.5, 1.7, 1) * uniform(0.85, 1.15, 1)
     return Dust(
         beta=beta,
         airlight=airlight,
         tint=tint,
-        glow=0.12 * torch.randn((count, 2), generator=generator),
-        near=uniform(0, 0.15),
-        sky=uniform(0, 2),
-        spread=uniform(0, 0.6),
-        noise=uniform(0, 0.02),
+        vividness=uniform(0.1, 0.9),
+        glow=0.1 * torch.randn((count, 2), generator=generator),
+        near=uniform(0, 0.08),
+        sky=uniform(0.5, 4.5),
+        spread=uniform(0, 1),
+        noise=uniform(0, 0.006),
         quality=torch.where(uniform(0, 1) < 0.2, 101 * torch.ones(count), uniform(40, 98)),
     )
 
@@ -205,6 +208,7 @@ def add_dust(
     dust = sample_dust(len(clear), generator, dust) if isinstance(dust, str) else dust
     dust = dust.to(clear.device)
     near, sky, spread = (v.view(-1, 1, 1, 1) for v in (dust.near, dust.sky, dust.spread))
+    clear = torch.lerp(luminance(clear), clear, dust.vividness.view(-1, 1, 1, 1))
     distance = depth + near + sky * ((depth - FAR) / (1 - FAR)).clamp(0, 1)
     transmission = transmission_from_depth(distance, dust.beta)
     lit = (clear * dust.tint[:, :, None, None]).clamp(0, 1)
@@ -215,7 +219,7 @@ def add_dust(
     dusty = add_sensor_noise(dusty, dust.noise, noise)
     filed = compress_jpeg(dusty, dust.quality.clamp(1, 100))
     dusty = torch.where(dust.quality.view(-1, 1, 1, 1) > 100, dusty, filed)
-    return DustyPair(dusty, clear, transmission, dust.airlight)
+    return DustyPair(dusty, clear.expand_as(dusty), transmission, dust.airlight)
 
 
 def _glowing(dust: Dust, size: tuple[int, int]) -> torch.Tensor:

@@ -7,6 +7,7 @@ pixels: time and memory grow linearly, no tiles, no seams, edges as sharp as the
 
 import functools
 import hashlib
+import io
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,10 +15,10 @@ import cv2
 import numpy as np
 import torch
 import torch.nn.functional as F
-from PIL import Image, ImageOps
+from PIL import Image, ImageCms, ImageOps
 
 from ssdie.checkpoint import load_weights
-from ssdie.images import fitted_size, pil_to_array
+from ssdie.images import fitted_size
 from ssdie.networks import Generator
 from ssdie.paths import WEIGHTS
 from ssdie.priors import box_filter, fit_affine
@@ -27,6 +28,9 @@ RELEASED = WEIGHTS / "msff.safetensors"
 WORKING_SIZE = 384  # pixels of the longer side that the network sees
 RADIUS, EPS = 3, 1e-4  # of the affine fit: window in working pixels, ridge weight
 STRIP = 16  # rows of the photo that are mapped at a time
+ORIENTATION = 0x0112
+# description, make, model, software, time, artist, copyright, EXIF, GPS
+TOLD = {0x010E, 0x010F, 0x0110, 0x0131, 0x0132, 0x013B, 0x8298, 0x8769, 0x8825}
 
 Photo = str | Path | Image.Image | np.ndarray | torch.Tensor
 
@@ -115,21 +119,45 @@ def enhance(
 
 
 def _enhance_pil(photo: Image.Image, settings: tuple) -> Image.Image:
-    """Enhance a PIL image: upright; grey stays grey, alpha stays as it is, anything else becomes RGB."""
-    info = photo.info
+    """Enhance a PIL image: upright; grey stays grey, 16 bit stays 16 bit, alpha as it is; anything else becomes RGB."""
+    info, exif = photo.info, _upright_exif(photo)
     photo = ImageOps.exif_transpose(photo)
-    exif = photo.getexif()
-    if photo.mode.startswith("I") or photo.mode == "F":
-        pixels = np.rint(pil_to_array(photo) * 255).astype(np.uint8)
-    elif photo.mode in ("RGBA", "LA", "PA") or "transparency" in photo.info:
-        pixels = np.asarray(photo.convert("RGBA"))
+    kept = {k: v for k, v in info.items() if k in ("icc_profile", "dpi")}
+    if photo.mode in ("I", "F") or photo.mode.startswith("I;16"):
+        values = np.asarray(photo)
+        values = values.clip(0, 1) if photo.mode == "F" else values.clip(0, 65535).astype(np.uint16)
+        enhanced = Image.fromarray(_enhance_array(values, settings))
     else:
-        pixels = np.asarray(photo.convert("L" if photo.mode in ("L", "1") else "RGB"))
-    enhanced = Image.fromarray(_enhance_array(pixels, settings))
-    enhanced.info = {k: v for k, v in info.items() if k in ("icc_profile", "dpi")}
-    if len(exif):
-        enhanced.info["exif"] = exif.tobytes()
+        alpha = photo.convert("RGBA").getchannel("A") if photo.has_transparency_data else None
+        if photo.mode in ("CMYK", "LAB"):
+            photo = _convert_to_srgb(photo, kept.pop("icc_profile", None))
+        grey = photo.mode in ("1", "L", "LA", "La")
+        enhanced = Image.fromarray(_enhance_array(np.asarray(photo.convert("L" if grey else "RGB")), settings))
+        if alpha is not None:
+            enhanced.putalpha(alpha)
+    enhanced.info = kept | ({"exif": exif} if exif else {})
     return enhanced
+
+
+def _upright_exif(photo: Image.Image) -> bytes:
+    """EXIF without the orientation; of TIFF, whose tags also say how the pixels are stored, what says more than that."""
+    exif = Image.Exif()
+    exif.load(photo.getexif().tobytes())
+    for tag in [t for t in exif if t == ORIENTATION or (photo.format == "TIFF" and t not in TOLD)]:
+        del exif[tag]
+    return exif.tobytes() if len(exif) else b""
+
+
+def _convert_to_srgb(photo: Image.Image, profile: bytes | None) -> Image.Image:
+    """Turn CMYK or Lab into RGB by its own colour profile, where it has one that works."""
+    if profile:
+        try:
+            return ImageCms.profileToProfile(
+                photo, ImageCms.ImageCmsProfile(io.BytesIO(profile)), ImageCms.createProfile("sRGB"), outputMode="RGB"
+            )
+        except (ImageCms.PyCMSError, OSError):
+            pass  # a damaged profile says nothing: convert as if there were none
+    return photo.convert("RGB")
 
 
 def _enhance_array(photo: np.ndarray, settings: tuple) -> np.ndarray:
@@ -182,8 +210,10 @@ def find_correction(dusty: torch.Tensor, model: Generator, strength: float = 1.0
         enhanced = model(dusty).float().contiguous()
     enhanced = finish(enhanced) if touch else enhanced
     dusty = dusty.contiguous()
-    slope, offset = fit_affine(dusty, torch.lerp(dusty, enhanced, strength), RADIUS, EPS)
-    return Correction(box_filter(slope.flatten(1, 2), RADIUS).view_as(slope)[0], box_filter(offset, RADIUS)[0])
+    # the change is fitted, not the result: where the photo is flat the ridge leads to "as it is", not to "no detail"
+    slope, offset = fit_affine(dusty, strength * (enhanced - dusty), RADIUS, EPS)
+    slope = box_filter(slope.flatten(1, 2), RADIUS).view_as(slope)[0]
+    return Correction(slope + torch.eye(3, device=device)[..., None, None], box_filter(offset, RADIUS)[0])
 
 
 @functools.cache

@@ -4,6 +4,7 @@ import functools
 import html
 import io
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 import ipywidgets as widgets
 import torch
@@ -53,17 +54,17 @@ def make_dust(
             f"{came}; wanted is density and noise from 0, light in [0, 1], ratio and quality from 1."
         )
     veil = torch.tensor([to_rgb(airlight)])
-    zero = torch.zeros(1)
-    return Dust(
+    one = torch.ones(1)
+    plain = sample_dust(1, torch.Generator().manual_seed(0), "reference")  # no glow, no spread, daylight
+    return replace(
+        plain,
         beta=density * torch.tensor([[ratio**-0.5, 1.0, ratio**0.5]]),
         airlight=veil,
         tint=(veil / veil.amax().clamp_min(0.01)) ** light,
-        glow=torch.zeros(1, 2),
-        near=zero,
-        sky=zero + 0.5,
-        spread=zero + 0.3,
-        noise=zero + noise,
-        quality=zero + quality,
+        near=0 * one,
+        sky=0.5 * one,
+        noise=noise * one,
+        quality=quality * one,
     )
 
 

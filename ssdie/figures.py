@@ -1,4 +1,4 @@
-"""Figures of pictures, and the style of all figures: functions take data and return a Figure; nothing is shown."""
+"""The style of all figures, and figures made of pictures: functions take data and give a Figure."""
 
 import functools
 from collections.abc import Callable, Mapping, Sequence
@@ -28,7 +28,6 @@ STYLE = {
     "axes.spines.right": False,
     "axes.titlelocation": "left",
     "axes.titlesize": 9.5,
-    "axes.titleweight": "medium",
     "axes.prop_cycle": plt.cycler(color=sns.color_palette("colorblind")),
     "grid.color": "#e6e9ee",
     "grid.linewidth": 0.7,
@@ -45,7 +44,7 @@ Picture = torch.Tensor | np.ndarray  # (3, H, W), (1, 3, H, W), or one channel i
 
 
 def styled(draw: Callable[..., Figure]) -> Callable[..., Figure]:
-    """Draw in the project's style, and close the figure for pyplot: a notebook shows what a cell returns, once."""
+    """Draw in the project's style; closed for pyplot, so that a notebook shows what a cell returns, once."""
 
     @functools.wraps(draw)
     def wrapper(*args, **kwargs) -> Figure:
@@ -117,9 +116,8 @@ def plot_grid(
     """
     columns = list(rows[0])
     cell = width / len(columns)
-    figure, grid = plt.subplots(
-        len(rows), len(columns), figsize=(width, cell / aspect * len(rows) + 0.25), squeeze=False
-    )
+    size = (width, cell / aspect * len(rows))  # titles stand above it
+    figure, grid = plt.subplots(len(rows), len(columns), figsize=size, squeeze=False)
     figure.subplots_adjust(left=0, right=1, bottom=0, top=1, wspace=0.025, hspace=0.025 * aspect)
     for row, line in zip(rows, grid, strict=True):
         for name, axes in zip(columns, line, strict=True):
@@ -128,6 +126,29 @@ def plot_grid(
         axes.set_title(name, loc="center", fontsize=min(9.0, 5.2 * cell), pad=4)
     for label, axes in zip(labels or (), grid[:, 0], strict=False):
         axes.set_ylabel(label, fontsize=7.5, color=FAINT, labelpad=3)
+    return figure
+
+
+@styled
+def plot_pictures(
+    pictures: Mapping[str, Picture],
+    columns: int = 4,
+    width: float = 7.2,
+    aspect: float = 1.5,
+    pixels: int = 400,
+) -> Figure:
+    """Lay pictures out in rows, each with its own title; arguments as for `plot_grid`."""
+    rows = -(-len(pictures) // columns)
+    high = width / columns / aspect + 0.2
+    figure, grid = plt.subplots(rows, columns, figsize=(width, high * rows), squeeze=False)
+    figure.subplots_adjust(
+        left=0, right=1, bottom=0, top=1 - 0.2 / (high * rows), wspace=0.025, hspace=0.2 / high * 1.2
+    )
+    for axes in grid.flat:
+        axes.set_axis_off()
+    for axes, (name, picture) in zip(grid.flat, pictures.items(), strict=False):
+        show_picture(axes, cover(picture, (round(pixels / aspect), pixels)))
+        axes.set_title(name, loc="center", fontsize=7.5, pad=3)
     return figure
 
 

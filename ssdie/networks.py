@@ -15,8 +15,8 @@ NOISE = 0.01  # sigma of the latent noise, training mode alone
 MAX_GAIN = 16.0  # of the scattering head: below a transmission of 1/16 nothing is left to recover
 
 
-def pad_to_multiple(image: torch.Tensor, multiple: int) -> torch.Tensor:
-    """Mirror the right and bottom border until both sides are multiples of `multiple`; any (N, C, H, W).
+def pad_to_multiple(image: torch.Tensor, multiple: int, least: int = 1) -> torch.Tensor:
+    """Mirror the right and bottom border until both sides are multiples of `multiple` and at least `least`; (N, C, H, W).
 
     Example:
         >>> pad_to_multiple(torch.arange(3.0).view(1, 1, 1, 3), 4)[0, 0, 0].tolist()
@@ -24,7 +24,7 @@ def pad_to_multiple(image: torch.Tensor, multiple: int) -> torch.Tensor:
     """
     for dim in (2, 3):
         length = image.shape[dim]
-        padded = -(-length // multiple) * multiple
+        padded = -(-max(length, least) // multiple) * multiple
         if padded != length:
             index = torch.arange(padded, device=image.device) % (2 * length)
             image = image.index_select(dim, torch.minimum(index, 2 * length - 1 - index))
@@ -48,7 +48,8 @@ def add_noise(features: torch.Tensor, module: nn.Module, generator: torch.Genera
 class Generator(nn.Module):
     """A network from RGB to RGB at any size: subclasses give `multiple` and `transform`, [-1, 1] to [-1, 1]."""
 
-    multiple = 1
+    multiple = 1  # that both sides are padded to
+    least = 1  # pixels a side that `transform` needs
 
     def forward(self, dusty: torch.Tensor, generator: torch.Generator | None = None) -> torch.Tensor:
         """Enhance a batch.
@@ -65,7 +66,7 @@ class Generator(nn.Module):
         """
         check_image(dusty)
         height, width = dusty.shape[-2:]
-        output = self.transform(2 * pad_to_multiple(dusty, self.multiple) - 1, generator)
+        output = self.transform(2 * pad_to_multiple(dusty, self.multiple, self.least) - 1, generator)
         return straight_clamp((output[..., :height, :width].float() + 1) / 2)
 
 
@@ -107,11 +108,29 @@ class CrossAttention(nn.Module):
     def forward(self, fine: torch.Tensor, coarse: torch.Tensor) -> torch.Tensor:
         """Attend from `fine` (N, C, H, W) to `coarse` (N, C, h, w); gives (N, C, H, W)."""
         query, key, value = (_as_sequence(x) for x in (self.query(fine), self.key(coarse), self.value(coarse)))
-        # (N, 1, HW, C/8), (N, 1, hw, C/8), (N, 1, hw, C); zeros bring query and key to C channels: the fused kernels,
-        # which never hold the HW x hw matrix, want one width, and zeros change no scalar product
-        padding = (0, value.shape[-1] - query.shape[-1])
-        attended = F.scaled_dot_product_attention(F.pad(query, padding), F.pad(key, padding), value, scale=1.0)
+        attended = attend(query, key, value)  # (N, 1, HW, C)
         return fine + self.gamma * attended[:, 0].transpose(1, 2).reshape(fine.shape)
+
+
+def attend(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, rows: int = 128) -> torch.Tensor:
+    """Give softmax(Q K^T) V without ever holding the whole HW x hw matrix.
+
+    Args:
+        query: (N, 1, HW, c); key: (N, 1, hw, c); value: (N, 1, hw, C), C >= c.
+        rows: of the matrix that are held at a time on a CPU, where no gradient is wanted: half the time of the fused
+            kernel, which wants query and key as wide as the value.
+
+    Returns:
+        (N, 1, HW, C).
+    """
+    if value.device.type == "cpu" and not torch.is_grad_enabled():
+        turned, output = key.float().transpose(2, 3), value.new_empty(*query.shape[:3], value.shape[3])
+        for top in range(0, query.shape[2], rows):
+            share = torch.softmax(query[:, :, top : top + rows].float() @ turned, dim=3)
+            output[:, :, top : top + rows] = share.to(value.dtype) @ value
+        return output
+    padding = (0, value.shape[3] - query.shape[3])  # zeros change no scalar product
+    return F.scaled_dot_product_attention(F.pad(query, padding), F.pad(key, padding), value, scale=1.0)
 
 
 def _as_sequence(features: torch.Tensor) -> torch.Tensor:
@@ -133,6 +152,7 @@ class MSFF(Generator):
     """
 
     multiple = 4
+    least = 8  # the maps at H/4 are padded by reflection, which takes two pixels
 
     def __init__(self, width: int = 64, head: str = "tanh"):
         super().__init__()
@@ -171,7 +191,7 @@ class MSFF(Generator):
             raise ValueError(f'head is {self.head!r}; an affine map comes from head "scattering" alone.')
         check_image(dusty)
         height, width = dusty.shape[-2:]
-        gain, veil = self._gain_and_veil(self.features(2 * pad_to_multiple(dusty, self.multiple) - 1))
+        gain, veil = self._gain_and_veil(self.features(2 * pad_to_multiple(dusty, self.multiple, self.least) - 1))
         return gain[..., :height, :width], (-gain * veil)[..., :height, :width]
 
     def _gain_and_veil(self, raw: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -192,7 +212,7 @@ class MSFF(Generator):
         d3 = self.decode3[1](torch.cat((self.decode3[0](a23), skip), 1))  # (N, f, H/4, W/4)
         d2 = self.decode2[1](torch.cat((self.decode2[0](a12), d3), 1))  # (N, f, H/2, W/2)
         d1 = self.decode1[1](torch.cat((self.decode1[0](e1), d2), 1))  # (N, f, H, W)
-        return self.output(self.final(torch.cat((d1, x), 1)))
+        return self.output(self.final(torch.cat((d1, x.to(d1.dtype)), 1)))
 
 
 # U-Net and patch generators ----------------------------------------------------------------------------------------

@@ -77,8 +77,8 @@ def choose_parameters(
     """Give each notebook its parameters: the profile's shared ones, then its own, then the overrides.
 
     Raises:
-        ValueError: a parameter that the notebook (for shared ones and overrides: any of the notebooks) does not have,
-            or a value of another type than the notebook's.
+        ValueError: a parameter that the notebook does not have (shared ones, overrides: none has), or a
+            value of another type than the notebook's.
     """
     content = read_profile(profile)
     defaults = {name: read_defaults(name) for name in names}

@@ -77,7 +77,7 @@ def reproduce(
 
 @contextmanager
 def own_kernel() -> Iterator[None]:
-    """Let the kernel `python3` be this interpreter, whatever is installed for the user; without progress bars."""
+    """Let the kernel `python3` be this interpreter, whatever else is installed; without progress bars."""
     with tempfile.TemporaryDirectory(prefix="ssdie-kernel-") as folder:
         kernel = Path(folder) / "kernels" / "python3"
         kernel.mkdir(parents=True)
@@ -88,6 +88,7 @@ def own_kernel() -> Iterator[None]:
             "TQDM_DISABLE": "1",
         }
         command = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
+        command.append("--log-level=CRITICAL")
         spec = {"argv": command, "display_name": "Python 3", "language": "python", "env": environment}
         (kernel / "kernel.json").write_text(json.dumps(spec), encoding="utf-8")
         before = os.environ.get("JUPYTER_PATH")
@@ -176,12 +177,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Run `python -m ssdie reproduce`; 1 where a notebook fails, 2 where the request makes no sense."""
-    try:
-        outcomes = reproduce(args.profile, args.only, dict(args.parameter), args.out)
-    except (ValueError, FileNotFoundError) as error:
-        print(error, file=sys.stderr)
-        return 2
+    """Run `python -m ssdie reproduce`: print notebooks and durations; 1 where a notebook failed."""
+    outcomes = reproduce(args.profile, args.only, dict(args.parameter), args.out)
     print(format_outcomes(outcomes))
     failures = [o.message for o in outcomes if o.status == "failed"]
     print(*failures, sep="\n", end="\n" if failures else "", file=sys.stderr)

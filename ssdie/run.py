@@ -28,7 +28,7 @@ class Run:
 
     def __init__(self, config: TrainConfig):
         self.config = config
-        self.accelerator = Accelerator(mixed_precision=config.precision)
+        self.accelerator = Accelerator(cpu=not torch.accelerator.is_available(), mixed_precision=config.precision)
         self.device = self.accelerator.device
         self.sources = find_photos(config.data)
         self.networks: dict[str, nn.Module] = {}

@@ -244,6 +244,34 @@ def read_photo(name: str, size: tuple[int, int] = (256, 384)) -> tuple[torch.Ten
     return resize(both[:, :3], size)[0], interpolate(both[:, 3:], size, mode="nearest-exact")[0]
 
 
+def embedded_names(count: int, split: str = "train") -> list[str]:
+    """Name the pictures of `embedded_sample`, without drawing them.
+
+    Raises:
+        ValueError: there is no such split.
+
+    Example:
+        >>> embedded_names(5, "val")
+        ['scene_100000', 'scene_100001', 'scene_100002', 'scene_100003', 'photo_chelsea']
+    """
+    if split not in PHOTOS:
+        raise ValueError(f"split is {split!r}; wanted is one of {', '.join(PHOTOS)}.")
+    names, left, seed = [], list(PHOTOS[split]), {"train": 0, "val": 100_000}[split]
+    for index in range(count):
+        if index % 5 == 4 and left:
+            names.append(f"photo_{left.pop(0)}")
+        else:
+            names.append(f"scene_{seed:06d}")
+            seed += 1
+    return names
+
+
+def draw_embedded(name: str, size: tuple[int, int] = (256, 384)) -> tuple[torch.Tensor, torch.Tensor]:
+    """Draw or read the picture that `embedded_names` calls so: clear (3, H, W), depth (1, H, W)."""
+    kind, _, which = name.partition("_")
+    return render_scene(int(which), size) if kind == "scene" else read_photo(which, size)
+
+
 def embedded_sample(
     count: int, split: str = "train", size: tuple[int, int] = (256, 384)
 ) -> list[tuple[str, torch.Tensor, torch.Tensor]]:
@@ -261,17 +289,7 @@ def embedded_sample(
         ValueError: there is no such split.
 
     Example:
-        >>> [name for name, clear, depth in embedded_sample(5, "val", (16, 24))]
-        ['scene_100000', 'scene_100001', 'scene_100002', 'scene_100003', 'photo_chelsea']
+        >>> [name for name, clear, depth in embedded_sample(2, "train", (16, 24))]
+        ['scene_000000', 'scene_000001']
     """
-    if split not in PHOTOS:
-        raise ValueError(f"split is {split!r}; wanted is one of {', '.join(PHOTOS)}.")
-    sample, left, seed = [], list(PHOTOS[split]), {"train": 0, "val": 100_000}[split]
-    for index in range(count):
-        if index % 5 == 4 and left:
-            name = left.pop(0)
-            sample.append((f"photo_{name}", *read_photo(name, size)))
-        else:
-            sample.append((f"scene_{seed:06d}", *render_scene(seed, size)))
-            seed += 1
-    return sample
+    return [(name, *draw_embedded(name, size)) for name in embedded_names(count, split)]

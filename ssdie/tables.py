@@ -99,3 +99,96 @@ def write_tables(pictures: pd.DataFrame, summary: pd.DataFrame, folder: Path) ->
     for name, style in (("summary.md", "markdown"), ("summary.tex", "latex")):
         with atomic(folder / name) as temporary:
             temporary.write_text(format_table(summary, style) + "\n", encoding="utf-8")
+
+
+# Wide tables: a row per method, columns TEST_METRIC, TEST_METRIC_low, TEST_METRIC_high ------------------
+
+
+def describe_metric(column: str) -> str:
+    """Title, unit, direction and test of a column such as "paired_psnr".
+
+    Example:
+        >>> describe_metric("paired_psnr"), describe_metric("cast")
+        ('PSNR dB ↑\\npaired', 'cast ↓')
+    """
+    test, _, name = column.rpartition("paired_")
+    metric = METRICS[name]
+    text = " ".join(filter(None, (metric.title, metric.unit, ARROWS[metric.direction][0])))
+    return text + ("\n" + column.removesuffix(f"_{name}") if name != column else "")
+
+
+def widen(pictures: pd.DataFrame, key: str = "method") -> pd.DataFrame:
+    """Turn rows per picture into a row per method: TEST_METRIC, TEST_METRIC_low, TEST_METRIC_high.
+
+    Args:
+        pictures: columns picture, `key`, test, and names of `METRICS`; several rows for one picture (seeds)
+            are averaged before the pictures are resampled.
+        key: column that tells the rows of the result.
+    """
+    rows = {name: {key: name} for name in pictures[key].unique()}
+    for test, part in pictures.groupby("test", sort=False):
+        metrics = [m for m in METRICS if m in part and part[m].notna().any()]
+        means = part.groupby([key, "picture"], sort=False)[metrics].mean().reset_index()
+        for row in summarise(means.rename(columns={key: "method"})).itertuples():
+            column = f"{test}_{row.metric}"
+            rows[row.method] |= {column: row.mean, f"{column}_low": row.low, f"{column}_high": row.high}
+    return pd.DataFrame(rows.values())
+
+
+def lay_out(table: pd.DataFrame, key: str = "method") -> pd.DataFrame:
+    """Make a wide table readable: a column per metric, "mean [low, high]".
+
+    Example:
+        >>> row = {"method": "a", "paired_psnr": 20.0, "paired_psnr_low": 19.0, "paired_psnr_high": 21.0}
+        >>> lay_out(pd.DataFrame([row])).loc["a"].to_dict()
+        {'PSNR dB ↑ paired': '20.00 [19.00, 21.00]'}
+    """
+    laid_out = pd.DataFrame(index=pd.Index(table[key], name=key))
+    for column in (c for c in table if f"{c}_low" in table):
+        name = column.rpartition("paired_")[2]
+        cells = table[[column, f"{column}_low", f"{column}_high"]].set_axis(["mean", "low", "high"], axis=1)
+        laid_out[describe_metric(column).replace("\n", " ")] = [
+            _cell(name, row) for _, row in cells.iterrows()
+        ]
+    return laid_out
+
+
+def format_latex(table: pd.DataFrame) -> str:
+    """Lay out any small table in LaTeX (needs the package booktabs): text left, numbers right, two decimals.
+
+    Example:
+        >>> print(format_latex(pd.DataFrame({"method": ["a_b"], "seconds": [0.125]})))
+        \\begin{tabular}{lr}
+        \\toprule
+        method & seconds \\\\
+        \\midrule
+        a\\_b & 0.12 \\\\
+        \\bottomrule
+        \\end{tabular}
+    """
+    sides = "".join("r" if pd.api.types.is_numeric_dtype(kind) else "l" for kind in table.dtypes)
+    cells = [
+        [f"{v:.2f}" if isinstance(v, float) else str(v) for v in row] for row in table.itertuples(index=False)
+    ]
+    lines = [
+        " & ".join(map(str, row)).replace("%", r"\%").replace("_", r"\_") + r" \\"
+        for row in (table.columns, *cells)
+    ]
+    head, *body = lines
+    return "\n".join(
+        [
+            rf"\begin{{tabular}}{{{sides}}}",
+            r"\toprule",
+            head,
+            r"\midrule",
+            *body,
+            r"\bottomrule",
+            r"\end{tabular}",
+        ]
+    )
+
+
+def write_text(path: str | Path, text: str) -> None:
+    """Write a table's text, whole or not at all."""
+    with atomic(path) as temporary:
+        temporary.write_text(text.rstrip() + "\n", encoding="utf-8")

@@ -76,12 +76,7 @@ def train_dark_channel(config: TrainConfig) -> Iterator[dict[str, float]]:
 
 
 def train_semi_supervised(config: TrainConfig) -> Iterator[dict[str, float]]:
-    """Stage 3: L_sup on synthetic pairs and L_unsup on real photos, against a discriminator; see `train`.
-
-    Every picture passes the generator once a step, the K copies of a term in one batch. The terms need three groups of
-    pictures; each group is back-propagated before the next one runs, so that the activations of one group are held at
-    a time; the gradients add up to those of the sum. The outputs of the third group serve the discriminator, detached.
-    """
+    """Stage 3: L_sup on synthetic pairs and L_unsup on real photos, against a discriminator; see `train`."""
     run, w = Run(config), config.weights
     generator = run.add("generator", make_generator(config))
     discriminator = run.add("discriminator", PatchDiscriminator())
@@ -91,36 +86,69 @@ def train_semi_supervised(config: TrainConfig) -> Iterator[dict[str, float]]:
     for step in run.steps():
         random = run.seed_step(step)
         latent = run.device_random(random)
-        dusty, target = make_pairs(next(paired), config, random)
-        terms = supervised_terms(generator(dusty, latent), target, features, w)
-        run.backward(terms, w)
-
-        real, clear = next(unpaired), next(others)[:, :3]
-        if w.consistency or w.retinex:
-            count = config.copies if w.consistency else 0
-            disturbed = disturb(real.repeat(count, 1, 1, 1), config.noise, latent)
-            enhanced, copies = generator(torch.cat((real, disturbed)), latent).split((len(real), len(disturbed)))
-            group = {"retinex": reconstruction_loss(enhanced, make_pseudo_label(real, config.pseudo_label))}
-            group |= {"consistency": consistency_loss(enhanced, copies)} if count else {}
+        pair, terms = make_pairs(next(paired), config, random), {}
+        networks = (generator, discriminator, judge, features)
+        for group, outputs in generator_groups(networks, pair, next(unpaired), config, random, latent):
             run.backward(group, w)
-            terms |= group
-
-        if w.dark_channel or w.adversarial:
-            enhanced = generator(augment_copies(real, config.copies, random), latent)
-            with frozen(discriminator):
-                group = {"dark_channel": clear_loss(judge(block_dark_channel(enhanced)))}
-                group["adversarial"] = clear_loss(discriminator(enhanced))
-                run.backward(group, w)
-            terms |= group
+            terms, enhanced = terms | group, outputs.detach()
         terms |= run.step("generator")
 
+        clear = next(others)[:, :3]
         if w.adversarial:
-            pictures = torch.cat((augment_copies(clear, config.copies, random), enhanced.detach()))
-            apart = {"discriminator": discriminator_loss(*discriminator(pictures).chunk(2))}
-            run.backward(apart)
-            terms |= apart | run.step("discriminator")
+            group = {"discriminator": discriminator_term(discriminator, clear, enhanced, config, random)}
+            run.backward(group)
+            terms |= group | run.step("discriminator")
         yield from run.report(step, terms)
     run.finish()
+
+
+def generator_groups(
+    networks: tuple[nn.Module, nn.Module, nn.Module, nn.Module | None],
+    pair: tuple[torch.Tensor, torch.Tensor],
+    real: torch.Tensor,
+    config: TrainConfig,
+    random: torch.Generator,
+    latent: torch.Generator,
+) -> Iterator[tuple[dict[str, torch.Tensor], torch.Tensor]]:
+    """Yield the generator's objective in three groups of terms, each with the outputs it was computed from.
+
+    Every picture passes the generator once, the K copies of a term in one batch. Back-propagate each group before asking
+    for the next: the activations of one group are held at a time, the gradients add up to those of the sum.
+
+    Args:
+        networks: generator, discriminator, dc-Net, feature network (None if no term needs it).
+        pair: dusty and target; both (N, 3, H, W) in [0, 1].
+        real: dusty photos; (N, 3, H, W) in [0, 1].
+        config: weights (a term without one is left out), K, noise and kind of pseudo-label.
+        random: of the augmentations, on the CPU.
+        latent: of disturbance and latent noise, on the device.
+    """
+    (generator, discriminator, judge, features), w = networks, config.weights
+    enhanced = generator(pair[0], latent)
+    yield supervised_terms(enhanced, pair[1], features, w), enhanced
+
+    if w.consistency or w.retinex:
+        count = config.copies if w.consistency else 0
+        disturbed = disturb(real.repeat(count, 1, 1, 1), config.noise, latent)
+        enhanced, copies = generator(torch.cat((real, disturbed)), latent).split((len(real), len(disturbed)))
+        group = {"retinex": reconstruction_loss(enhanced, make_pseudo_label(real, config.pseudo_label))}
+        group |= {"consistency": consistency_loss(enhanced, copies)} if count else {}
+        yield group, enhanced
+
+    if w.dark_channel or w.adversarial:
+        enhanced = generator(augment_copies(real, config.copies, random), latent)
+        with frozen(discriminator):
+            group = {"dark_channel": clear_loss(judge(block_dark_channel(enhanced)))}
+            group["adversarial"] = clear_loss(discriminator(enhanced))
+            yield group, enhanced
+
+
+def discriminator_term(
+    discriminator: nn.Module, clear: torch.Tensor, enhanced: torch.Tensor, config: TrainConfig, random: torch.Generator
+) -> torch.Tensor:
+    """Give the discriminator's loss: K augmented copies of other clear photos against the last group's detached outputs."""
+    pictures = torch.cat((augment_copies(clear, config.copies, random), enhanced))
+    return discriminator_loss(*discriminator(pictures).chunk(2))
 
 
 # Parts of a step ---------------------------------------------------------------------------------------------------

@@ -1,25 +1,34 @@
-"""What the notebooks share: a folder to write to, runs that find their own folder, and the two tests of a method."""
+"""What notebooks share: a folder to write to, runs that find their own folder, the two tests of a method."""
 
 import dataclasses
 import hashlib
 import json
+import os
 import platform
 import random
-from collections.abc import Callable, Mapping
+import statistics
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import torch
+from tqdm.auto import tqdm
 
 from ssdie import __version__
+from ssdie.checkpoint import read_header, read_log
 from ssdie.config import TrainConfig
 from ssdie.data import Sources, find_photos
-from ssdie.evaluate import evaluate
+from ssdie.dust import add_dust
+from ssdie.evaluate import evaluate, resolve_methods
+from ssdie.images import fit_long_side
 from ssdie.metrics import METRICS
 from ssdie.paths import atomic, data_root, project_root
 from ssdie.run import FREE
-from ssdie.tables import summarise
+from ssdie.scenes import render_scene
+from ssdie.tables import widen
+from ssdie.train import train
 
 PAIRED = [name for name, metric in METRICS.items() if metric.needs == "clear"]
 UNPAIRED = [name for name in METRICS if name not in PAIRED]
@@ -53,7 +62,7 @@ def open_folder(run: str | Path, name: str, seed: int = 0) -> Path:
 
 
 def run_folder(run: str | Path) -> Path:
-    """Give the folder of a profile; a relative one lies in the checkout, wherever the notebook was started."""
+    """Give the folder of a profile; a relative one lies in the checkout, wherever a notebook was started."""
     return (project_root() / run).resolve()
 
 
@@ -71,14 +80,15 @@ def describe_data(sources: Sources) -> str:
         'somewhere: 0 clear photos with depth, 0 real dusty photos'
     """
     dusty = "stand-ins for real dusty photos" if sources.origin == "embedded sample" else "real dusty photos"
-    return f"{sources.origin}: {sources.counts['clear']} clear photos with depth, {sources.counts['dusty']} {dusty}"
+    clear = f"{sources.counts['clear']} clear photos with depth"
+    return f"{sources.origin}: {clear}, {sources.counts['dusty']} {dusty}"
 
 
 def in_own_folder(config: TrainConfig) -> TrainConfig:
-    """Append a fingerprint of the settings to the run's folder: other settings never meet, equal ones are resumed.
+    """Append a fingerprint of the settings to the run's folder: other settings never meet, equal ones resume.
 
-    Paths of earlier stages are settings too; they carry their own fingerprint, so that a change in stage 1 leads to a
-    new stage 3.
+    Paths of earlier stages are settings too; they carry their own fingerprint, so that a change in stage 1
+    leads to a new stage 3.
 
     Example:
         >>> short, long = (in_own_folder(TrainConfig("supervised", "run", steps=n)).run for n in (1, 2))
@@ -89,6 +99,21 @@ def in_own_folder(config: TrainConfig) -> TrainConfig:
     text = json.dumps(settings, sort_keys=True, default=shorten)
     digest = hashlib.sha256(text.encode()).hexdigest()[:8]
     return dataclasses.replace(config, run=config.run.with_name(f"{config.run.name}-{digest}"))
+
+
+def progress(iterable: Iterable | None = None, name: str = "", total: int | None = None, **options) -> tqdm:
+    """Show a progress bar with the time left, unless the environment variable TQDM_DISABLE is set."""
+    return tqdm(iterable, name, total, disable=bool(os.environ.get("TQDM_DISABLE")), **options)
+
+
+def follow(config: TrainConfig, leave: bool = True) -> Iterator[dict[str, float]]:
+    """Train, or resume, as `ssdie.train.train` does, and show how far it is; yield its reports."""
+    with progress(name=config.run.name, total=config.steps, leave=leave, unit="step") as bar:
+        for report in train(config):
+            bar.update(int(report["step"]) - bar.n)
+            bar.set_postfix({name: f"{value:.3g}" for name, value in list(report.items())[1:4]})
+            yield report
+        bar.update(config.steps - bar.n)
 
 
 def remember(path: str | Path, **paths: Path) -> None:
@@ -113,6 +138,15 @@ def recall(path: str | Path) -> dict[str, Path]:
     }
 
 
+def join_logs(runs: Sequence[Path]) -> list[dict[str, float]]:
+    """Read the logs of runs that follow one another as if they were one: steps go on counting."""
+    rows: list[dict[str, float]] = []
+    for run in runs:
+        before = rows[-1]["step"] if rows else 0
+        rows += [{**row, "step": row["step"] + before} for row in read_log(Path(run) / "log.csv")]
+    return rows
+
+
 def write_table(path: str | Path, table: pd.DataFrame) -> pd.DataFrame:
     """Write a table as CSV, whole or not at all; give it back, to be shown."""
     with atomic(path) as temporary:
@@ -124,7 +158,11 @@ def write_table(path: str | Path, table: pd.DataFrame) -> pd.DataFrame:
 
 
 def judge(
-    methods: Mapping[str, str | Callable], limit: int = 0, long_side: int = 640, **options
+    methods: Mapping[str, str | Callable],
+    limit: int = 0,
+    long_side: int = 640,
+    peers: Mapping[str, Path] | None = None,
+    **options,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Put methods to both tests: pairs with a clear twin, and real photos without one.
 
@@ -132,12 +170,13 @@ def judge(
         methods: as for `ssdie.evaluate.evaluate`, by name.
         limit: pictures of each test; 0 takes all.
         long_side: at which real photos are measured; pixels.
+        peers: folders by name, with ready pictures in `synthetic` and `real`; not for the embedded sample.
         **options: for `evaluate`.
 
     Returns:
-        pictures: a row per picture, method and test; column test is "paired" (`bench/synthetic` of SSDIE_DATA, or
-            the embedded sample) or "unpaired" (its `dusty/val`, or the pictures of the embedded sample).
-        summary: a row per method, with METRIC, METRIC_low and METRIC_high, each METRIC like "paired_psnr".
+        pictures: a row per picture, method and test; column test is "paired" (SSDIE_DATA's `bench/synthetic`,
+            or the embedded sample) or "unpaired" (its `dusty/val`, or the embedded sample once more).
+        table: a row per method, as `ssdie.tables.widen` gives it.
     """
     root = data_root()
     paired, unpaired = (root / "bench" / "synthetic", root / "dusty" / "val") if root else (None, None)
@@ -146,8 +185,13 @@ def judge(
         both, _ = evaluate(methods, sample=limit or 15, long_side=0, **options)
         tables = {"paired": both, "unpaired": both}
     else:
-        first, _ = evaluate(methods, paired / "dusty", paired / "clear", limit=limit, **options)
-        second, _ = evaluate(methods, unpaired, long_side=long_side, limit=limit, **options)
+        synthetic, real = (
+            {name: f / kind for name, f in (peers or {}).items()} for kind in ("synthetic", "real")
+        )
+        first, _ = evaluate(
+            {**methods, **synthetic}, paired / "dusty", paired / "clear", limit=limit, **options
+        )
+        second, _ = evaluate({**methods, **real}, unpaired, long_side=long_side, limit=limit, **options)
         tables = {"paired": first, "unpaired": second}
     kept = {"paired": PAIRED, "unpaired": [*UNPAIRED, "niqe_model"]}
     parts = [
@@ -160,20 +204,76 @@ def judge(
     return pictures, widen(pictures)
 
 
-def widen(pictures: pd.DataFrame, key: str = "method") -> pd.DataFrame:
-    """Turn rows per picture into a row per method: TEST_METRIC, TEST_METRIC_low, TEST_METRIC_high, and `pictures`.
+# Pictures to look at ----------------------------------------------------------------------------------------
+
+
+def fixed_pairs(count: int = 3, long_side: int = 384) -> dict[str, tuple[torch.Tensor, torch.Tensor]]:
+    """Give the same synthetic pairs every time, of the split "val": (dusty, clear), (1, 3, H, W), by name."""
+    pairs = {}
+    for seed, photo in enumerate(_spread(find_photos(split="val").clear, count)):
+        picture = fit_long_side(photo.read()[None], long_side)
+        pair = add_dust(picture[:, :3], picture[:, 3:], generator=seed)
+        pairs[photo.name] = pair.dusty, pair.clear
+    return pairs
+
+
+def fixed_photos(count: int = 3, long_side: int = 384) -> dict[str, torch.Tensor]:
+    """Give the same real dusty photos (or stand-ins) every time, of the split "val": name to (1, 3, H, W)."""
+    photos = _spread(find_photos(split="val").dusty, count)
+    return {photo.name: fit_long_side(photo.read()[None], long_side) for photo in photos}
+
+
+def _spread(items: Sequence, count: int) -> list:
+    """Take `count` of them, evenly spread."""
+    count = min(count, len(items))
+    return [items[(2 * k + 1) * len(items) // (2 * count)] for k in range(count)]
+
+
+def apply_methods(
+    photos: Mapping[str, torch.Tensor], methods: Mapping[str, str | Callable]
+) -> list[dict[str, torch.Tensor]]:
+    """Enhance photos (1, 3, H, W) by methods as for `ssdie.evaluate.resolve_methods`; a row a photo."""
+    solvers = resolve_methods(methods)
+    with torch.inference_mode():
+        return [
+            {label: solve(photo, name) for label, solve in solvers.items()} for name, photo in photos.items()
+        ]
+
+
+def measure_runtime(
+    methods: Mapping[str, str | Callable], sizes: Sequence[tuple[int, int]], repeats: int = 3
+) -> pd.DataFrame:
+    """Measure the time that methods take, from tensor to tensor.
 
     Args:
-        pictures: columns picture, `key`, test, and names of `METRICS`; several rows for one picture (seeds) are
-            averaged before the pictures are resampled.
-        key: column that tells the rows of the result.
+        methods: as for `apply_methods`.
+        sizes: height and width of the picture; pixels.
+        repeats: after one that does not count.
+
+    Returns:
+        A row per method and size: method, size, megapixels, seconds (median), threads.
     """
-    rows = {name: {key: name} for name in pictures[key].unique()}
-    for test, part in pictures.groupby("test"):
-        metrics = [m for m in METRICS if m in part and part[m].notna().any()]
-        means = part.groupby([key, "picture"], sort=False)[metrics].mean().reset_index()
-        for row in summarise(means.rename(columns={key: "method"})).itertuples():
-            column = f"{test}_{row.metric}"
-            rows[row.method] |= {column: row.mean, f"{column}_low": row.low, f"{column}_high": row.high}
-            rows[row.method][f"{test}_pictures"] = row.count
-    return pd.DataFrame(rows.values())
+    rows = []
+    for height, width in sizes:
+        clear, depth = render_scene(0, (height, width))
+        dusty = add_dust(clear[None], depth[None], generator=0).dusty
+        for name, solve in resolve_methods(methods).items():
+            seconds = []
+            for _ in range(repeats + 1):
+                begin = time.perf_counter()
+                with torch.inference_mode():
+                    solve(dusty, name)
+                seconds.append(time.perf_counter() - begin)
+            row = {"method": name, "size": f"{width} x {height}", "megapixels": width * height / 1e6}
+            rows.append(
+                {**row, "seconds": statistics.median(seconds[1:]), "threads": torch.get_num_threads()}
+            )
+    return pd.DataFrame(rows)
+
+
+def describe_weights(path: str | Path) -> str:
+    """Say which weights these are: file, network, photos, commit."""
+    header = read_header(path)
+    options = ", ".join(f"{k} {v}" for k, v in header["options"].items())
+    origin = f"{header.get('data', 'unknown data')}, commit {header.get('commit', 'unknown')}"
+    return f"{shorten(path)}: {header['generator']} ({options}), trained on {origin}"

@@ -1,0 +1,220 @@
+"""`python -m ssdie bench`: speed and memory, as ratios within one run, beside their goals; a table, JSON and a plot."""
+
+import argparse
+import json
+import math
+import tempfile
+import time
+from collections import defaultdict
+from pathlib import Path
+
+import cv2
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+from tqdm import tqdm
+
+from ssdie.bench_gpu import measure_gpu
+from ssdie.bench_tasks import attention, make_fast_step, make_model, make_photo, make_published_step
+from ssdie.config import TrainConfig
+from ssdie.data import Crops, find_photos, load_batches
+from ssdie.enhance import WORKING_SIZE, enhance
+from ssdie.measure import Stopwatch, describe_machine, figure, measure_ceiling, ratios, run_child, time_calls
+from ssdie.paths import atomic, project_root
+from ssdie.priors import block_dark_channel, gaussian_blur, single_scale_retinex
+from ssdie.published import loop_dark_channel
+from ssdie.train import make_pairs
+from ssdie.video import enhance_video
+
+# (height, width): (seconds, bytes above a process that has loaded the network), on 2 cores
+PHOTOS = {
+    (256, 256): (0.15, None),
+    (864, 1152): (None, None),
+    (1080, 1920): (0.64, None),  # ten times faster than TOENet, 6.4 s
+    (3000, 4000): (2.0, 1.2e9),
+    (5800, 8700): (9.0, 3.0e9),
+}
+
+
+def bench(quick: bool = False) -> dict:
+    """Measure everything.
+
+    Args:
+        quick: small pictures and few repetitions for the steps of training: minutes instead of an hour.
+
+    Returns:
+        "machine", "ceiling" (operations and bytes a second), "figures" (see `ssdie.measure.figure`), "parts" (seconds by
+        part of a step), "photos" (pixels, seconds, bytes) and "quick"; plain values.
+    """
+    result = {"quick": quick, "machine": describe_machine(), "figures": [], "parts": {}, "photos": []}
+    result["ceiling"] = measure_ceiling(5)
+    sections = (measure_photos, measure_network, measure_kernels, measure_steps, measure_loader, measure_video, measure_gpu)
+    for section in tqdm(sections, "bench", unit="section"):
+        section(result, quick)
+    return result
+
+
+def measure_photos(result: dict, quick: bool) -> None:
+    """Enhancement at several sizes, each in its own process; how time grows with pixels."""
+    loaded = run_child("only_load()")["peak"]
+    for (height, width), (seconds, memory) in PHOTOS.items():
+        found = run_child(f"time_photo({height}, {width}, {3 if quick else 7})")
+        name, held = f"enhance {width} x {height}", found["peak"] - loaded
+        result["figures"].append(figure(name, found["seconds"], "s", seconds and ("<=", seconds)))
+        result["figures"].append(figure(f"{name}, memory", held / 1e9, "GB", memory and ("<=", memory / 1e9)))
+        result["photos"].append({"pixels": height * width, "seconds": result["figures"][-2]["median"], "bytes": held})
+    first, last = result["photos"][1], result["photos"][-1]
+    exponent = math.log(last["seconds"] / first["seconds"]) / math.log(last["pixels"] / first["pixels"])
+    result["figures"].append(figure("exponent of time against pixels, 1 to 50 Mpx", exponent, "", ("<=", 1.1)))
+
+
+def measure_network(result: dict, quick: bool) -> None:
+    """The network by itself: share of the machine's ceiling; the whole method against a direct pass of the network."""
+    model, repeats = make_model(), 3 if quick else 9
+    dusty = torch.rand(1, 3, 256, 256).contiguous(memory_format=torch.channels_last)
+    with torch.inference_mode():
+        with FlopCounterMode(display=False) as counter:
+            model(dusty)
+        operations = counter.get_total_flops()
+        for dtype in ("float32", "bfloat16"):
+            with torch.autocast("cpu", torch.bfloat16, enabled=dtype == "bfloat16"):
+                seconds = time_calls(lambda: model(dusty), repeats)
+            share = [100 * operations / s / result["ceiling"][dtype] for s in seconds]
+            result["figures"].append(figure(f"network 256 x 256, {dtype}", seconds, "s"))
+            result["figures"].append(figure(f"network, share of the {dtype} ceiling", share, "%"))
+        side = 512 if quick else 1024
+        photo = torch.from_numpy(make_photo(side, side)).permute(2, 0, 1).float() / 255
+        direct = model(photo[None])[0]
+    difference = (enhance(photo, model, working_size=WORKING_SIZE, touch=False) - direct).abs().mean().item()
+    name = f"difference from a direct pass of the network, {side} x {side}"
+    result["figures"].append(figure(name, difference, "", ("<=", 0.03)))
+
+
+def measure_kernels(result: dict, quick: bool) -> None:
+    """Dark channel, Retinex and attention, each against its plain form."""
+    batch, repeats, add = 2 if quick else 8, 3 if quick else 5, result["figures"].append
+    image = torch.rand(batch, 3, 256, 256, requires_grad=True)
+
+    def back(function):
+        return lambda: torch.autograd.grad(function(image).sum(), image)
+
+    slow, fast = (time_calls(back(f), repeats) for f in (loop_dark_channel, block_dark_channel))
+    add(figure("dark channel, against loops over blocks", ratios(slow, fast), "x", (">=", 40)))
+    difference = (loop_dark_channel(image) - block_dark_channel(image)).abs().max().item()
+    add(figure("dark channel, difference", difference, "", ("<=", 0)))
+
+    still = image.detach()
+    slow = time_calls(lambda: _full_blur(still), repeats)
+    add(figure("Gaussian of Retinex, against a square kernel", ratios(slow, time_calls(lambda: gaussian_blur(still, 25.0), repeats)), "x"))
+    add(figure(f"Retinex, {batch} x 256 x 256", time_calls(lambda: single_scale_retinex(still), repeats), "s"))
+
+    side = 32 if quick else 64
+    sequences = [torch.randn(1, 1, side**2, c) for c in (16, 16, 128)]
+    with torch.inference_mode():
+        slow, fast = (time_calls(lambda k=k: attention(k, *sequences), repeats) for k in ("explicit", "fused"))
+        difference = (attention("explicit", *sequences) - attention("fused", *sequences)).abs().max().item()
+    add(figure(f"attention over {side**2} positions, against the formula", ratios(slow, fast), "x"))
+    add(figure("attention, difference", difference, "", ("<=", 1e-5)))
+    base, explicit, fused = (run_child(c)["peak"] for c in ("nothing()", 'run_attention("explicit", 64)', 'run_attention("fused", 64)'))
+    add(figure("attention, memory against the formula", (explicit - base) / max(1, fused - base), "x", (">=", 5)))
+
+
+def _full_blur(image: torch.Tensor) -> torch.Tensor:
+    """Gaussian of sigma 25 by one convolution with a square kernel, as OpenCV's filter2D does it."""
+    kernel = cv2.getGaussianKernel(151, 25.0)
+    blurred = [cv2.filter2D(p.permute(1, 2, 0).numpy(), -1, kernel @ kernel.T) for p in image]
+    return torch.stack([torch.from_numpy(b) for b in blurred])
+
+
+def measure_steps(result: dict, quick: bool) -> None:
+    """The semi-supervised step, K = 5, against the published one: time by part, losses, memory."""
+    batch, size = (1, 128) if quick else (8, 256)
+    base = run_child("nothing()")["peak"]
+    for name in ("unet", "msff"):
+        repeats = 2 if quick else (1 if name == "msff" else 2)
+        published, fast = make_published_step(name, batch, size), make_fast_step(name, batch, size)
+        slow, terms, parts = _time_step(published, repeats)
+        result["parts"][f"{name}, published"] = parts
+        arguments = f'"{name}", {batch}, {size}'
+        held = run_child(f'run_step("published", {arguments})')["peak"] - base
+        for precision, tolerance, goal in (("float32", 1e-3, None), ("bfloat16", 2e-2, (">=", 4))):
+            fast = make_fast_step(name, batch, size, precision)
+            seconds, found, parts = _time_step(fast, repeats + 1)
+            result["parts"][f"{name}, {precision}"] = parts
+            about = {"seconds": seconds, "published_seconds": slow, "batch": batch, "size": size}
+            label = f"step of {name}, {precision}"
+            add = result["figures"].append
+            add(figure(f"{label}, against the published step", ratios(slow, seconds), "x", goal, **about))
+            worst = max(abs(found[k] - v) / abs(v) for k, v in terms.items())
+            add(figure(f"{label}, largest relative difference of a loss", worst, "", ("<=", tolerance)))
+            peak = run_child(f'run_step("fast", {arguments}, "{precision}")')["peak"] - base
+            add(figure(f"{label}, memory against the published step", peak / held, "x", ("<=", 0.5), bytes=peak))
+    parts = result["parts"]
+    ours, theirs = parts["unet, float32"]["discriminator step"], parts["unet, published"]["discriminator step"]
+    add(figure("discriminator step of unet, float32, against the published one", theirs / ours, "x", (">=", 1.9)))
+
+
+def _time_step(step, repeats: int) -> tuple[list[float], dict[str, float], dict[str, float]]:
+    """Seconds of each round, the terms, and the mean seconds by part."""
+    seconds, parts, terms = [], defaultdict(float), {}
+    for _ in range(repeats):
+        watch, started = Stopwatch(), time.perf_counter()
+        terms = step(watch)
+        seconds.append(time.perf_counter() - started)
+        for part, value in watch.parts.items():
+            parts[part] += value / repeats
+    return seconds, terms, dict(parts)
+
+
+def measure_loader(result: dict, quick: bool) -> None:
+    """Pictures for a step: crops, dust; against the fastest step that was measured, at its batch and size."""
+    line = next(f for f in result["figures"] if f["name"].startswith("step of unet, bfloat16"))
+    batch, size, photos = line["batch"], line["size"], find_photos()
+    config = TrainConfig("semi-supervised", Path("."), batch=batch, size=size)
+    streams = [load_batches(Crops(kind, size, seed), batch) for seed, kind in enumerate((photos.clear, photos.dusty))]
+    random = torch.Generator().manual_seed(0)
+
+    def load() -> None:
+        make_pairs(next(streams[0]), config, random)
+        next(streams[1]), next(streams[0])
+
+    seconds = time_calls(load, 5 if quick else 20, warm=-(-len(photos.clear) // batch))
+    result["figures"].append(figure(f"loading for a step ({photos.origin})", seconds, "s"))
+    result["figures"].append(figure("loading, against the step", ratios(line["seconds"], seconds), "x", (">=", 2)))
+
+
+def measure_video(result: dict, quick: bool) -> None:
+    """Frames a second of a video, 1280 x 720."""
+    frames = 12 if quick else 50
+    with tempfile.TemporaryDirectory() as folder:
+        path, photo = Path(folder) / "in.mp4", make_photo(720, 1280 + frames)
+        writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"mp4v"), 25, (1280, 720))
+        for t in range(frames):
+            writer.write(photo[:, t : t + 1280].copy())
+        writer.release()
+        model = make_model()
+        seconds = time_calls(lambda: enhance_video(path, Path(folder) / "out.mp4", model, progress=False), 1, warm=0)
+    result["figures"].append(figure("video, 1280 x 720", frames / seconds[0], "frames/s"))
+
+
+# Command line ------------------------------------------------------------------------------------------------------
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options of `python -m ssdie bench`."""
+    parser.add_argument("--quick", action="store_true", help="small steps, few repetitions: under 5 minutes on 2 cores")
+    parser.add_argument("--out", type=Path, default=project_root() / "runs" / "bench.json", help="JSON file to write")
+    parser.add_argument("--plot", action="store_true", help="draw a plot beside the JSON file")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run `python -m ssdie bench`; 0 whatever the figures: they say themselves whether a goal is met."""
+    from ssdie.bench_report import markdown, plot
+
+    result = bench(args.quick)
+    with atomic(args.out) as temporary:
+        temporary.write_text(json.dumps(result, indent=1) + "\n")
+    print(markdown(result))
+    print(f"written: {args.out}")
+    if args.plot:
+        print(f"written: {plot(result, args.out.with_suffix('.png'))}")
+    return 0

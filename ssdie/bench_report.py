@@ -1,0 +1,58 @@
+"""The result of `ssdie.bench` as a table and as a plot."""
+
+from pathlib import Path
+
+from ssdie.paths import atomic
+
+
+def markdown(result: dict) -> str:
+    """Give the table of a benchmark's figures, each beside its goal.
+
+    Args:
+        result: of `ssdie.bench.bench`, or read from its JSON file.
+
+    Example:
+        >>> lines = [{"name": "copy", "median": 0.5, "least": 0.4, "most": 0.6, "repeats": 3, "unit": "s"}]
+        >>> machine = {"processor": "P", "cores": 2, "gpu": "none", "torch": "2"}
+        >>> print(markdown({"machine": machine, "figures": lines, "quick": True}).splitlines()[-1])
+        | copy | 0.5 s | 0.4 to 0.6 | - |
+    """
+    m = result["machine"]
+    gpu = "" if m["gpu"] == "none" else f", {m['gpu']}"
+    kind = "quick" if result["quick"] else "full"
+    lines = [f"{m['processor']}, {m['cores']} cores{gpu}, torch {m['torch']}; {kind} run.", ""]
+    lines += ["| what | median | least to most | goal |", "|---|---|---|---|"]
+    for f in result["figures"]:
+        spread = f"{f['least']:.3g} to {f['most']:.3g}" if f["repeats"] > 1 else "one run"
+        goal = f"{f['goal']}, {'met' if f['met'] else 'not met'}" if "goal" in f else "-"
+        lines.append(f"| {f['name']} | {f['median']:.3g} {f['unit']}".rstrip() + f" | {spread} | {goal} |")
+    return "\n".join(lines)
+
+
+def plot(result: dict, path: str | Path) -> Path:
+    """Draw time against pixels, and the parts of a training step; write them to `path`."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(11, 4), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    pixels, seconds = ([photo[key] for photo in result["photos"]] for key in ("pixels", "seconds"))
+    left.loglog([p / 1e6 for p in pixels], seconds, "o-", label="measured")
+    left.loglog([1, 50], [seconds[-1] / 50, seconds[-1]], ":", color="gray", label="in proportion to pixels")
+    left.set(xlabel="photo (Mpx)", ylabel="seconds", title="Enhancement of a photo")
+    left.legend()
+    colours: dict[str, str] = {}
+    for row, (step, parts) in enumerate(result["parts"].items()):
+        start = 0.0
+        for part, value in parts.items():
+            known = part in colours
+            colour = colours.setdefault(part, f"C{len(colours) % 10}")
+            right.barh(row, value, left=start, color=colour, label=None if known else part)
+            start += value
+    right.set_yticks(range(len(result["parts"])), list(result["parts"]))
+    right.set(xlabel="seconds", title="One step of semi-supervised training")
+    right.invert_yaxis()
+    right.legend(fontsize=7)
+    path = Path(path)
+    with atomic(path) as temporary:
+        figure.savefig(temporary, dpi=150)
+    return path

@@ -1,0 +1,142 @@
+"""The work that `ssdie.bench` measures; its child processes call these functions by name."""
+
+import time
+from collections.abc import Callable
+from contextlib import nullcontext
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from ssdie.config import TrainConfig
+from ssdie.data import augment_copies
+from ssdie.enhance import RELEASED, enhance, load_model
+from ssdie.losses import FeatureNetwork, make_pseudo_label
+from ssdie.networks import DarkChannelNet, Generator, PatchDiscriminator, attend, build_generator
+from ssdie.published import PublishedInputs, published_discriminator_step, published_generator_step
+from ssdie.scenes import render_scene
+from ssdie.train import discriminator_term, disturb, generator_groups
+
+Terms = dict[str, float]
+
+
+def make_model() -> Generator:
+    """The released network, or one of the same shape with random weights where there is none: as fast, not as good."""
+    if RELEASED.is_file():
+        return load_model()
+    torch.manual_seed(0)
+    return build_generator("msff", head="scattering").eval().to(memory_format=torch.channels_last)
+
+
+def make_photo(height: int, width: int) -> np.ndarray:
+    """A dusty photo with grain: (H, W, 3) uint8."""
+    scene = render_scene(0, (192, 256))[0].permute(1, 2, 0).numpy()
+    scene = (scene * (120, 90, 50) + (100, 80, 50)).astype(np.uint8)
+    photo = scene[np.arange(height) * 192 // height][:, np.arange(width) * 256 // width]
+    photo += np.random.default_rng(0).integers(0, 9, (height, width, 1), dtype=np.uint8)
+    return photo
+
+
+# A step of training ------------------------------------------------------------------------------------------------
+
+
+def _set_up(name: str, batch: int, size: int) -> tuple[list[torch.Tensor], TrainConfig, list[torch.nn.Module]]:
+    """Pictures, settings and networks of a semi-supervised step; evaluation mode: no BatchNorm looks at the batch."""
+    random = torch.Generator().manual_seed(0)
+    pictures = [torch.rand(batch, 3, size, size, generator=random) * 0.6 + 0.2 for _ in range(4)]
+    torch.manual_seed(0)
+    networks = [build_generator(name), PatchDiscriminator(), DarkChannelNet()]
+    config = TrainConfig("semi-supervised", Path("."), pseudo_label="retinex")
+    return pictures, config, [network.eval() for network in networks]
+
+
+def make_fast_step(name: str, batch: int, size: int, precision: str = "float32") -> Callable[..., Terms]:
+    """Give `ssdie.train`'s semi-supervised step without the optimisers: a function of a watch that gives the terms."""
+    (dusty, clear, real, others), config, networks = _set_up(name, batch, size)
+    features = FeatureNetwork("random")
+    for network in (*networks, features):
+        network.to(memory_format=torch.channels_last)
+    generator, discriminator, judge = networks
+    judge.requires_grad_(False)
+
+    def step(watch=lambda part: nullcontext()) -> Terms:
+        random, latent = torch.Generator().manual_seed(1), torch.Generator().manual_seed(2)
+        terms = {}
+        with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bfloat16"):
+            groups = generator_groups((*networks, features), (dusty, clear), real, config, random, latent)
+            for part in ("supervised terms", "consistency and Retinex", "dark channel and adversarial"):
+                with watch(part):
+                    group, outputs = next(groups)
+                    sum(getattr(config.weights, k) * v for k, v in group.items()).backward()
+                    terms |= group
+            groups.close()
+            with watch("discriminator step"):
+                terms["discriminator"] = discriminator_term(discriminator, others, outputs.detach(), config, random)
+                terms["discriminator"].backward()
+        generator.zero_grad(), discriminator.zero_grad()
+        return {k: float(v.detach()) for k, v in terms.items()}
+
+    return step
+
+
+def make_published_step(name: str, batch: int, size: int) -> Callable[..., Terms]:
+    """Give the published step without the optimisers, on the same pictures and random numbers as `make_fast_step`."""
+    (dusty, clear, real, others), config, networks = _set_up(name, batch, size)
+    features = tuple(FeatureNetwork("random").requires_grad_(True) for _ in range(2))
+
+    def step(watch=lambda part: nullcontext()) -> Terms:
+        (random, latent), k = (torch.Generator().manual_seed(s) for s in (1, 2)), config.copies
+        disturbed = disturb(real.repeat(k, 1, 1, 1), config.noise, latent).chunk(k)
+        copies, clear_copies = (augment_copies(x, k, random).chunk(k) for x in (real, others))
+        label = make_pseudo_label(real, config.pseudo_label)
+        inputs = PublishedInputs(dusty, clear, real, label, disturbed, copies, clear_copies)
+        terms = published_generator_step((*networks, features), inputs, config.weights, watch)
+        terms |= published_discriminator_step(networks, inputs, watch)
+        for network in (*networks, *features):
+            network.zero_grad()
+        return {k: float(v.detach()) for k, v in terms.items()}
+
+    return step
+
+
+# Children ----------------------------------------------------------------------------------------------------------
+
+
+def nothing() -> None:
+    """Only be imported: the memory that is everybody's."""
+
+
+def only_load() -> None:
+    """Load the network: the memory before a photo comes."""
+    make_model()
+
+
+def time_photo(height: int, width: int, repeats: int) -> dict:
+    """Enhance a photo several times; seconds of each, after one small photo."""
+    model, photo = make_model(), make_photo(height, width)
+    enhance(photo[:64, :64], model)
+    seconds = []
+    for _ in range(repeats):
+        started = time.perf_counter()
+        enhance(photo, model)
+        seconds.append(time.perf_counter() - started)
+    return {"seconds": seconds}
+
+
+def run_step(kind: str, name: str, batch: int, size: int, precision: str = "float32") -> dict:
+    """Run one step of a kind, "fast" or "published"; its terms."""
+    step = make_published_step(name, batch, size) if kind == "published" else make_fast_step(name, batch, size, precision)
+    return step()
+
+
+def run_attention(kind: str, side: int) -> None:
+    """Attend over side x side positions, forward and backward: "fused", or "explicit" with the whole matrix."""
+    random = torch.Generator().manual_seed(0)
+    query, key, value = (torch.randn(1, 1, side**2, c, generator=random).requires_grad_() for c in (16, 16, 128))
+    attention(kind, query, key, value).square().mean().backward()
+
+
+def attention(kind: str, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
+    """Give softmax(Q K^T) V, "fused" as in the networks or "explicit" as in the formula."""
+    return attend(query, key, value) if kind == "fused" else F.softmax(query @ key.transpose(2, 3), dim=3) @ value

@@ -1,0 +1,159 @@
+"""What `ssdie.bench` measures with: stopwatches, peak memory in child processes, the machine and its ceilings."""
+
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+
+def time_calls(function: Callable[[], object], repeats: int, warm: int = 1) -> list[float]:
+    """Seconds of each of `repeats` calls, after `warm` calls that do not count; a GPU is waited for."""
+    seconds = []
+    for call in range(-warm, repeats):
+        _wait()
+        started = time.perf_counter()
+        function()
+        _wait()
+        if call >= 0:
+            seconds.append(time.perf_counter() - started)
+    return seconds
+
+
+def _wait() -> None:
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+
+
+class Stopwatch:
+    """Seconds by part: `with watch("features"): ...` adds to that part of the current round.
+
+    Example:
+        >>> watch = Stopwatch()
+        >>> with watch("nothing"):
+        ...     pass
+        >>> list(watch.parts)
+        ['nothing']
+    """
+
+    def __init__(self):
+        self.parts: dict[str, float] = defaultdict(float)
+
+    @contextmanager
+    def __call__(self, part: str) -> Iterator[None]:
+        """Measure what runs inside."""
+        started = time.perf_counter()
+        yield
+        self.parts[part] += time.perf_counter() - started
+
+
+def figure(name: str, values: list[float] | float, unit: str, goal: tuple[str, float] | None = None, **about) -> dict:
+    """One line of the table: median, least and most of the values, beside its goal.
+
+    Args:
+        name: what was measured.
+        values: of each repetition.
+        unit: of the values; "x" for ratios.
+        goal: ("<=" or ">=", number).
+        **about: anything else to keep, plain values.
+
+    Example:
+        >>> figure("copying", [1.0, 3.0, 2.0], "s", ("<=", 2.5))["met"]
+        True
+    """
+    values = values if isinstance(values, list) else [values]
+    median = statistics.median(values)
+    line = {"name": name, "median": median, "least": min(values), "most": max(values), "repeats": len(values), "unit": unit}
+    if goal:
+        line |= {"goal": f"{goal[0]} {goal[1]:g}", "met": median <= goal[1] if goal[0] == "<=" else median >= goal[1]}
+    return line | about
+
+
+def ratios(slow: list[float], fast: list[float]) -> list[float]:
+    """How many times faster: of the medians, then the least and the most that single repetitions allow.
+
+    Example:
+        >>> ratios([4.0, 4.0], [1.0, 2.0, 2.0])
+        [2.0, 2.0, 4.0]
+    """
+    middle = statistics.median(slow) / statistics.median(fast)
+    return [middle, min(min(slow) / max(fast), middle), max(max(slow) / min(fast), middle)]
+
+
+# Memory ------------------------------------------------------------------------------------------------------------
+
+
+def peak_bytes() -> int:
+    """Most memory that this process has held; bytes."""
+    try:
+        import resource  # not on Windows
+    except ImportError:
+        import psutil
+
+        return psutil.Process().memory_info().peak_wset
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
+
+
+def run_child(call: str, timeout: float = 3600) -> dict:
+    """Run `ssdie.bench_tasks.CALL` in a fresh interpreter; give what it returns, and its peak memory as "peak", bytes.
+
+    Raises:
+        RuntimeError: the child failed.
+    """
+    code = (
+        "import json; from ssdie import bench_tasks as tasks; from ssdie.measure import peak_bytes; "
+        f"found = tasks.{call} or {{}}; print(json.dumps(found | {{'peak': peak_bytes()}}))"
+    )
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).resolve().parents[1])}
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, env=environment, timeout=timeout, check=False
+    )
+    if done.returncode:
+        raise RuntimeError(f"{call} failed in its own process: {done.stderr.strip().splitlines()[-1:]}")
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+# The machine -------------------------------------------------------------------------------------------------------
+
+
+def describe_machine() -> dict:
+    """Processor, cores, memory, GPU and versions."""
+    name = platform.processor() or platform.machine()
+    information = Path("/proc/cpuinfo")
+    if information.is_file():
+        models = [line.split(":")[1].strip() for line in information.read_text().splitlines() if "model name" in line]
+        name = models[0] if models else name
+    gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else "none"
+    versions = {"python": platform.python_version(), "torch": torch.__version__}
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return {"processor": name, "cores": cores, "threads": torch.get_num_threads(), "gpu": gpu} | versions
+
+
+def measure_ceiling(repeats: int, device: str = "cpu") -> dict[str, float]:
+    """Fastest large matrix product in float32 and bfloat16 (floating-point operations a second), and copy (bytes a second)."""
+    side = 2048 if device == "cpu" else 8192
+    found = {}
+    for dtype in (torch.float32, torch.bfloat16):
+        a = torch.randn(side, side, device=device).to(dtype)
+        found[str(dtype).removeprefix("torch.")] = 2 * side**3 / min(time_calls(lambda a=a: a @ a, repeats))
+    source = torch.ones(2**26, device=device)
+    target = torch.empty_like(source)
+    found["copy"] = 2 * source.nbytes / min(time_calls(lambda: target.copy_(source), repeats))
+    return found
+
+
+def count_operations(function: Callable[[], object]) -> int:
+    """Floating-point operations of the matrix products and convolutions in a call."""
+    with FlopCounterMode(display=False) as counter:
+        function()
+    return counter.get_total_flops()

@@ -1,0 +1,262 @@
+"""Enhancement at full size: the network's change, exactly, without seams, on whatever kind of picture comes."""
+
+import importlib
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from PIL import Image
+
+from ssdie import enhance
+from ssdie.enhance import Correction, apply_correction, find_correction, load_model, shrink
+from ssdie.images import resize
+from ssdie.networks import Generator, build_generator
+
+module = importlib.import_module("ssdie.enhance")  # `ssdie.enhance` itself is the function
+
+
+class Recolour(Generator):
+    """A network that changes every pixel alike: J = gain I + offset, by channel."""
+
+    def __init__(self, gain=(1.0, 1.0, 1.0), offset=(0.0, 0.0, 0.0)):
+        super().__init__()
+        self.gain = torch.nn.Parameter(torch.tensor(gain).view(1, 3, 1, 1))
+        self.offset = torch.nn.Parameter(torch.tensor(offset).view(1, 3, 1, 1))
+
+    def transform(self, x, generator=None):
+        return 2 * ((x + 1) / 2 * self.gain + self.offset) - 1
+
+
+@pytest.fixture(scope="module")
+def model():
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        network = build_generator("msff", width=8, head="scattering").eval()
+        torch.nn.init.normal_(network.output.weight, std=0.5)
+    return network
+
+
+@pytest.fixture(scope="module")
+def photo():
+    """A dusty picture with edges, ramps and grain: (3, 120, 180) in [0.1, 0.8]."""
+    random = torch.Generator().manual_seed(1)
+    coarse = F.interpolate(torch.rand(1, 3, 5, 7, generator=random), size=(120, 180), mode="bicubic")[0].clamp(0, 1)
+    edges = (torch.rand(1, 6, 9, generator=random) > 0.5).float().repeat_interleave(20, 1).repeat_interleave(20, 2)
+    grain = 0.02 * torch.randn(3, 120, 180, generator=random)
+    tint = torch.tensor([0.8, 0.65, 0.45]).view(3, 1, 1)
+    return ((0.6 * coarse + 0.3 * edges + grain) * tint + 0.1).clamp(0, 1)
+
+
+def as_bytes(photo: torch.Tensor) -> np.ndarray:
+    return (photo.permute(1, 2, 0) * 255).round().to(torch.uint8).numpy()
+
+
+# The change itself -------------------------------------------------------------------------------------------------
+
+
+def test_nothing_changes_with_strength_zero_or_a_network_that_does_nothing(photo, model):
+    pixels = as_bytes(photo)
+    for changed in (
+        enhance(pixels, model, strength=0.0, working_size=64, touch=False),
+        enhance(pixels, Recolour().eval(), working_size=64, touch=False),
+    ):
+        assert np.abs(changed.astype(int) - pixels).max() <= 1
+
+
+def test_change_of_colour_reaches_every_pixel(photo):
+    network = Recolour((0.7, 0.9, 1.3), (0.1, 0.05, -0.05)).eval()
+    wanted = (photo * network.gain[0] + network.offset[0]).clamp(0, 1)
+    given = enhance(photo, network, working_size=60, touch=False)
+    assert (given - wanted).abs().mean() < 0.005
+    assert (given - wanted).abs().max() < 0.06
+
+
+def test_strength_goes_from_nothing_to_everything(photo, model):
+    steps = [enhance(photo, model, strength=s, working_size=64, touch=False) for s in (0.0, 0.5, 1.0)]
+    moved = [(step - photo).abs().mean().item() for step in steps]
+    assert moved[0] < 1e-4 < moved[1] < moved[2]
+    assert moved[1] / moved[2] == pytest.approx(0.5, abs=0.1)
+
+
+def test_at_its_working_size_it_is_what_the_network_gives(photo, model):
+    with torch.inference_mode():
+        direct = model(photo[None])[0]
+    assert (direct - photo).abs().mean() > 0.02  # the network does something
+    assert (enhance(photo, model, working_size=180, touch=False) - direct).abs().mean() < 0.01
+
+
+def test_larger_photo_of_the_same_scene_is_enhanced_alike(photo, model):
+    large = resize(photo[None], (480, 720))[0]
+    given = resize(enhance(large, model, working_size=90)[None], (120, 180))[0]
+    assert (given - enhance(photo, model, working_size=90)).abs().mean() < 0.01
+
+
+def test_edges_stay_as_sharp_as_the_photo(model):
+    """A step between two pixels is no ramp afterwards, and does not shine."""
+    step = torch.cat((torch.full((3, 200, 150), 0.35), torch.full((3, 200, 150), 0.6)), dim=2)
+    given = enhance(step, Recolour((0.8, 1.0, 1.2)).eval(), working_size=75, touch=False)[:, 100]
+    wanted = step[:, 100] * torch.tensor([[0.8], [1.0], [1.2]])
+    assert (given - wanted).abs().max() < 0.02
+
+
+def test_network_is_deterministic(photo, model):
+    pixels = as_bytes(photo)
+    assert np.array_equal(enhance(pixels, model), enhance(pixels, model))
+
+
+# Carrying it to full size ------------------------------------------------------------------------------------------
+
+
+def plain_reference(pixels: torch.Tensor, correction: Correction) -> torch.Tensor:
+    """The whole maps at full size, in double precision; (H, W, 3) float in [0, white]."""
+    white = module.full_scale(pixels.dtype)
+    maps = torch.cat((correction.slope.flatten(0, 1), correction.offset)).double()[None]
+    maps = F.interpolate(maps, size=pixels.shape[:2], mode="bilinear", align_corners=False)[0]
+    slope, offset = maps[:9].view(3, 3, *pixels.shape[:2]), maps[9:]
+    return (torch.einsum("kchw,hwc->hwk", slope, pixels.double() / white) + offset.permute(1, 2, 0)).clamp(0, 1) * white
+
+
+def random_correction(height: int, width: int) -> Correction:
+    random = torch.Generator().manual_seed(height * 1000 + width)
+    slope = torch.eye(3)[..., None, None] + 0.3 * torch.randn(3, 3, height, width, generator=random)
+    return Correction(slope, 0.1 * torch.randn(3, height, width, generator=random))
+
+
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.uint16, torch.float32])
+@pytest.mark.parametrize("size, maps", [((50, 70), (10, 14)), ((33, 17), (33, 17)), ((1, 40), (1, 8)), ((129, 3), (9, 2))])
+def test_strips_equal_the_plain_formula(dtype, size, maps):
+    random = torch.Generator().manual_seed(2)
+    pixels = torch.rand(*size, 3, generator=random)
+    if dtype != torch.float32:
+        pixels = (pixels * module.full_scale(dtype)).round().to(dtype)
+    correction = random_correction(*maps)
+    given, wanted = apply_correction(pixels, correction), plain_reference(pixels, correction)
+    assert given.dtype == dtype and given.shape == pixels.shape
+    difference = (given.double() - wanted).abs().max().item()
+    assert difference < {torch.uint8: 0.501, torch.uint16: 0.55, torch.float32: 1e-5}[dtype]
+
+
+def test_there_is_no_seam_between_strips(monkeypatch):
+    pixels, correction = torch.rand(200, 90, 3), random_correction(12, 9)
+    strips = apply_correction(pixels, correction)
+    monkeypatch.setattr(module, "STRIP", 1000)
+    assert torch.allclose(strips, apply_correction(pixels, correction), atol=1e-6)
+
+
+def test_steps_across_strips_are_like_those_inside():
+    flat = torch.full((256, 64, 3), 0.5)
+    steps = apply_correction(flat, random_correction(16, 8)).diff(dim=0).abs().mean((1, 2))
+    borders = steps[module.STRIP - 1 :: module.STRIP]
+    assert borders.mean() < 1.3 * steps.mean()
+
+
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.uint16, torch.float32])
+def test_shrinking_keeps_the_mean_and_never_enlarges(dtype):
+    pixels = torch.rand(60, 100, 3)
+    if dtype != torch.float32:
+        pixels = (pixels * module.full_scale(dtype)).round().to(dtype)
+    small = shrink(pixels, 50)
+    assert small.shape == (1, 3, 30, 50) and small.dtype == torch.float32
+    mean = pixels.double().mean() / module.full_scale(dtype)
+    assert abs(small.double().mean() - mean) < 0.003
+    assert shrink(pixels, 500).shape == (1, 3, 60, 100)
+
+
+def test_correction_reproduces_the_network_in_its_windows(photo, model):
+    correction = find_correction(photo[None], model, touch=False)
+    assert correction.slope.shape == (3, 3, 120, 180) and correction.offset.shape == (3, 120, 180)
+    again = torch.einsum("kchw,chw->khw", correction.slope, photo) + correction.offset
+    with torch.inference_mode():
+        assert (again.clamp(0, 1) - model(photo[None])[0]).abs().mean() < 0.01
+
+
+# Kinds of pictures -------------------------------------------------------------------------------------------------
+
+
+def test_every_kind_comes_back_as_it_came(photo, model, tmp_path):
+    pixels = as_bytes(photo)
+    arrays = [pixels, (pixels * np.uint16(257)), pixels / np.float32(255), pixels / 255.0, pixels[..., 0]]
+    arrays += [np.dstack((pixels, pixels[..., :1])), pixels[::-1, ::2]]
+    for array in arrays:
+        given = enhance(array, model, working_size=64)
+        assert (given.shape, given.dtype) == (array.shape, array.dtype)
+    for tensor in (photo, photo.double(), torch.stack((photo, photo.flip(2)))):
+        given = enhance(tensor, model, working_size=64)
+        assert (given.shape, given.dtype) == (tensor.shape, tensor.dtype)
+    Image.fromarray(pixels).save(tmp_path / "a.png")
+    for came in (tmp_path / "a.png", str(tmp_path / "a.png"), Image.fromarray(pixels)):
+        given = enhance(came, model, working_size=64)
+        assert isinstance(given, Image.Image) and given.size == (180, 120)
+        assert np.array_equal(np.asarray(given), enhance(pixels, model, working_size=64))
+
+
+def test_kinds_agree(photo, model):
+    pixels = as_bytes(photo)
+    whole = enhance(pixels, model, working_size=64).astype(float) / 255
+    deep = enhance(pixels * np.uint16(257), model, working_size=64) / 65535
+    fraction = enhance(pixels / np.float32(255), model, working_size=64)
+    assert np.abs(whole - fraction).max() < 0.02 and np.abs(deep - fraction).max() < 0.02
+
+
+def test_input_is_not_touched(photo, model):
+    pixels, tensor = as_bytes(photo), photo.clone()
+    kept = pixels.copy()
+    enhance(pixels, model, working_size=64)
+    enhance(tensor, model, working_size=64)
+    assert np.array_equal(pixels, kept) and torch.equal(tensor, photo)
+
+
+def test_grey_stays_grey_and_alpha_stays(photo, model):
+    pixels = as_bytes(photo)
+    alpha = np.arange(120 * 180, dtype=np.uint8).reshape(120, 180)
+    assert np.array_equal(enhance(np.dstack((pixels, alpha)), model, working_size=64)[..., 3], alpha)
+    modes = {"L": "L", "LA": "LA", "RGBA": "RGBA", "P": "RGB", "1": "L", "CMYK": "RGB", "I;16": "I;16"}
+    for came, wanted in modes.items():
+        picture = Image.fromarray(pixels)
+        picture = picture.convert("L").convert(came) if came == "I;16" else picture.convert(came)
+        assert enhance(picture, model, working_size=64).mode == wanted
+
+
+def test_orientation_is_applied_once(photo, model):
+    picture, exif = Image.fromarray(as_bytes(photo)), Image.Exif()
+    exif[0x0112] = 8
+    picture.info["exif"] = exif.tobytes()
+    given = enhance(picture, model, working_size=64)
+    assert given.size == (120, 180) and "exif" not in given.info
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 30), (30, 1), (2, 300), (7, 7)])
+def test_any_size(size, model):
+    given = enhance(np.full((*size, 3), 120, np.uint8), model, working_size=64)
+    assert given.shape == (*size, 3)
+
+
+@pytest.mark.parametrize(
+    "photo, sentence",
+    [
+        (np.zeros((4, 4, 2), np.uint8), "shape"),
+        (np.zeros((0, 4, 3), np.uint8), "shape"),
+        (np.zeros((4, 4, 3), np.int64), "int64"),
+        (torch.zeros(3, 4, 4, dtype=torch.uint8), "float"),
+        (torch.zeros(4, 4, 3), "wanted is float"),
+        (17, "int"),
+    ],
+)
+def test_wrong_kinds_are_refused_with_a_sentence(photo, sentence, model):
+    with pytest.raises((TypeError, ValueError), match=sentence):
+        enhance(photo, model)
+
+
+def test_wrong_strength_is_refused(photo, model):
+    with pytest.raises(ValueError, match="strength is 2"):
+        enhance(photo, model, strength=2)
+
+
+def test_damaged_weights_are_refused(tmp_path, monkeypatch):
+    path = tmp_path / "msff.safetensors"
+    path.write_bytes(b"damaged")
+    (tmp_path / "SHA256SUMS").write_text(f"{'0' * 64}  msff.safetensors\n")
+    monkeypatch.setattr(module, "RELEASED", path)
+    with pytest.raises(ValueError, match="is damaged"):
+        load_model()

@@ -1,0 +1,108 @@
+import pytest
+import torch
+import torch.nn.functional as F
+from safetensors.torch import save_file
+from torchvision.models import vgg16, vgg19
+
+from ssdie import losses
+from ssdie.losses import FeatureNetwork
+from ssdie.priors import gaussian_blur
+
+
+@pytest.fixture(scope="module")
+def features():
+    return FeatureNetwork("random")
+
+
+def test_reconstruction_counts_in_units_of_minus_one_to_one(picture):
+    other = picture.flip(3)
+    assert torch.isclose(losses.reconstruction_loss(picture, other), F.l1_loss(2 * picture - 1, 2 * other - 1))
+
+
+def test_gram_matrix_is_the_sum_over_places(generator):
+    maps = torch.randn(2, 3, 4, 5, generator=generator)
+    by_hand = torch.einsum("nchw,nkhw->nck", maps, maps) / (3 * 4 * 5)
+    assert torch.allclose(losses.gram_matrix(maps), by_hand, atol=1e-6)
+
+
+def test_adversarial_terms_are_binary_cross_entropy(generator):
+    logits, others = torch.randn(7, generator=generator), torch.randn(5, generator=generator)
+    one, zero = torch.ones(7), torch.zeros(5)
+    assert torch.isclose(losses.clear_loss(logits), F.binary_cross_entropy_with_logits(logits, one))
+    halves = F.binary_cross_entropy_with_logits(logits, one) + F.binary_cross_entropy_with_logits(others, zero)
+    assert torch.isclose(losses.discriminator_loss(logits, others), halves / 2)
+
+
+def test_consistency_compares_each_copy_with_its_own_picture(picture):
+    copies = torch.cat((picture + 0.1, picture - 0.3))
+    assert torch.isclose(losses.consistency_loss(picture, copies), torch.tensor(0.4), atol=1e-5)  # 2 (0.1 + 0.3) / 2
+    swapped = torch.cat((picture, picture)).flip(0)
+    assert losses.consistency_loss(picture, swapped) > 0.05
+
+
+def test_features_are_the_layers_of_the_paper_in_one_pass(features, picture):
+    maps = features(picture)
+    assert list(maps) == ["relu1_1", "relu2_1", "relu2_2", "relu3_1", "relu3_3", "relu4_1", "relu4_3", "relu5_1", "relu5_2"]
+    assert [m.shape[1] for m in maps.values()] == [64, 128, 128, 256, 256, 512, 512, 512, 512]
+    assert all(m.min() >= 0 for m in maps.values())
+
+
+def test_features_stop_at_the_deepest_layer_used_and_stay_frozen(features):
+    assert isinstance(features.layers[-1], torch.nn.ReLU) and len(features.layers) == 28  # relu5_2 of VGG-16
+    assert not features.train().training
+    assert not any(p.requires_grad for p in features.parameters())
+
+
+def test_layers_of_vgg_19_carry_the_papers_names(monkeypatch):
+    monkeypatch.setattr(FeatureNetwork, "_load", staticmethod(lambda weights: vgg19(weights=None).features))
+    names = set(FeatureNetwork("vgg19").taken.values())
+    assert names == {*FeatureNetwork.PERCEPTUAL, "relu2_2", "relu3_4", "relu4_4", "relu5_2"}
+
+
+def test_feature_losses_vanish_for_equal_pictures_and_carry_gradients(features, picture):
+    enhanced = picture.clone().requires_grad_()
+    with torch.no_grad():
+        wanted = features(picture)
+    total = losses.perceptual_loss(features(enhanced), wanted) + losses.style_loss(features(enhanced), wanted)
+    assert total.item() == pytest.approx(0, abs=1e-6)
+    shifted = (picture * 0.5).requires_grad_()
+    given = features(shifted)
+    (losses.perceptual_loss(given, wanted) + losses.style_loss(given, wanted)).backward()
+    assert shifted.grad.abs().sum() > 0
+
+
+def test_a_feature_file_in_either_naming_gives_the_same_features(tmp_path, picture):
+    state = vgg16(weights=None).features[:27].state_dict()
+    save_file({k: v.half() for k, v in state.items()}, tmp_path / "plain.safetensors")
+    save_file({f"features.{k}": v.half() for k, v in state.items()}, tmp_path / "named.safetensors")
+    first, second = (FeatureNetwork(tmp_path / f"{n}.safetensors")(picture) for n in ("plain", "named"))
+    assert all(torch.equal(first[k], second[k]) for k in first)
+
+
+def test_missing_features_say_what_to_do(monkeypatch, tmp_path):
+    monkeypatch.delenv("SSDIE_DATA", raising=False)
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
+    with pytest.raises(FileNotFoundError, match="SSDIE_DATA"):
+        FeatureNetwork("auto")
+    with pytest.raises(FileNotFoundError, match="VGG-16 feature file"):
+        FeatureNetwork(tmp_path / "none.safetensors")
+
+
+def test_pseudo_labels(picture):
+    plain, exchanged = (losses.make_pseudo_label(picture, kind) for kind in ("retinex", "exchanged"))
+    v = picture[:, :1]
+    raw = torch.log(v + 0.01) - torch.log(gaussian_blur(v, 25.0) + 0.01)
+    low, high = raw.amin((2, 3), keepdim=True), raw.amax((2, 3), keepdim=True)
+    assert torch.allclose(plain[:, :1], (raw - low) / (high - low), atol=1e-6)
+    assert torch.equal(exchanged, plain.flip(1)) and not torch.allclose(exchanged, plain, atol=0.05)
+    joint = losses.make_pseudo_label(picture.clone().requires_grad_(), "retinex_joint")
+    assert not joint.requires_grad and 0 <= joint.min() and joint.max() <= 1
+    with pytest.raises(ValueError, match="retinex_joint"):
+        losses.make_pseudo_label(picture, "hsv")
+
+
+def test_the_joint_pseudo_label_leaves_an_opaque_veil_light_and_neutral():
+    veil = torch.tensor([0.8, 0.55, 0.25]).view(1, 3, 1, 1).expand(1, 3, 48, 48).contiguous()
+    label = losses.make_pseudo_label(veil, "retinex_joint")
+    colour = label.mean((0, 2, 3))
+    assert colour.amax() - colour.amin() < 0.05 and colour.mean() > 0.6

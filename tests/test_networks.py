@@ -1,0 +1,134 @@
+import pytest
+import torch
+
+from ssdie.networks import (
+    MSFF,
+    CrossAttention,
+    DarkChannelNet,
+    PatchDiscriminator,
+    PatchGenerator,
+    UNetGenerator,
+    build_generator,
+    count_parameters,
+)
+
+SMALL = {
+    "msff": lambda: MSFF(width=8),
+    "scattering": lambda: MSFF(width=8, head="scattering"),
+    "unet": lambda: UNetGenerator(width=4, levels=5),
+    "patch": lambda: PatchGenerator(width=4),
+}
+
+
+@pytest.mark.parametrize(
+    ("network", "parameters"),
+    [
+        (MSFF, 1_005_714),
+        (UNetGenerator, 54_414_531),
+        (PatchGenerator, 30_066_502),
+        (PatchDiscriminator, 2_765_633),
+        (DarkChannelNet, 2_763_585),
+    ],
+)
+def test_parameter_counts_are_the_papers(network, parameters):
+    with torch.device("meta"):
+        assert count_parameters(network()) == parameters
+
+
+@pytest.mark.parametrize("name", SMALL)
+@pytest.mark.parametrize("size", [(64, 64), (37, 50), (1, 3), (130, 9)])
+def test_generators_take_any_size(name, size):
+    network = SMALL[name]().eval()
+    with torch.no_grad():
+        enhanced = network(torch.rand(1, 3, *size))
+    assert enhanced.shape == (1, 3, *size)
+    assert enhanced.dtype == torch.float32 and 0 <= enhanced.min() and enhanced.max() <= 1
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_evaluation_is_deterministic_and_training_draws_from_the_given_generator(name):
+    torch.manual_seed(0)
+    network, dusty = SMALL[name](), torch.rand(2, 3, 64, 64)
+    with torch.no_grad():
+        network.eval()
+        assert torch.equal(network(dusty), network(dusty))
+        network.train()
+        for module in network.modules():
+            if isinstance(module, torch.nn.Dropout):
+                module.p = 0.0
+        first, again, other = (network(dusty, torch.Generator().manual_seed(s)) for s in (1, 1, 2))
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other)
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_bfloat16_autocast_stays_close_to_float32(name):
+    torch.manual_seed(0)
+    network, dusty = SMALL[name]().eval(), torch.rand(1, 3, 64, 64)
+    with torch.no_grad():
+        exact = network(dusty)
+        with torch.autocast("cpu", torch.bfloat16):
+            rough = network(dusty)
+    assert rough.dtype == torch.float32
+    assert (exact - rough).abs().mean() < 0.02
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_gradients_reach_every_parameter(name):
+    torch.manual_seed(0)
+    network = SMALL[name]()
+    for module in network.modules():
+        if isinstance(module, CrossAttention):
+            torch.nn.init.ones_(module.gamma)
+    network(torch.rand(2, 3, 64, 64)).sum().backward()
+    without = [n for n, p in network.named_parameters() if p.grad is None or not torch.isfinite(p.grad).all()]
+    assert not without
+
+
+def test_attention_equals_the_explicit_matrix():
+    torch.manual_seed(0)
+    attention = CrossAttention(32)
+    torch.nn.init.constant_(attention.gamma, 0.7)
+    fine, coarse = torch.randn(2, 32, 6, 5), torch.randn(2, 32, 4, 7)
+    query, key, value = (f.flatten(2) for f in (attention.query(fine), attention.key(coarse), attention.value(coarse)))
+    weights = torch.softmax(query.transpose(1, 2) @ key, dim=-1)  # (N, HW, hw), no 1 / sqrt(d)
+    expected = fine + 0.7 * (value @ weights.transpose(1, 2)).view_as(fine)
+    assert torch.allclose(attention(fine, coarse), expected, atol=1e-5)
+
+
+def test_attention_starts_as_the_identity():
+    fine = torch.randn(1, 16, 3, 3)
+    assert torch.equal(CrossAttention(16)(fine, torch.randn(1, 16, 3, 3)), fine)
+
+
+def test_the_scattering_head_starts_near_the_identity_and_gives_its_affine_map():
+    torch.manual_seed(0)
+    network, dusty = MSFF(width=8, head="scattering").eval(), torch.rand(1, 3, 30, 42)
+    with torch.no_grad():
+        enhanced, (gain, offset) = network(dusty), network.affine(dusty)
+    assert (enhanced - dusty).abs().mean() < 0.05
+    assert torch.allclose(enhanced, (gain * dusty + offset).clamp(0, 1), atol=1e-5)
+    with pytest.raises(ValueError, match="tanh"):
+        MSFF(width=8).affine(dusty)
+
+
+def test_patch_generator_puts_every_patch_back_in_its_place():
+    network = PatchGenerator(width=4).eval()
+    network.unet.transform = lambda patches, generator: patches  # identity on patches
+    network.blend = torch.nn.Identity()
+    x = torch.rand(2, 3, 128, 192) * 2 - 1
+    assert torch.allclose(network.transform(x), torch.tanh(x))
+
+
+@pytest.mark.parametrize("channels", [1, 3, 4])
+def test_discriminators_give_one_logit_a_patch(channels):
+    judge = PatchDiscriminator(channels, width=8).eval()
+    assert judge(torch.rand(2, channels, 64, 64)).shape == (2, 1, 6, 6)
+    assert judge(torch.rand(1, channels, 70, 45)).shape[:2] == (1, 1)
+
+
+def test_unknown_names_are_refused():
+    with pytest.raises(ValueError, match="msff, unet, patch"):
+        build_generator("gan")
+    with pytest.raises(ValueError, match="head"):
+        MSFF(head="sigmoid")

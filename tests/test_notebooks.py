@@ -1,0 +1,110 @@
+"""The notebooks as files: clean, short, without logic, with parameters that papermill sees."""
+
+import ast
+import importlib
+import re
+
+import nbformat
+import pytest
+
+from ssdie.paths import project_root
+from ssdie.profiles import NOTEBOOKS, PROFILES, choose_parameters, read_defaults, read_profile
+
+FOLDER = project_root() / "notebooks"
+FORM = re.compile(r"\w+: (str|int|float|bool|list|dict) = [^=]+?  # \S.*")
+
+
+@pytest.fixture(params=NOTEBOOKS)
+def notebook(request):
+    """One of the notebooks."""
+    return nbformat.read(FOLDER / f"{request.param}.ipynb", as_version=4)
+
+
+def code(notebook) -> list[str]:
+    """Its code cells."""
+    return [cell.source for cell in notebook.cells if cell.cell_type == "code"]
+
+
+def test_there_are_the_eight_notebooks_and_no_other():
+    assert sorted(path.stem for path in FOLDER.glob("*.ipynb")) == sorted(NOTEBOOKS)
+
+
+def test_is_valid_and_has_no_outputs(notebook):
+    nbformat.validate(notebook)
+    cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    assert all(not cell.outputs and cell.execution_count is None for cell in cells)
+    assert notebook.metadata.kernelspec.name == "python3"
+    assert len({cell.id for cell in notebook.cells}) == len(notebook.cells)
+
+
+def test_is_short_and_defines_nothing(notebook):
+    cells = code(notebook)
+    assert max(len(cell.splitlines()) for cell in cells) <= 20
+    assert sum(len(cell.splitlines()) for cell in cells) <= 150
+    defined = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda)
+    assert not any(isinstance(node, defined) for cell in cells for node in ast.walk(ast.parse(cell)))
+
+
+def test_begins_with_title_question_and_table(notebook):
+    first = notebook.cells[0]
+    assert first.cell_type == "markdown" and first.source.startswith("# ")
+    question = first.source.splitlines()[2]
+    assert question.startswith("**") and question.endswith("?**")
+    rows = re.findall(r"^\| \*\*(.+?)\*\* \| (.+) \|$", first.source, re.MULTILINE)
+    assert [name for name, _ in rows] == ["You will see", "Needs", "Takes (measured)", "Writes"]
+    assert re.search(r"\d", dict(rows)["Takes (measured)"])  # a figure, not a promise
+
+
+def test_ends_by_saying_what_is_next(notebook):
+    links = re.findall(r"\]\((\w+\.ipynb)\)", notebook.cells[-1].source)
+    assert links and all((FOLDER / link).is_file() for link in links)
+
+
+def test_parameters_are_one_a_line_in_a_form_that_papermill_sees(notebook, request):
+    tagged = [cell for cell in notebook.cells if "parameters" in cell.metadata.get("tags", [])]
+    assert len(tagged) == 1 and tagged[0] is notebook.cells[1]
+    lines = tagged[0].source.splitlines()
+    assert all(FORM.fullmatch(line) for line in lines), [line for line in lines if not FORM.fullmatch(line)]
+    name = request.node.callspec.params["notebook"]
+    defaults = read_defaults(name)
+    assert list(defaults) == [line.split(":")[0] for line in lines]
+    assert [type(value).__name__ for value in defaults.values()] == [
+        re.split(r"[: ]+", line)[1] for line in lines
+    ]
+
+
+def test_results_go_where_run_says_and_no_path_is_absolute(notebook):
+    cells = code(notebook)
+    assert cells[0].startswith('run: str = "runs/quick"')
+    assert sum("workbook.open_folder(run," in cell for cell in cells[1:3]) == 1
+    assert not re.search(r"""["'](/|~|[A-Z]:\\)""", "\n".join(cells))
+
+
+def test_imports_exist_and_are_used(notebook):
+    tree = ast.parse("\n".join(code(notebook)))
+    used = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom):
+            module = importlib.import_module(node.module)
+            for alias in node.names:
+                assert alias.name != "*" and hasattr(module, alias.name) or alias.name == "workbook", (
+                    alias.name
+                )
+                assert (alias.asname or alias.name) in used, alias.name
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_profile_fits_the_notebooks(profile):
+    chosen = choose_parameters(profile, NOTEBOOKS, {})
+    phases = chosen["02_supervised_pretraining"]
+    assert len({len(phases[name]) for name in ("sizes", "batches", "steps", "learning_rates")}) == 1
+    assert set(read_profile(profile)) - {"shared"} <= set(NOTEBOOKS)
+
+
+def test_paper_profile_is_the_papers():
+    chosen = choose_parameters("paper", NOTEBOOKS, {})
+    first, third = chosen["02_supervised_pretraining"], chosen["03_semi_supervised_training"]
+    assert first["head"] == "tanh" and first["sizes"] == [256] and first["batches"] == [8]
+    assert first["learning_rates"] == [1e-4] and first["steps"] == [100 * 127]
+    assert third["steps"] == 2000 * 29 and third["copies"] == 5 and third["learning_rate"] == 1e-4
+    assert "terms" not in first and "terms" not in third  # the paper's weights

@@ -1,0 +1,206 @@
+"""Running notebooks: parameters, kernel, folder, failures; on small notebooks made for the purpose."""
+
+import json
+import os
+import sys
+
+import nbformat
+import pandas as pd
+import pytest
+
+import ssdie.profiles
+import ssdie.reproduce
+from ssdie.__main__ import main
+from ssdie.profiles import (
+    NOTEBOOKS,
+    check_type,
+    choose_parameters,
+    parse_parameter,
+    pick_notebooks,
+    read_defaults,
+)
+from ssdie.reproduce import Outcome, format_outcomes, reproduce, write_durations
+
+PARAMETERS = """\
+run: str = "runs/quick"  # folder for results
+steps: int = 3  # updates
+learning_rate: float = 1.0e-4  # of Adam
+sizes: list = [64]  # of crops
+"""
+BODY = """\
+import json, os, sys
+note = {"cwd": os.getcwd(), "python": sys.executable, "steps": steps, "rate": learning_rate, "sizes": sizes}
+json.dump(note, open(f"{run}/note.json", "w"))
+"""
+
+
+def write_notebook(path, parameters: str, *cells: str) -> None:
+    """Write a notebook whose first cell is tagged `parameters`."""
+    first = nbformat.v4.new_code_cell(parameters, metadata={"tags": ["parameters"]})
+    notebook = nbformat.v4.new_notebook(cells=[first, *map(nbformat.v4.new_code_cell, cells)])
+    notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    nbformat.write(notebook, path)
+
+
+@pytest.fixture
+def checkout(tmp_path, monkeypatch):
+    """A checkout with eight small notebooks and a profile."""
+    root = tmp_path / "checkout"
+    (root / "notebooks").mkdir(parents=True)
+    for name in NOTEBOOKS:
+        extra = 'features: str = "auto"  # weights\n' if name.startswith("03") else ""
+        write_notebook(root / "notebooks" / f"{name}.ipynb", PARAMETERS + extra, BODY)
+    profile = "shared: {features: random}\n03_semi_supervised_training: {steps: 5, learning_rate: 1}\n"
+    (root / "notebooks" / "quick.yaml").write_text(profile)
+    for module in (ssdie.profiles, ssdie.reproduce):
+        monkeypatch.setattr(module, "project_root", lambda: root)
+    return root
+
+
+def test_a_notebook_runs_in_the_checkout_with_this_interpreter(checkout, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("JUPYTER_PATH", "/elsewhere")
+    outcomes = reproduce("quick", only=["03"], parameters={"sizes": [32, 64]})
+    assert [(o.notebook, o.status) for o in outcomes] == [("03_semi_supervised_training", "done")]
+    folder = checkout / "runs" / "quick"
+    note = json.loads((folder / "note.json").read_text())
+    assert note == {
+        "cwd": str(checkout),
+        "python": sys.executable,
+        "steps": 5,
+        "rate": 1.0,
+        "sizes": [32, 64],
+    }
+    assert os.environ["JUPYTER_PATH"] == "/elsewhere"
+    executed = nbformat.read(folder / "03_semi_supervised_training.ipynb", 4)
+    assert all(cell.execution_count for cell in executed.cells)
+    durations = pd.read_csv(folder / "durations.csv")
+    assert durations["notebook"].tolist() == ["03_semi_supervised_training"] and durations["seconds"][0] > 0
+
+
+def test_the_first_failure_names_notebook_cell_and_last_line_and_ends_it(checkout, capfd):
+    path = checkout / "notebooks" / "00_enhance_a_photo.ipynb"
+    write_notebook(
+        path,
+        PARAMETERS,
+        "fine = 1",
+        "def inner():\n    raise ValueError('the dust won')\ninner()",
+        "more = 2",
+    )
+    assert main(["reproduce", "--only", "00", "03"]) == 1
+    out, err = capfd.readouterr()
+    assert (
+        "00_enhance_a_photo, cell [4]: ValueError: the dust won" in err
+    )  # [2] holds the injected parameters
+    assert "not run" in out and "total" in out
+    folder = checkout / "runs" / "quick"
+    assert (folder / "00_enhance_a_photo.ipynb").is_file() and not (folder / "note.json").exists()
+    assert pd.read_csv(folder / "durations.csv")["status"].tolist() == ["failed"]
+
+
+# Parameters -------------------------------------------------------------------------------------------------
+
+
+def test_unknown_parameter_is_refused_with_the_known_ones_before_anything_runs(checkout, capsys):
+    assert main(["reproduce", "--only", "03", "-p", "stepz=4"]) == 2
+    told = capsys.readouterr().err
+    assert "stepz" in told and "learning_rate" in told and "steps" in told and "features" in told
+    assert not (checkout / "runs").exists()
+
+
+def test_an_override_must_be_known_to_a_notebook_that_runs(checkout):
+    assert choose_parameters("quick", ["03_semi_supervised_training"], {"features": "vgg19"})
+    with pytest.raises(ValueError, match="features"):
+        choose_parameters("quick", ["00_enhance_a_photo"], {"features": "vgg19"})
+
+
+def test_shared_own_and_override_in_this_order(checkout):
+    name = "03_semi_supervised_training"
+    assert choose_parameters("quick", [name], {})[name] == {
+        "features": "random",
+        "steps": 5,
+        "learning_rate": 1.0,
+    }
+    assert choose_parameters("quick", [name], {"steps": 7})[name]["steps"] == 7
+    assert choose_parameters("quick", ["00_enhance_a_photo"], {}) == {"00_enhance_a_photo": {}}
+
+
+@pytest.mark.parametrize(
+    "content, told",
+    [
+        ("shared: {fetures: random}", "fetures"),
+        ("03_semi_supervised_training: {stepz: 1}", "stepz"),
+        ("03_semi: {steps: 1}", "03_semi"),
+        ("03_semi_supervised_training: {learning_rate: 1e-4}", "1.0e-4"),
+        ("03_semi_supervised_training: {sizes: 64}", "list"),
+    ],
+)
+def test_a_wrong_profile_is_refused(checkout, content, told):
+    (checkout / "notebooks" / "quick.yaml").write_text(content)
+    with pytest.raises(ValueError, match=told):
+        choose_parameters("quick", ["03_semi_supervised_training"], {})
+
+
+def test_defaults_are_read_with_their_types(checkout):
+    assert read_defaults("00_enhance_a_photo") == {
+        "run": "runs/quick",
+        "steps": 3,
+        "learning_rate": 1.0e-4,
+        "sizes": [64],
+    }
+
+
+@pytest.mark.parametrize(
+    "value, default", [("3", 3), (3.5, 3), (True, 3), (1, "a"), (None, 1.0), ((1,), [1])]
+)
+def test_other_types_are_refused(value, default):
+    with pytest.raises(ValueError, match="wanted is"):
+        check_type("x", value, default)
+
+
+def test_values_are_read_as_yaml():
+    assert parse_parameter("a=[1, 2]") == ("a", [1, 2])
+    assert parse_parameter("a=1.0e-4") == ("a", 1e-4)
+    assert parse_parameter("a=b=c") == ("a", "b=c")
+    assert parse_parameter("a=") == ("a", "")
+
+
+@pytest.mark.parametrize("text", ["steps", "=3", "a b=3"])
+def test_what_is_no_assignment_is_refused(checkout, text):
+    with pytest.raises(SystemExit):
+        main(["reproduce", "-p", text])
+
+
+def test_unknown_notebook_and_profile_are_refused(checkout):
+    with pytest.raises(ValueError, match="05_paper_figures"):
+        pick_notebooks(["06"])
+    with pytest.raises(ValueError, match="quick"):
+        reproduce("slow")
+    with pytest.raises(FileNotFoundError, match="checkout"):
+        reproduce("paper")  # known, but has no file here
+
+
+def test_order_is_that_of_the_workbook():
+    assert pick_notebooks(["explore", "01"]) == ["01_dust_synthesis", "explore_dust", "explore_enhancement"]
+    assert pick_notebooks() == list(NOTEBOOKS)
+
+
+# Tables -----------------------------------------------------------------------------------------------------
+
+
+def test_durations_of_other_notebooks_stay(checkout):
+    write_durations("runs/quick", [Outcome("00_enhance_a_photo", "done", 10.0), Outcome("03_x", "not run")])
+    write_durations("runs/quick", [Outcome("01_dust_synthesis", "failed", 2.0, "why, of course")])
+    table = pd.read_csv(checkout / "runs" / "quick" / "durations.csv", keep_default_na=False)
+    assert table["notebook"].tolist() == ["00_enhance_a_photo", "01_dust_synthesis"]
+    assert table["message"].tolist() == ["", "why, of course"]
+
+
+def test_total_is_the_sum():
+    text = format_outcomes(
+        [Outcome("a", "done", 61.0), Outcome("b", "failed", 60.0), Outcome("c", "not run")]
+    )
+    assert (
+        text.splitlines()[-1].split() == ["total", "2:01"]
+        and len({len(line) for line in text.splitlines()}) == 1
+    )

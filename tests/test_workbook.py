@@ -1,0 +1,188 @@
+"""What notebooks share, and the ablation study."""
+
+import dataclasses
+import random
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+import ssdie.ablations
+import ssdie.workbook as workbook
+from ssdie.ablations import VARIANTS, list_variants, study, tabulate, train_variant, vary
+from ssdie.config import LossWeights, TrainConfig
+from ssdie.evaluate import METHODS
+from ssdie.networks import build_generator
+from ssdie.paths import project_root
+
+FULL = TrainConfig("semi-supervised", "runs/x", options={"head": "scattering"}, judge="judge.pt", steps=3)
+
+
+@pytest.fixture(autouse=True)
+def embedded(monkeypatch):
+    """Look at the embedded sample, whatever SSDIE_DATA says."""
+    monkeypatch.delenv("SSDIE_DATA", raising=False)
+
+
+def test_folder_is_made_and_everything_is_seeded(tmp_path, capsys):
+    draws = []
+    for _ in range(2):
+        folder = workbook.open_folder(tmp_path / "quick", "01_dust", seed=3)
+        draws.append((random.random(), np.random.rand(), torch.rand(()).item()))  # noqa: NPY002
+    assert folder == tmp_path / "quick" / "01_dust" and folder.is_dir() and draws[0] == draws[1]
+    told = capsys.readouterr().out
+    assert "embedded sample: 24 clear photos" in told and "stand-ins" in told and "torch" in told
+
+
+def test_a_relative_run_lies_in_the_checkout(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    assert workbook.run_folder("runs/quick") == project_root() / "runs" / "quick"
+    assert workbook.shorten(project_root() / "runs") == "runs"
+
+
+def test_only_settings_that_make_a_difference_change_the_folder():
+    name = workbook.in_own_folder(FULL).run.name
+    same = [{"run": Path("elsewhere/x")}, {"workers": 4}, {"report_every": 1}, {"save_every": 9}]
+    other = [
+        {"steps": 4},
+        {"seed": 1},
+        {"init": Path("a")},
+        {"weights": LossWeights(retinex=0)},
+        {"betas": (0.9, 0.9)},
+    ]
+    assert all(
+        workbook.in_own_folder(dataclasses.replace(FULL, **change)).run.name == name for change in same
+    )
+    names = {workbook.in_own_folder(dataclasses.replace(FULL, **change)).run.name for change in other}
+    assert len(names) == len(other) and name not in names
+
+
+def test_what_is_remembered_is_recalled_as_paths_of_the_checkout(tmp_path):
+    inside, outside = project_root() / "runs" / "a.pt", tmp_path / "b.pt"
+    workbook.remember(tmp_path / "files.json", inside=inside, outside=outside)
+    assert '"runs/a.pt"' in (tmp_path / "files.json").read_text()
+    assert workbook.recall(tmp_path / "files.json") == {"inside": inside, "outside": outside}
+
+
+def test_a_missing_earlier_notebook_is_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match="notebook 02"):
+        workbook.recall(tmp_path / "02_supervised_pretraining" / "files.json")
+
+
+def test_joined_logs_go_on_counting(tmp_path):
+    for name, steps in (("one", (5, 10)), ("two", (4, 8))):
+        (tmp_path / name).mkdir()
+        rows = "".join(f"{step},1.5\n" for step in steps)
+        (tmp_path / name / "log.csv").write_text("step,style\n" + rows)
+    rows = workbook.join_logs([tmp_path / "one", tmp_path / "two"])
+    assert [row["step"] for row in rows] == [5, 10, 14, 18] and rows[3]["style"] == 1.5
+
+
+def test_fixed_pictures_are_the_same_every_time():
+    (first, second), photos = (workbook.fixed_pairs(2, 64) for _ in range(2)), workbook.fixed_photos(2, 64)
+    assert list(first) == list(second) and len(first) == len(photos) == 2
+    assert all(torch.equal(a, b) for name in first for a, b in zip(first[name], second[name], strict=True))
+    assert all(max(photo.shape) == 64 for photo in photos.values())
+
+
+def test_judge_puts_methods_to_both_tests():
+    pictures, table = workbook.judge({"input": "input", "gray": "gray_world"}, limit=2)
+    assert set(pictures["test"]) == {"paired", "unpaired"} and set(pictures["data"]) == {"embedded sample"}
+    table = table.set_index("method")
+    assert (
+        table.loc["input", "unpaired_e"] == 0
+        and table.loc["gray", "unpaired_cast"] < table.loc["input", "unpaired_cast"]
+    )
+    assert {"paired_psnr", "paired_psnr_low", "paired_psnr_high"} <= set(table)
+    assert not {"paired_cast", "unpaired_psnr"} & set(table)
+
+
+def test_methods_are_applied_by_name_and_in_order():
+    photos = {"a": torch.rand(1, 3, 20, 24), "b": torch.rand(1, 3, 10, 12)}
+    rows = workbook.apply_methods(photos, {"dusty": "input", "half": lambda dusty: dusty / 2})
+    assert [list(row) for row in rows] == [["dusty", "half"]] * 2
+    assert torch.equal(rows[1]["half"], photos["b"] / 2)
+
+
+def test_runtime_has_a_row_for_each_method_and_size():
+    table = workbook.measure_runtime(
+        {"input": "input", "gray": "gray_world"}, [(32, 48), (64, 48)], repeats=1
+    )
+    assert table["size"].tolist() == ["48 x 32"] * 2 + ["48 x 64"] * 2
+    assert (table["seconds"] > 0).all() and table["megapixels"].tolist()[0] == pytest.approx(48 * 32 / 1e6)
+
+
+# Ablations --------------------------------------------------------------------------------------------------
+
+
+def test_each_variant_changes_what_it_says_and_nothing_else():
+    for name, changes in VARIANTS.items():
+        varied, full = (dataclasses.asdict(c) for c in (vary(FULL, name, width=16), FULL))
+        assert {key for key in full if full[key] != varied[key]} <= set(changes), name
+    assert vary(FULL, "no Retinex").weights == LossWeights(retinex=0)
+    assert vary(FULL, "U-Net generator", 16).options == {"width": 16}
+    with pytest.raises(ValueError, match="no Retinex"):
+        vary(FULL, "no magic")
+
+
+def test_generators_of_all_variants_can_be_built():
+    for name in VARIANTS:
+        varied = vary(FULL, name, width=8)
+        build_generator(varied.generator, **varied.options)
+
+
+def test_the_head_that_the_full_method_has_is_no_variant():
+    assert "scattering head" not in list_variants(FULL) and "tanh head" in list_variants(FULL)
+    plain = dataclasses.replace(FULL, options={"head": "tanh"})
+    assert "tanh head" not in list_variants(plain) and "scattering head" in list_variants(plain)
+    assert list_variants(plain)[:2] == ["supervised only", "full"]
+
+
+def test_variants_share_a_warm_up_where_they_may(monkeypatch, tmp_path):
+    runs = []
+
+    def note(config):
+        runs.append(workbook.in_own_folder(config).run.name)
+        return tmp_path / runs[-1] / "generator.safetensors"
+
+    monkeypatch.setattr(ssdie.ablations, "finish_run", note)
+    for variant in ("full", "no Retinex", "supervised only", "published pseudo-label", "reference recipe"):
+        train_variant(FULL, variant, warmup=2)
+    warmups = runs[::2]
+    assert len(set(warmups[:4])) == 1 and warmups[4] != warmups[0]
+    assert len(set(runs[1::2])) == 5
+
+
+def test_a_finished_variant_is_not_trained_again(monkeypatch, tmp_path):
+    trained = []
+
+    def pretend(config, leave):
+        trained.append(config.run.name)
+        config.run.mkdir(parents=True)
+        (config.run / "generator.safetensors").touch()
+        yield {"step": config.steps}
+
+    def pretend_to_judge(methods, **test):
+        rows = [{"picture": p, "method": m, "test": "paired", "psnr": 20.0} for p in "ab" for m in methods]
+        return pd.DataFrame(rows), None
+
+    monkeypatch.setattr(ssdie.ablations, "follow", pretend)
+    monkeypatch.setattr(ssdie.ablations, "judge", pretend_to_judge)
+    base = dataclasses.replace(FULL, run=tmp_path)
+    for _ in range(2):
+        *_, table = study(base, ["full", "no Retinex"], seeds=[0, 1], warmup=2, limit=2)
+    assert len(trained) == len(set(trained)) == 6  # two warm-ups, four variants
+    assert table["variant"].tolist() == ["full", "no Retinex"] and table["seeds"].tolist() == ["0 1", "0 1"]
+    assert table["paired_psnr"].tolist() == [20.0, 20.0] and table["steps"].tolist() == [5, 5]
+    assert pd.read_csv(tmp_path / "ablations.csv").shape == table.shape
+
+
+def test_spread_is_that_of_the_seeds():
+    rows = [(p, s, 10.0 * p + 2 * s) for p in (1, 2) for s in (0, 1)]
+    pictures = pd.DataFrame(rows, columns=["picture", "seed", "psnr"]).assign(test="paired", variant="full")
+    row = tabulate(pictures, steps=4).iloc[0]
+    assert row["paired_psnr"] == pytest.approx(16.0)
+    assert row["paired_psnr_spread"] == pytest.approx(np.std([15.0, 17.0], ddof=1))
+    assert "input" in METHODS and row["seeds"] == "0 1"
