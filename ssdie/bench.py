@@ -10,7 +10,6 @@ from pathlib import Path
 
 import cv2
 import torch
-from torch.utils.flop_counter import FlopCounterMode
 from tqdm import tqdm
 
 from ssdie.bench_gpu import measure_gpu
@@ -18,9 +17,18 @@ from ssdie.bench_tasks import attention, make_fast_step, make_model, make_photo,
 from ssdie.config import TrainConfig
 from ssdie.data import Crops, find_photos, load_batches
 from ssdie.enhance import WORKING_SIZE, enhance
-from ssdie.measure import Stopwatch, describe_machine, figure, measure_ceiling, ratios, run_child, time_calls
+from ssdie.measure import (
+    Stopwatch,
+    count_operations,
+    describe_machine,
+    figure,
+    measure_ceiling,
+    ratios,
+    run_child,
+    time_calls,
+)
 from ssdie.paths import atomic, project_root
-from ssdie.priors import block_dark_channel, gaussian_blur, single_scale_retinex
+from ssdie.priors import block_dark_channel, single_scale_retinex
 from ssdie.published import loop_dark_channel
 from ssdie.train import make_pairs
 from ssdie.video import enhance_video
@@ -42,13 +50,13 @@ def bench(quick: bool = False) -> dict:
         quick: small pictures and few repetitions for the steps of training: minutes instead of an hour.
 
     Returns:
-        "machine", "ceiling" (operations and bytes a second), "figures" (see `ssdie.measure.figure`), "parts" (seconds by
-        part of a step), "photos" (pixels, seconds, bytes) and "quick"; plain values.
+        "machine", "ceiling" (operations and bytes a second), "figures" (see `ssdie.measure.figure`), "parts" (seconds
+        by part of a step), "photos" (pixels, seconds, bytes) and "quick"; plain values.
     """
     result = {"quick": quick, "machine": describe_machine(), "figures": [], "parts": {}, "photos": []}
     result["ceiling"] = measure_ceiling(5)
-    sections = (measure_photos, measure_network, measure_kernels, measure_steps, measure_loader, measure_video, measure_gpu)
-    for section in tqdm(sections, "bench", unit="section"):
+    sections = (measure_photos, measure_network, measure_kernels, measure_steps, measure_loader, measure_video)
+    for section in tqdm((*sections, measure_gpu), "bench", unit="section"):
         section(result, quick)
     return result
 
@@ -72,9 +80,7 @@ def measure_network(result: dict, quick: bool) -> None:
     model, repeats = make_model(), 3 if quick else 9
     dusty = torch.rand(1, 3, 256, 256).contiguous(memory_format=torch.channels_last)
     with torch.inference_mode():
-        with FlopCounterMode(display=False) as counter:
-            model(dusty)
-        operations = counter.get_total_flops()
+        operations = count_operations(lambda: model(dusty))
         for dtype in ("float32", "bfloat16"):
             with torch.autocast("cpu", torch.bfloat16, enabled=dtype == "bfloat16"):
                 seconds = time_calls(lambda: model(dusty), repeats)
@@ -103,8 +109,6 @@ def measure_kernels(result: dict, quick: bool) -> None:
     add(figure("dark channel, difference", difference, "", ("<=", 0)))
 
     still = image.detach()
-    slow = time_calls(lambda: _full_blur(still), repeats)
-    add(figure("Gaussian of Retinex, against a square kernel", ratios(slow, time_calls(lambda: gaussian_blur(still, 25.0), repeats)), "x"))
     add(figure(f"Retinex, {batch} x 256 x 256", time_calls(lambda: single_scale_retinex(still), repeats), "s"))
 
     side = 32 if quick else 64
@@ -114,15 +118,9 @@ def measure_kernels(result: dict, quick: bool) -> None:
         difference = (attention("explicit", *sequences) - attention("fused", *sequences)).abs().max().item()
     add(figure(f"attention over {side**2} positions, against the formula", ratios(slow, fast), "x"))
     add(figure("attention, difference", difference, "", ("<=", 1e-5)))
-    base, explicit, fused = (run_child(c)["peak"] for c in ("nothing()", 'run_attention("explicit", 64)', 'run_attention("fused", 64)'))
+    kinds = ("nothing()", 'run_attention("explicit", 64)', 'run_attention("fused", 64)')
+    base, explicit, fused = (run_child(kind)["peak"] for kind in kinds)
     add(figure("attention, memory against the formula", (explicit - base) / max(1, fused - base), "x", (">=", 5)))
-
-
-def _full_blur(image: torch.Tensor) -> torch.Tensor:
-    """Gaussian of sigma 25 by one convolution with a square kernel, as OpenCV's filter2D does it."""
-    kernel = cv2.getGaussianKernel(151, 25.0)
-    blurred = [cv2.filter2D(p.permute(1, 2, 0).numpy(), -1, kernel @ kernel.T) for p in image]
-    return torch.stack([torch.from_numpy(b) for b in blurred])
 
 
 def measure_steps(result: dict, quick: bool) -> None:

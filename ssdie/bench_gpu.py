@@ -2,9 +2,8 @@
 
 import torch
 import torch.nn.functional as F
-from torch.utils.flop_counter import FlopCounterMode
 
-from ssdie.measure import figure, measure_ceiling, time_calls
+from ssdie.measure import count_operations, figure, measure_ceiling, time_calls
 from ssdie.networks import build_generator
 
 
@@ -36,6 +35,5 @@ def _time_training(batch: int, repeats: int, compiled: bool) -> tuple[list[float
         optimizer.step()
         optimizer.zero_grad()
 
-    with FlopCounterMode(display=False) as counter:
-        step(network)
-    return time_calls(step, repeats, warm=5), counter.get_total_flops(), batch
+    operations = count_operations(lambda: step(network))
+    return time_calls(step, repeats, warm=5), operations, batch

@@ -41,7 +41,7 @@ def plot(result: dict, path: str | Path) -> Path:
     left.set(xlabel="photo (Mpx)", ylabel="seconds", title="Enhancement of a photo")
     left.legend()
     colours: dict[str, str] = {}
-    for row, (step, parts) in enumerate(result["parts"].items()):
+    for row, parts in enumerate(result["parts"].values()):
         start = 0.0
         for part, value in parts.items():
             known = part in colours

@@ -126,8 +126,9 @@ def time_photo(height: int, width: int, repeats: int) -> dict:
 
 def run_step(kind: str, name: str, batch: int, size: int, precision: str = "float32") -> dict:
     """Run one step of a kind, "fast" or "published"; its terms."""
-    step = make_published_step(name, batch, size) if kind == "published" else make_fast_step(name, batch, size, precision)
-    return step()
+    if kind == "published":
+        return make_published_step(name, batch, size)()
+    return make_fast_step(name, batch, size, precision)()
 
 
 def run_attention(kind: str, side: int) -> None:

@@ -33,7 +33,7 @@ def run(args: argparse.Namespace) -> int:
     config = TrainConfig(**settings | {"betas": tuple(args.betas), "weights": LossWeights(**args.weights)})
     with tqdm(total=config.steps, desc=config.stage, unit="step") as bar:
         for report in train(config):
-            bar.update(int(report.pop("step")) - bar.n)
-            bar.set_postfix({name: f"{value:.3g}" for name, value in report.items()})
+            bar.update(int(report["step"]) - bar.n)
+            bar.set_postfix({name: f"{value:.3g}" for name, value in report.items() if name != "step"})
     print(f"{config.run}: {', '.join(sorted(p.name for p in config.run.iterdir() if p.suffix != '.0'))}")
     return 0

@@ -63,7 +63,8 @@ def _check_sum(path: Path) -> None:
     wanted = dict(reversed(line.split()) for line in (path.parent / "SHA256SUMS").read_text().splitlines())
     found = hashlib.sha256(path.read_bytes()).hexdigest()
     if found != wanted[path.name]:
-        raise ValueError(f"{path} is damaged: its sha256 is {found}, wanted is {wanted[path.name]}; install ssdie again.")
+        told = f"its sha256 is {found}, wanted is {wanted[path.name]}"
+        raise ValueError(f"{path} is damaged: {told}; install ssdie again.")
 
 
 @functools.cache
@@ -140,7 +141,7 @@ def _enhance_pil(photo: Image.Image, settings: tuple) -> Image.Image:
 
 
 def _upright_exif(photo: Image.Image) -> bytes:
-    """EXIF without the orientation; of TIFF, whose tags also say how the pixels are stored, what says more than that."""
+    """EXIF without the orientation; of TIFF, whose tags also tell how pixels are stored, what tells more than that."""
     exif = Image.Exif()
     exif.load(photo.getexif().tobytes())
     for tag in [t for t in exif if t == ORIENTATION or (photo.format == "TIFF" and t not in TOLD)]:

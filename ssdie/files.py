@@ -29,7 +29,7 @@ from ssdie.paths import atomic
 from ssdie.video import EVERY, VIDEO_SUFFIXES, enhance_video
 
 WORKERS = 2  # photos in hand at a time
-LOSSLESS = ("raw", "tiff_lzw", "tiff_deflate", "tiff_adobe_deflate", "packbits", "zstd")  # TIFF compressions that are kept
+LOSSLESS = ("raw", "tiff_lzw", "tiff_deflate", "tiff_adobe_deflate", "packbits", "zstd")  # TIFF compressions to keep
 SAVE = {"JPEG": {"quality": 95, "subsampling": 0}, "WEBP": {"quality": 95}}
 
 
@@ -166,8 +166,8 @@ def find_jobs(inputs: list[str | Path], out: Path) -> list[tuple[Path, Path]]:
         else:
             places.setdefault(path, Path(path.name))
     if not places:
-        named = ", ".join(map(str, inputs))
-        raise ValueError(f"There is no photo in {named or 'nothing'}; give photos ({', '.join(sorted(IMAGE_SUFFIXES))}).")
+        named, known = ", ".join(map(str, inputs)), ", ".join(sorted(IMAGE_SUFFIXES))
+        raise ValueError(f"There is no photo in {named or 'nothing'}; give photos or folders of them ({known}).")
     seen: dict[Path, Path] = {}
     for source in places:
         seen.setdefault(source.resolve(), source)  # a photo named twice is enhanced once
@@ -272,16 +272,16 @@ def explain(error: Exception) -> str:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of `python -m ssdie enhance`."""
-    parser.add_argument("inputs", nargs="+", type=Path, metavar="PHOTO_OR_FOLDER", help="photos, videos, folders of them")
+    parser.add_argument("inputs", nargs="+", type=Path, metavar="PHOTO_OR_FOLDER", help="photos, videos, folders")
     parser.add_argument("-o", "--out", required=True, type=Path, help="folder to write to")
     parser.add_argument("--strength", type=float, default=1.0, help="0 nothing, 1 everything (default: 1)")
     parser.add_argument("--weights", type=Path, help="of a generator that you trained (default: the released ones)")
-    parser.add_argument("--working-size", type=int, default=WORKING_SIZE, help="longer side that the network sees, pixels")
+    parser.add_argument("--working-size", type=int, default=WORKING_SIZE, help="longer side that the network sees")
     parser.add_argument("--no-touch", action="store_true", help="leave out the last touch to levels and local contrast")
     parser.add_argument("--no-overwrite", action="store_true", help="count files that are there already as failures")
     parser.add_argument("--resume", action="store_true", help="leave out what the manifest says is done")
     parser.add_argument("--workers", type=int, default=WORKERS, help=f"files in hand at a time (default: {WORKERS})")
-    parser.add_argument("--every", type=int, default=EVERY, help=f"look at every n-th frame of a video (default: {EVERY})")
+    parser.add_argument("--every", type=int, default=EVERY, help=f"frames of a video to a look (default: {EVERY})")
     parser.add_argument("--device", help='such as "cuda:0" (default: a GPU if there is one)')
 
 

@@ -27,7 +27,7 @@ class Log:
     def write(self, report: dict[str, float]) -> None:
         """Add a report: "step" and any named values."""
         known = set(self.rows[0]) if self.rows else set(report)
-        self.rows.append(report)
+        self.rows.append(dict(report))
         if len(self.rows) == 1 or set(report) != known:
             self._write_all()
         else:

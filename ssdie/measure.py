@@ -72,7 +72,8 @@ def figure(name: str, values: list[float] | float, unit: str, goal: tuple[str, f
     """
     values = values if isinstance(values, list) else [values]
     median = statistics.median(values)
-    line = {"name": name, "median": median, "least": min(values), "most": max(values), "repeats": len(values), "unit": unit}
+    line = {"name": name, "median": median, "least": min(values), "most": max(values)}
+    line |= {"repeats": len(values), "unit": unit}
     if goal:
         line |= {"goal": f"{goal[0]} {goal[1]:g}", "met": median <= goal[1] if goal[0] == "<=" else median >= goal[1]}
     return line | about
@@ -94,14 +95,16 @@ def ratios(slow: list[float], fast: list[float]) -> list[float]:
 
 def peak_bytes() -> int:
     """Most memory that this process has held; bytes."""
-    try:
-        import resource  # not on Windows
-    except ImportError:
+    status = Path("/proc/self/status")
+    if status.is_file():  # Linux: getrusage there starts from what the parent held
+        return next(int(line.split()[1]) for line in status.read_text().splitlines() if line.startswith("VmHWM")) * 1024
+    if sys.platform == "win32":
         import psutil
 
         return psutil.Process().memory_info().peak_wset
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024
+    import resource  # not on Windows
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
 def run_child(call: str, timeout: float = 3600) -> dict:
@@ -140,7 +143,7 @@ def describe_machine() -> dict:
 
 
 def measure_ceiling(repeats: int, device: str = "cpu") -> dict[str, float]:
-    """Fastest large matrix product in float32 and bfloat16 (floating-point operations a second), and copy (bytes a second)."""
+    """Fastest large matrix product, "float32" and "bfloat16" (operations a second), and "copy" (bytes a second)."""
     side = 2048 if device == "cpu" else 8192
     found = {}
     for dtype in (torch.float32, torch.bfloat16):

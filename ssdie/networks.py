@@ -16,7 +16,7 @@ MAX_GAIN = 16.0  # of the scattering head: below a transmission of 1/16 nothing 
 
 
 def pad_to_multiple(image: torch.Tensor, multiple: int, least: int = 1) -> torch.Tensor:
-    """Mirror the right and bottom border until both sides are multiples of `multiple` and at least `least`; (N, C, H, W).
+    """Mirror right and bottom border until both sides are multiples of `multiple`, at least `least`; any (N, C, H, W).
 
     Example:
         >>> pad_to_multiple(torch.arange(3.0).view(1, 1, 1, 3), 4)[0, 0, 0].tolist()
@@ -219,7 +219,7 @@ class MSFF(Generator):
 
 
 class UNetGenerator(Generator):
-    """The U-Net of pix2pix: `levels` downs k4 s2, as many ups, a skip at each level, dropout 0.5 in the first three ups.
+    """The U-Net of pix2pix: `levels` downs k4 s2, as many ups, skips between them, dropout 0.5 in the first three ups.
 
     Args:
         in_channels, out_channels: of the pictures.

@@ -1,9 +1,9 @@
 """The published training step, waste included: what `ssdie.bench` measures against. Nothing else uses it.
 
 Written from the method (sections 4 and 6), to be slow where the released code is slow: one generator pass for each copy
-(17 a step), two feature networks that are each run on output and clear photo with gradients for their own weights, a
-dark channel by loops over blocks, and a discriminator step that runs the generator again and back-propagates through it.
-The mathematics are those of `ssdie.train`: the same losses to rounding, where no BatchNorm looks at the batch.
+(17 a step), two feature networks that are each run on output and clear photo, with gradients for their own weights, a
+dark channel by loops over blocks, and a discriminator step that runs the generator again and goes back through it. The
+mathematics are those of `ssdie.train`: the same losses to rounding, where no BatchNorm looks at the batch.
 """
 
 from collections.abc import Callable

@@ -27,6 +27,7 @@ class Run:
     """
 
     def __init__(self, config: TrainConfig):
+        torch.manual_seed(config.seed)  # first weights
         self.config = config
         self.accelerator = Accelerator(cpu=not torch.accelerator.is_available(), mixed_precision=config.precision)
         self.device = self.accelerator.device

@@ -1,7 +1,7 @@
 """The three stages of training: one flat loop each, the same code on a laptop's CPU, one GPU or several machines.
 
-Everything random in step s is drawn from seeds that derive from (seed, s): a run that is killed and resumed ends with the
-same weights, bit for bit, as one that was not. accelerate owns device, precision and processes.
+Everything random in step s is drawn from seeds that derive from (seed, s): a run that is killed and resumed ends with
+the same weights, bit for bit, as one that was not. accelerate owns device, precision and processes.
 """
 
 from collections.abc import Iterator
@@ -112,8 +112,8 @@ def generator_groups(
 ) -> Iterator[tuple[dict[str, torch.Tensor], torch.Tensor]]:
     """Yield the generator's objective in three groups of terms, each with the outputs it was computed from.
 
-    Every picture passes the generator once, the K copies of a term in one batch. Back-propagate each group before asking
-    for the next: the activations of one group are held at a time, the gradients add up to those of the sum.
+    Every picture passes the generator once, the K copies of a term in one batch. Back-propagate each group before you
+    ask for the next: the activations of one group are held at a time, the gradients add up to those of the sum.
 
     Args:
         networks: generator, discriminator, dc-Net, feature network (None if no term needs it).
@@ -146,7 +146,7 @@ def generator_groups(
 def discriminator_term(
     discriminator: nn.Module, clear: torch.Tensor, enhanced: torch.Tensor, config: TrainConfig, random: torch.Generator
 ) -> torch.Tensor:
-    """Give the discriminator's loss: K augmented copies of other clear photos against the last group's detached outputs."""
+    """Give the discriminator's loss: K augmented copies of other clear photos against the detached last outputs."""
     pictures = torch.cat((augment_copies(clear, config.copies, random), enhanced))
     return discriminator_loss(*discriminator(pictures).chunk(2))
 
@@ -190,10 +190,8 @@ def disturb(image: torch.Tensor, sigma: float, generator: torch.Generator) -> to
 
 
 def make_generator(config: TrainConfig) -> Generator:
-    """Build the generator with seeded weights, or with those of `config.init`."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(config.seed)
-        network = build_generator(config.generator, **config.options)
+    """Build the generator with first weights, or with those of `config.init`."""
+    network = build_generator(config.generator, **config.options)
     if config.init is not None:
         network.load_state_dict(load_weights(config.init).state_dict())
     return network

@@ -29,12 +29,12 @@ CUT = 0.1  # difference of two frames, mean over the picture, above which a new 
 class Smoother:
     """Correction of each frame of a video, c <- c + s (newest - c), with s = max(1 - exp(-1 / memory), (m / cut)^2).
 
-    m is how far the pixel is from what it has been, |I - I_past| averaged over the channels, where I_past follows I in the
-    same way; s is at most 1, and 1 everywhere after a cut.
+    m is how far the pixel is from what it has been, |I - I_past| averaged over the channels, where I_past follows I in
+    the same way; s is at most 1, and 1 everywhere after a cut.
 
     Args:
         model: generator in evaluation mode.
-        memory: frames in which the correction of a standing picture forgets all but 1/e of what it was; 0 forgets at once.
+        memory: frames in which the correction of a standing picture forgets all but 1/e; 0 forgets at once.
         every: frames between two looks of the network; it also looks after each cut.
         cut: difference of two frames, in [0, 1], that means something else: as mean over the picture, a new scene.
         working_size, strength, touch: as for `ssdie.enhance`.

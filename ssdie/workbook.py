@@ -20,7 +20,7 @@ from ssdie import __version__
 from ssdie.checkpoint import read_header, read_log
 from ssdie.config import TrainConfig
 from ssdie.data import Sources, find_photos
-from ssdie.dust import add_dust
+from ssdie.dust import add_dust, sample_dust
 from ssdie.evaluate import evaluate, resolve_methods
 from ssdie.images import fit_long_side
 from ssdie.metrics import METRICS
@@ -207,13 +207,22 @@ def judge(
 # Pictures to look at ----------------------------------------------------------------------------------------
 
 
-def fixed_pairs(count: int = 3, long_side: int = 384) -> dict[str, tuple[torch.Tensor, torch.Tensor]]:
-    """Give the same synthetic pairs every time, of the split "val": (dusty, clear), (1, 3, H, W), by name."""
+def fixed_pairs(
+    count: int = 3, long_side: int = 384, density: float | None = None
+) -> dict[str, tuple[torch.Tensor, torch.Tensor]]:
+    """Give the same synthetic pairs every time, of the split "val": (dusty, clear), (1, 3, H, W), by name.
+
+    Args:
+        count: of pairs.
+        long_side: of the pictures, at most; pixels.
+        density: of the dust, as for `ssdie.dust.sample_dust`; None draws it.
+    """
     pairs = {}
     for seed, photo in enumerate(_spread(find_photos(split="val").clear, count)):
         picture = fit_long_side(photo.read()[None], long_side)
-        pair = add_dust(picture[:, :3], picture[:, 3:], generator=seed)
-        pairs[photo.name] = pair.dusty, pair.clear
+        generator = torch.Generator().manual_seed(seed)
+        dust = sample_dust(1, generator, density=density)
+        pairs[photo.name] = add_dust(picture[:, :3], picture[:, 3:], dust, generator).dusty, picture[:, :3]
     return pairs
 
 

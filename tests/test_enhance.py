@@ -124,7 +124,9 @@ def random_correction(height: int, width: int) -> Correction:
 
 
 @pytest.mark.parametrize("dtype", [torch.uint8, torch.uint16, torch.float32])
-@pytest.mark.parametrize("size, maps", [((50, 70), (10, 14)), ((33, 17), (33, 17)), ((1, 40), (1, 8)), ((129, 3), (9, 2))])
+@pytest.mark.parametrize(
+    "size, maps", [((50, 70), (10, 14)), ((33, 17), (33, 17)), ((1, 40), (1, 8)), ((129, 3), (9, 2))]
+)
 def test_strips_equal_the_plain_formula(dtype, size, maps):
     random = torch.Generator().manual_seed(2)
     pixels = torch.rand(*size, 3, generator=random)

@@ -67,7 +67,7 @@ def test_sigkill_at_any_moment_loses_nothing(tmp_path, photo_folder):
 
 
 def test_supervised_training_learns(tmp_path, photo_folder):
-    settings = {"steps": 60, "options": {"width": 8, "head": "scattering"}, "learning_rate": 3e-3}
+    settings = {"steps": 40, "options": {"width": 8, "head": "scattering"}, "learning_rate": 5e-3}
     reports = list(train(config("supervised", tmp_path, photo_folder, **settings | {"report_every": 20})))
     assert reports[-1]["reconstruction"] < 0.85 * reports[0]["reconstruction"]
 

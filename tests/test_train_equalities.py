@@ -48,14 +48,13 @@ def fast_step(networks, pictures, config):
     random, latent = (torch.Generator().manual_seed(s) for s in (1, 2))
     features, terms = FeatureNetwork("random"), {}
     judge.requires_grad_(False)
-    for group, outputs in generator_groups(
-        (generator, discriminator, judge, features), (dusty, clear), real, config, random, latent
-    ):
+    networks = (generator, discriminator, judge, features)
+    for group, outputs in generator_groups(networks, (dusty, clear), real, config, random, latent):
         sum(getattr(w, k) * v for k, v in group.items()).backward()
-        terms |= group
+        terms, enhanced = terms | group, outputs.detach()
     first = gradients(generator)
     assert gradients(discriminator) == []
-    terms["discriminator"] = discriminator_term(discriminator, others, outputs.detach(), config, random)
+    terms["discriminator"] = discriminator_term(discriminator, others, enhanced, config, random)
     terms["discriminator"].backward()
     return terms, first, gradients(discriminator)
 

@@ -1,0 +1,138 @@
+"""The benchmark: its arithmetic, its tasks and its table; none for a time."""
+
+import argparse
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from ssdie import bench as benchmark
+from ssdie import bench_tasks as tasks
+from ssdie.bench_report import markdown, plot
+from ssdie.measure import Stopwatch, count_operations, figure, measure_ceiling, peak_bytes, ratios, run_child, time_calls
+
+
+def test_time_of_each_call_is_given_without_the_warm_ones():
+    calls = []
+    assert len(time_calls(lambda: calls.append(0), repeats=3, warm=2)) == 3
+    assert len(calls) == 5
+
+
+def test_stopwatch_adds_up_by_part():
+    watch = Stopwatch()
+    for part in ("a", "b", "a"):
+        with watch(part):
+            sum(range(1000))
+    assert list(watch.parts) == ["a", "b"] and all(v > 0 for v in watch.parts.values())
+
+
+@pytest.mark.parametrize("values, goal, met", [([1.0, 9.0, 2.0], ("<=", 2), True), ([1.0, 1.9], (">=", 2), False)])
+def test_figure_holds_its_median_against_the_goal(values, goal, met):
+    line = figure("a", values, "s", goal)
+    assert (line["least"], line["most"], line["met"]) == (min(values), max(values), met)
+    assert line["median"] == np.median(values)
+
+
+def test_ratio_of_medians_lies_within_its_spread():
+    middle, least, most = ratios([9.0, 10.0, 12.0], [2.0, 2.5, 2.0])
+    assert middle == 5.0 and least <= middle <= most
+    assert (least, most) == (9 / 2.5, 12 / 2)
+
+
+def test_peak_memory_sees_what_is_held_and_what_was():
+    before = peak_bytes()
+    held = np.ones(2**27, np.uint8)
+    grown = peak_bytes()
+    del held
+    assert grown - before > 2**26
+    assert peak_bytes() >= grown
+
+
+def test_child_starts_from_nothing():
+    held = np.ones(2**30, np.uint8)  # what the parent holds is no peak of the child
+    assert run_child("nothing()")["peak"] < held.nbytes
+    with pytest.raises(RuntimeError, match="failed in its own process"):
+        run_child("no_such_task()")
+
+
+def test_operations_of_a_product_are_counted():
+    a, b = torch.ones(3, 4), torch.ones(4, 5)
+    assert count_operations(lambda: a @ b) == 2 * 3 * 4 * 5
+
+
+def test_ceiling_names_both_types_and_the_copy(monkeypatch):
+    monkeypatch.setattr("ssdie.measure.time_calls", lambda function, repeats: [2.0, 1.0])
+    found = measure_ceiling(2)
+    assert found == {"float32": 2 * 2048**3, "bfloat16": 2 * 2048**3, "copy": 2 * 4 * 2**26}
+
+
+def test_photo_is_dusty_and_of_the_size_asked_for():
+    photo = tasks.make_photo(30, 50)
+    assert photo.shape == (30, 50, 3) and photo.dtype == np.uint8
+    red, _, blue = photo.mean((0, 1))
+    assert red > blue + 30
+
+
+def test_both_attentions_agree():
+    random = torch.Generator().manual_seed(0)
+    sequences = [torch.randn(1, 1, 64, c, generator=random) for c in (16, 16, 128)]
+    explicit, fused = (tasks.attention(kind, *sequences) for kind in ("explicit", "fused"))
+    assert (explicit - fused).abs().max() < 1e-5
+
+
+def test_both_steps_have_the_same_terms(monkeypatch):
+    small = {"unet": {"width": 8, "levels": 5}, "msff": {"width": 8}}
+    build = tasks.build_generator
+    monkeypatch.setattr(tasks, "build_generator", lambda name: build(name, **small[name]))
+    monkeypatch.setattr(tasks, "PatchDiscriminator", lambda: torch.nn.Conv2d(3, 1, 4, 2))
+    monkeypatch.setattr(tasks, "DarkChannelNet", lambda: torch.nn.Conv2d(1, 1, 4, 2))
+    published_parts, fast_parts = Stopwatch(), Stopwatch()
+    published = tasks.make_published_step("unet", 1, 32)(published_parts)
+    for precision, tolerance in (("float32", 1e-3), ("bfloat16", 5e-2)):
+        fast = tasks.make_fast_step("unet", 1, 32, precision)(fast_parts)
+        assert fast == pytest.approx(published, rel=tolerance)
+    assert {"features", "dark channel", "backward", "discriminator step"} <= set(published_parts.parts)
+    assert len(fast_parts.parts) == 4
+
+
+RESULT = {
+    "quick": True,
+    "machine": {"processor": "P", "cores": 2, "gpu": "none", "torch": "2"},
+    "figures": [figure("time", [1.0, 2.0, 3.0], "s", ("<=", 1)), figure("ratio", 5.0, "x", (">=", 4))],
+    "parts": {"unet, published": {"features": 2.0, "backward": 3.0}, "unet, float32": {"features": 1.0}},
+    "photos": [{"pixels": p, "seconds": p / 1e6, "bytes": 1} for p in (10**6, 10**7)],
+}
+
+
+def test_table_tells_whether_goals_are_met():
+    table = markdown(RESULT)
+    assert "| time | 2 s | 1 to 3 | <= 1, not met |" in table
+    assert "| ratio | 5 x | one run | >= 4, met |" in table
+
+
+def test_plot_is_a_picture(tmp_path):
+    path = plot(RESULT, tmp_path / "bench.png")
+    assert path.read_bytes().startswith(b"\x89PNG")
+
+
+def test_command_writes_json_and_prints_the_table(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(benchmark, "bench", lambda quick: RESULT | {"quick": quick})
+    parser = argparse.ArgumentParser()
+    benchmark.add_arguments(parser)
+    out = tmp_path / "a" / "bench.json"
+    assert benchmark.run(parser.parse_args(["--out", str(out), "--plot"])) == 0
+    assert json.loads(out.read_text())["figures"] == RESULT["figures"]
+    assert "| time | 2 s |" in capsys.readouterr().out
+    assert out.with_suffix(".png").is_file()
+
+
+def test_sections_write_figures(monkeypatch):
+    """The cheap sections, with children that only answer."""
+    monkeypatch.setattr(benchmark, "run_child", lambda call: {"peak": 2 * 10**9, "seconds": [1.0, 2.0]})
+    result = {"figures": [], "photos": [], "parts": {}, "ceiling": {"float32": 1e9, "bfloat16": 1e9}}
+    benchmark.measure_photos(result, True)
+    names = [line["name"] for line in result["figures"]]
+    assert "enhance 4000 x 3000" in names and "enhance 8700 x 5800, memory" in names
+    assert names[-1].startswith("exponent") and result["figures"][-1]["median"] == 0
+    assert [line["goal"] for line in result["figures"] if line["name"] == "enhance 4000 x 3000"] == ["<= 2"]

@@ -1,0 +1,42 @@
+import torch
+
+from ssdie import tone
+
+
+def test_levels_fill_the_range_and_bounded_gain_keeps_the_middle(picture):
+    dull = 0.4 + 0.2 * picture
+    stretched = tone.stretch_levels(dull, clipped=0.0, most=100.0)
+    assert torch.allclose(stretched.amin((1, 2, 3)), torch.zeros(2), atol=1e-5)
+    assert torch.allclose(stretched.amax((1, 2, 3)), torch.ones(2), atol=1e-5)
+    bounded = tone.stretch_levels(dull, clipped=0.0, most=1.5)
+    deviation, wanted = (p - p.mean((1, 2, 3), keepdim=True) for p in (bounded, 1.5 * dull))
+    assert torch.allclose(deviation, wanted, atol=1e-4)
+
+
+def test_levels_clip_no_more_than_they_are_allowed(generator):
+    stretched = tone.stretch_levels(0.3 + 0.4 * torch.rand(2, 3, 40, 56, generator=generator), clipped=0.01, most=10.0)
+    dark, bright = (stretched.amin(1) <= 0).float().mean(), (stretched.amax(1) >= 1).float().mean()
+    assert dark <= 0.013 and bright <= 0.013
+
+
+def test_brightness_moves_towards_what_is_wanted_and_keeps_colour_ratios(picture):
+    dark = (0.05 + 0.25 * picture).clamp(0, 1)
+    lifted = tone.set_brightness(dark, 0.5)
+    before, after = (tone.luminance(p).mean((1, 2, 3)) for p in (dark, lifted))
+    assert ((after - 0.5).abs() < (before - 0.5).abs()).all()
+    inside = (lifted < 1).all(1, keepdim=True).expand_as(lifted)
+    ratio = lifted / dark
+    assert torch.allclose(ratio[:, 0][inside[:, 0]], ratio[:, 2][inside[:, 0]], rtol=1e-3)
+
+
+def test_detail_grows_and_flat_places_stay_flat(picture):
+    flat = torch.full((1, 3, 30, 30), 0.5)
+    assert torch.allclose(tone.boost_detail(flat), flat, atol=1e-5)
+    grey = 0.4 + 0.1 * picture
+    assert tone.boost_detail(grey, 0.5, eps=0.1).diff(dim=3).std() > 1.1 * grey.diff(dim=3).std()
+
+
+def test_finish_of_grey_stays_grey(picture):
+    grey = picture.mean(1, keepdim=True).expand(-1, 3, -1, -1)
+    finished = tone.finish(grey)
+    assert torch.allclose(finished[:, 0], finished[:, 2], atol=1e-5) and 0 <= finished.min() and finished.max() <= 1
