@@ -154,7 +154,7 @@ def lay_out(table: pd.DataFrame, key: str = "method") -> pd.DataFrame:
 
 
 def format_latex(table: pd.DataFrame) -> str:
-    """Lay out any small table in LaTeX (needs the package booktabs): text left, numbers right, two decimals.
+    """Lay out any small table in LaTeX (needs the package booktabs): text left, numbers right.
 
     Example:
         >>> print(format_latex(pd.DataFrame({"method": ["a_b"], "seconds": [0.125]})))
@@ -162,13 +162,13 @@ def format_latex(table: pd.DataFrame) -> str:
         \\toprule
         method & seconds \\\\
         \\midrule
-        a\\_b & 0.12 \\\\
+        a\\_b & 0.125 \\\\
         \\bottomrule
         \\end{tabular}
     """
     sides = "".join("r" if pd.api.types.is_numeric_dtype(kind) else "l" for kind in table.dtypes)
     cells = [
-        [f"{v:.2f}" if isinstance(v, float) else str(v) for v in row] for row in table.itertuples(index=False)
+        [f"{v:.3g}" if isinstance(v, float) else str(v) for v in row] for row in table.itertuples(index=False)
     ]
     lines = [
         " & ".join(map(str, row)).replace("%", r"\%").replace("_", r"\_") + r" \\"

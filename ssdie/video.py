@@ -3,7 +3,7 @@
 What a network decides frame by frame flickers. Here the affine maps of colour (`ssdie.enhance.Correction`) follow the
 network's newest answer by an exponential moving average: slowly where the picture stands still, at once where something
 else comes into view, so that nothing trails behind what moves; a new scene starts afresh.
-Sound is not carried over: OpenCV knows pictures alone.
+Sound is not carried over: OpenCV knows pictures alone. Its encoders take even sides: an odd last row or column is lost.
 """
 
 import math

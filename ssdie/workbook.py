@@ -218,7 +218,7 @@ def fixed_pairs(
         density: of the dust, as for `ssdie.dust.sample_dust`; None draws it.
     """
     pairs = {}
-    for seed, photo in enumerate(_spread(find_photos(split="val").clear, count)):
+    for seed, photo in enumerate(_spread(find_photos(split="val").clear, count), start=1):
         picture = fit_long_side(photo.read()[None], long_side)
         generator = torch.Generator().manual_seed(seed)
         dust = sample_dust(1, generator, density=density)

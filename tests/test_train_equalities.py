@@ -1,5 +1,6 @@
 """The fast step is the published step: equal losses and gradients; two processes are one with both batches."""
 
+import functools
 import os
 import socket
 import subprocess
@@ -18,6 +19,7 @@ from ssdie.run import Run
 from ssdie.train import discriminator_term, disturb, generator_groups, train
 
 GENERATORS = {"unet": {"width": 8, "levels": 4}, "msff": {"width": 8}}
+make_features = functools.cache(lambda: FeatureNetwork("random"))
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +48,7 @@ def fast_step(networks, pictures, config):
     generator, discriminator, judge = networks
     (dusty, clear, real, others), w = pictures, config.weights
     random, latent = (torch.Generator().manual_seed(s) for s in (1, 2))
-    features, terms = FeatureNetwork("random"), {}
+    features, terms = make_features(), {}
     judge.requires_grad_(False)
     networks = (generator, discriminator, judge, features)
     for group, outputs in generator_groups(networks, (dusty, clear), real, config, random, latent):
@@ -67,7 +69,7 @@ def published_step(networks, pictures, config):
     copies, clear_copies = (augment_copies(x, config.copies, random).chunk(config.copies) for x in (real, others))
     label = make_pseudo_label(real, config.pseudo_label)
     inputs = PublishedInputs(dusty, clear, real, label, disturbed.chunk(config.copies), copies, clear_copies)
-    features = tuple(FeatureNetwork("random").requires_grad_(True) for _ in range(2))
+    features = (make_features(), make_features())
     terms = published_generator_step((*networks, features), inputs, config.weights)
     first = gradients(networks[0])
     networks[1].zero_grad()  # the generator's step leaves gradients in the discriminator
