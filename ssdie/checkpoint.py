@@ -79,7 +79,7 @@ def read_header(path: str | Path) -> dict:
     with safe_open(path, "pt") as file:
         header = (file.metadata() or {}).get("ssdie")
     if header is None:
-        raise ValueError(f"{path} has no ssdie header; give weights written by `python -m ssdie export`.")
+        raise ValueError(f"{path} has no ssdie header; give weights that `python -m ssdie train` wrote.")
     return json.loads(header)
 
 

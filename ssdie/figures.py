@@ -161,9 +161,8 @@ def plot_maps(dusty: Picture, gain: Picture, veil: Picture, enhanced: Picture) -
         gain: (3, H, W) above 0; drawn as log2 of its mean over the channels.
         veil: (3, H, W); drawn as a colour.
     """
-    figure, axes = plt.subplots(
-        2, 2, figsize=(7.2, 7.2 * dusty.shape[-2] / dusty.shape[-1] + 0.3), layout="constrained"
-    )
+    height, width = dusty.shape[-2:]
+    figure, axes = plt.subplots(2, 2, figsize=(7.2, 7.2 * height / width + 0.3), layout="constrained")
     log_gain = torch.as_tensor(gain).float().mean(0).clamp_min(1e-3).log2().numpy()
     top = max(1.0, float(np.quantile(np.abs(log_gain), 0.995)))
     for place, picture, title in (
@@ -176,5 +175,10 @@ def plot_maps(dusty: Picture, gain: Picture, veil: Picture, enhanced: Picture) -
     drawn = axes[1, 1].imshow(log_gain, cmap="vlag", vmin=-top, vmax=top)
     axes[1, 1].set(xticks=[], yticks=[], title="gain g, in doublings")
     axes[1, 1].spines[:].set_visible(False)
-    figure.colorbar(drawn, ax=axes[1, 1], shrink=0.9, pad=0.02).outline.set_visible(False)
+    bar = figure.colorbar(
+        drawn, cax=axes[1, 1].inset_axes((0.66, 0.12, 0.3, 0.045)), orientation="horizontal"
+    )
+    bar.ax.tick_params(labelsize=7, pad=2)
+    bar.ax.locator_params(nbins=3)
+    bar.outline.set_visible(False)
     return figure

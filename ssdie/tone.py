@@ -1,4 +1,4 @@
-"""The last touch: levels, brightness and local contrast of an enhanced picture, chosen from the picture itself."""
+"""The last touch: levels and local contrast of an enhanced picture, chosen from the picture itself."""
 
 import torch
 
@@ -12,7 +12,7 @@ def luminance(image: torch.Tensor) -> torch.Tensor:
     return (image * image.new_tensor(LUMA).view(1, 3, 1, 1)).sum(1, keepdim=True)
 
 
-def stretch_levels(image: torch.Tensor, clipped: float = 0.001, most: float = 2.5) -> torch.Tensor:
+def stretch_levels(image: torch.Tensor, clipped: float = 0.001, most: float = 1.5) -> torch.Tensor:
     """Spread the values over [0, 1], all channels alike: (v - low) / (high - low).
 
     Args:
@@ -40,21 +40,7 @@ def stretch_levels(image: torch.Tensor, clipped: float = 0.001, most: float = 2.
     return (gain * (image - middle) + torch.where(gain > 1, target, middle)).clamp(0, 1)
 
 
-def set_brightness(image: torch.Tensor, wanted: float = 0.5, most: float = 1.6) -> torch.Tensor:
-    """Bring the mean luminance towards `wanted` by a power law, v^gamma; colours keep their ratios.
-
-    Args:
-        image: (N, 3, H, W) in [0, 1].
-        wanted: mean luminance; (0, 1).
-        most: gamma stays in [1 / most, most].
-    """
-    luma = luminance(image).clamp(1e-3, 1)
-    mean = luma.mean((1, 2, 3)).clamp(0.01, 0.99)
-    gamma = (torch.log(torch.tensor(wanted)) / torch.log(mean)).clamp(1 / most, most).view(-1, 1, 1, 1)
-    return (image * luma ** (gamma - 1)).clamp(0, 1)
-
-
-def boost_detail(image: torch.Tensor, boost: float = 0.5, radius: float = 0.04, eps: float = 0.01) -> torch.Tensor:
+def boost_detail(image: torch.Tensor, boost: float = 0.75, radius: float = 0.04, eps: float = 0.01) -> torch.Tensor:
     """Add detail to the luminance, detail = Y - guided(Y): no halo at strong edges, which the guided filter keeps.
 
     Args:
@@ -68,5 +54,5 @@ def boost_detail(image: torch.Tensor, boost: float = 0.5, radius: float = 0.04, 
 
 
 def finish(image: torch.Tensor) -> torch.Tensor:
-    """Apply `boost_detail`, `set_brightness` and `stretch_levels`: (N, 3, H, W) in [0, 1] to the same."""
-    return stretch_levels(set_brightness(boost_detail(image)))
+    """Apply `boost_detail`, then `stretch_levels`: (N, 3, H, W) in [0, 1] to the same."""
+    return stretch_levels(boost_detail(image))
