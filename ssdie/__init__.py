@@ -3,7 +3,7 @@
 `ssdie.enhance(photo)` and `ssdie.load_model()` are all that most users need; the modules hold the rest.
 """
 
-from ssdie import torchvision_ops as _torchvision_ops  # first: lets torchvision be imported on a CPU
+from ssdie import torchvision_ops as _torchvision_ops  # noqa: F401  first: lets torchvision be imported on a CPU
 from ssdie.enhance import enhance, load_model
 
 __version__ = "0.1.0"

@@ -27,7 +27,8 @@ def fit_airlight(folder: str | Path, path: str | Path = AIRLIGHT_FILE) -> dict:
         `colours` (n, 3), the airlight of each photo in RGB, and `bandwidth` (3, 3), the kernel's covariance in logits.
 
     Source: airlight by `ssdie.priors.estimate_airlight` at a short side of 128, voted for by 40 % of the pixels
-    (a veil is wide, He's 0.1 % finds lamps); bandwidth half of Scott's rule, which is made for one peak (there are three: grey, yellow, orange).
+    (a veil is wide, He's 0.1 % finds lamps); bandwidth half of Scott's rule, which is made for one peak (there are
+    three: grey, yellow, orange).
     """
     paths = list_images(folder)
     if len(paths) < 8:

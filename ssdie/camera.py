@@ -26,7 +26,9 @@ CHROMA_TABLE = (
 RGB_TO_YCC = ((0.299, 0.587, 0.114), (-0.168736, -0.331264, 0.5), (0.5, -0.418688, -0.081312))  # JFIF 1.02
 
 
-def add_sensor_noise(image: torch.Tensor, sigma: torch.Tensor, generator: torch.Generator | None = None) -> torch.Tensor:
+def add_sensor_noise(
+    image: torch.Tensor, sigma: torch.Tensor, generator: torch.Generator | None = None
+) -> torch.Tensor:
     """Add noise whose variance is half constant, half in proportion to the light: n ~ N(0, sigma^2 (0.5 + v)).
 
     Args:

@@ -20,11 +20,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--options", type=json.loads, default={}, help="of the generator, as JSON")
     parser.add_argument("--betas", type=float, nargs=2, default=(0.5, 0.999), help="of Adam")
     parser.add_argument("--frozen-norm", action="store_true", help="keep BatchNorm at its running statistics")
-    parser.add_argument("--weights", type=json.loads, default={}, help="of loss terms, as JSON; others keep the paper's")
+    parser.add_argument("--weights", type=json.loads, default={}, help="of terms, as JSON; the others keep the paper's")
     for field in fields(TrainConfig):
         if field.type in KINDS and field.default is not MISSING:
             option = f"--{field.name.replace('_', '-')}"
-            parser.add_argument(option, type=KINDS[field.type], default=field.default, help=f"(default: {field.default})")
+            told = f"(default: {field.default})"
+            parser.add_argument(option, type=KINDS[field.type], default=field.default, help=told)
 
 
 def run(args: argparse.Namespace) -> int:

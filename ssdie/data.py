@@ -58,7 +58,7 @@ def find_photos(root: str | Path | None = None, split: str = "train") -> Sources
 
     Args:
         root: a folder in the layout of the research data (`clear/SPLIT`, `depth/SPLIT`, `dusty/SPLIT`) or in the
-            published one (`SPLIT/clean` with photo and jet depth side by side, `SPLIT/dust`; `test` holds dusty photos);
+            published one (`SPLIT/clean` with photo and jet depth side by side, `SPLIT/dust`; `test` with dusty photos);
             None takes SSDIE_DATA, and where that is not set the embedded sample.
         split: "train", "val" or "test".
 
@@ -233,7 +233,7 @@ def load_batches(
     total = batch * processes
     steps = (list(range(step * total + rank, (step + 1) * total, processes)) for step in itertools.count(start))
     pinned = torch.cuda.is_available()
-    own = torch.Generator()  # a loader that starts would otherwise draw from the random numbers of the step it starts in
+    own = torch.Generator()  # a loader that starts would otherwise draw from the random numbers of its first step
     yield from DataLoader(crops, batch_sampler=steps, num_workers=workers, pin_memory=pinned, generator=own)
 
 
@@ -257,11 +257,12 @@ def augment(
     """
     height, width = image.shape[-2:]
     margin = min(height, width) // 4
+    share = height / (height + 2 * margin)  # of the picture in the padded one
     moved = v2.Compose(
         [
             v2.Pad(margin, padding_mode="reflect"),
-            v2.RandomAffine(5, (0.1 * height / (height + 2 * margin),) * 2, interpolation=v2.InterpolationMode.BILINEAR),
-            v2.RandomPerspective(0.2 * height / (height + 2 * margin), p=0.5),
+            v2.RandomAffine(5, (0.1 * share,) * 2, interpolation=v2.InterpolationMode.BILINEAR),
+            v2.RandomPerspective(0.2 * share, p=0.5),
             v2.CenterCrop((round(height / 1.4), round(width / 1.4))),
             v2.Resize((height, width), antialias=True),
             v2.RandomHorizontalFlip(),

@@ -124,8 +124,8 @@ def sample_dust(
         Dust on the CPU; for "measured", beta_R <= beta_G <= beta_B.
 
     Source: method section 2. "measured": log-uniform density; airlight from a kernel density fitted to real dusty
-    photos (`ssdie/weights/airlight.json`, made by `python -m ssdie fit-airlight`); extinction by channel and tint of the
-    light follow the airlight's colour, since the same dust makes all three.
+    photos (`ssdie/weights/airlight.json`, made by `python -m ssdie fit-airlight`); extinction by channel and tint of
+    the light follow the airlight's colour, since the same dust makes all three.
 
     Example:
         >>> dust = sample_dust(4, torch.Generator().manual_seed(0))

@@ -26,7 +26,7 @@ from ssdie.tone import finish
 
 RELEASED = WEIGHTS / "msff.safetensors"
 WORKING_SIZE = 384  # pixels of the longer side that the network sees
-RADIUS, EPS = 3, 1e-5  # of the affine fit: window in working pixels, ridge weight
+RADIUS, EPS = 3, 3e-5  # of the affine fit: window in working pixels, ridge weight
 STRIP = 16  # rows of the photo that are mapped at a time
 ORIENTATION = 0x0112
 # description, make, model, software, time, artist, copyright, EXIF, GPS
@@ -87,7 +87,7 @@ def enhance(
         model: from `load_model`; None takes the released weights.
         strength: 0 gives the photo back, 1 the full change; [0, 1].
         working_size: longer side of what the network sees; pixels.
-        touch: add the last touch to levels and local contrast (`ssdie.tone.finish`).
+        touch: add the last touch to veil, levels and local contrast (`ssdie.tone.finish`).
 
     Returns:
         The same kind, size, type and mode; a path gives a PIL image. PIL images come back upright, with their metadata.

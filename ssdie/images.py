@@ -29,12 +29,12 @@ def check_image(image: torch.Tensor, name: str = "image", channels: int | None =
         came = f"{image.dtype} tensor" if isinstance(image, torch.Tensor) else type(image).__name__
         raise TypeError(f"{name} is a {came}; wanted is {wanted}; read photos with ssdie.images.read_image.")
     if image.ndim != 4 or image.numel() == 0 or (channels and image.shape[1] != channels):
-        raise ValueError(f"{name} has shape {tuple(image.shape)}; wanted is {wanted}; add a batch axis with image[None].")
+        raise ValueError(f"{name} has shape {tuple(image.shape)}; wanted is {wanted}; image[None] adds a batch axis.")
     if image.device.type != "cpu" or torch.compiler.is_compiling():
         return  # reading values would make the device wait
     low, high = (v.item() for v in torch.aminmax(image.detach()))
     if not (low >= -1e-4 and high <= 1 + 1e-4):
-        raise ValueError(f"{name} has values from {low:.4g} to {high:.4g}; wanted is {wanted}; scale or clamp it first.")
+        raise ValueError(f"{name} has values from {low:.4g} to {high:.4g}; wanted is {wanted}; scale or clamp it.")
 
 
 def list_images(folder: str | Path, recursive: bool = False) -> list[Path]:
@@ -45,13 +45,13 @@ def list_images(folder: str | Path, recursive: bool = False) -> list[Path]:
     """
     folder = Path(folder)
     if not folder.is_dir():
-        raise NotADirectoryError(f"{folder} is no folder; give a folder of photos ({', '.join(sorted(IMAGE_SUFFIXES))}).")
+        raise NotADirectoryError(f"{folder} is no folder; give one with photos ({', '.join(sorted(IMAGE_SUFFIXES))}).")
     found = folder.rglob("*") if recursive else folder.iterdir()
     return sorted(p for p in found if p.suffix.lower() in IMAGE_SUFFIXES and not p.name.startswith("."))
 
 
 def pil_to_array(photo: Image.Image) -> np.ndarray:
-    """Turn any PIL picture (grey, palette, alpha on white, 16 bit) upright into a float32 RGB array (H, W, 3) in [0, 1]."""
+    """Turn any PIL picture (grey, palette, alpha on white, 16 bit) upright into float32 RGB (H, W, 3) in [0, 1]."""
     photo = ImageOps.exif_transpose(photo)
     if photo.mode.startswith("I;16") or photo.mode in ("I", "F"):
         values = np.asarray(photo, dtype=np.float32)

@@ -1,4 +1,4 @@
-"""Every term of the objective as a function of tensors, in the paper's order, their weights are `ssdie.config.LossWeights`."""
+"""Every term of the objective as a function of tensors, in the paper's order; `config.LossWeights` weighs them."""
 
 from pathlib import Path
 
@@ -22,7 +22,7 @@ def reconstruction_loss(enhanced: torch.Tensor, clear: torch.Tensor) -> torch.Te
     """Mean absolute difference: L1(G(I), J).
 
     Args:
-        enhanced, clear: (N, 3, H, W) in [0, 1]; differences count in [-1, 1] units, as in the paper, hence the factor 2.
+        enhanced, clear: (N, 3, H, W) in [0, 1]; differences count in [-1, 1] units, as in the paper: hence the 2.
 
     Source: method section 4.
 
@@ -39,8 +39,8 @@ def gradient_loss(enhanced: torch.Tensor, clear: torch.Tensor) -> torch.Tensor:
     Args:
         enhanced, clear: (N, 3, H, W) in [0, 1].
 
-    Source: Mathieu, Couprie, LeCun, "Deep multi-scale video prediction beyond mean square error", ICLR 2016, equation 6,
-    with exponent 1 and signs kept. Not part of the paper's objective.
+    Source: Mathieu, Couprie, LeCun, "Deep multi-scale video prediction beyond mean square error", ICLR 2016,
+    equation 6, with exponent 1 and signs kept. Not part of the paper's objective.
 
     Example:
         >>> picture = torch.rand(1, 3, 4, 4)
@@ -152,9 +152,9 @@ def make_pseudo_label(dusty: torch.Tensor, kind: str = "retinex_joint") -> torch
     Args:
         dusty: (N, 3, H, W) in [0, 1].
         kind: "retinex": the paper's formula, each channel stretched by its own extremes; "retinex_joint": one stretch
-            by quantiles for all channels, at a scale in proportion to the picture, then half a step towards a gray-world
-            corrected photo, which keeps flat skies light; "exchanged": what the released code computes, the first
-            with red and blue exchanged.
+            by quantiles for all channels, at a scale in proportion to the picture; its detail is laid over the
+            gray-world corrected veil, which keeps flat skies light and neutral; "exchanged": what the
+            released code computes, the first with red and blue exchanged.
 
     Returns:
         (N, 3, H, W) in [0, 1], without gradient.
@@ -199,7 +199,7 @@ class FeatureNetwork(nn.Module):
         super().__init__()
         layers = self._load(weights)
         sixteen = len(layers) <= 31  # VGG-19 has 37 layers
-        style = ("relu2_2", "relu3_3", "relu4_3", "relu5_2") if sixteen else ("relu2_2", "relu3_4", "relu4_4", "relu5_2")
+        style = ("relu2_2", *(("relu3_3", "relu4_3") if sixteen else ("relu3_4", "relu4_4")), "relu5_2")
         self.taken: dict[int, str] = {}
         stage, place = 1, 0
         for index, layer in enumerate(layers):

@@ -1,4 +1,4 @@
-"""Hand-made priors of dusty photos: dark channel, Retinex, guided filter, airlight; batched, differentiable, any size."""
+"""Priors of dusty photos made by hand: dark channel, Retinex, guided filter, airlight; batched, differentiable."""
 
 import math
 

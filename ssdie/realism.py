@@ -32,8 +32,8 @@ def describe(photo: torch.Tensor) -> np.ndarray:
 
     Returns:
         (25,): quantiles 5, 50, 95 % of L, a*, b* (9) and of chroma (3); standard deviation of the luminance, mean and
-        largest of its local standard deviation in 15 x 15 (3); quantiles of the dark channel (3) and its mean in the upper
-        and lower third (2); mean, quantiles and kurtosis of the luminance's gradient (5).
+        largest of its local standard deviation in 15 x 15 (3); quantiles of the dark channel (3) and its mean in the
+        upper and lower third (2); mean, quantiles and kurtosis of the luminance's gradient (5).
     """
     check_image(photo)
     lab = rgb2lab(to_display(photo)).reshape(-1, 3)
@@ -88,7 +88,8 @@ def compare_recipes(root: str | Path | None = None, count: int = 230, seed: int 
     """
     sources = find_photos(root, "train")
     real = [fit_short_side(p.read()[None], SHORT_SIDE) for p in tqdm(sources.dusty[:count], "real", unit="photo")]
-    picked = [sources.clear[i] for i in np.linspace(0, len(sources.clear) - 1, min(count, len(sources.clear))).astype(int)]
+    places = np.linspace(0, len(sources.clear) - 1, min(count, len(sources.clear))).astype(int)
+    picked = [sources.clear[i] for i in places]
     clear = [fit_short_side(p.read()[None], SHORT_SIDE) for p in tqdm(picked, "clear", unit="photo")]
     results = {}
     for recipe in RECIPES:

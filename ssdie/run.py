@@ -164,7 +164,7 @@ class Run:
         changed = [k for k in ours if ours[k] != theirs.get(k)]
         if changed:
             told = ", ".join(f"{k} was {theirs.get(k)} and is {ours[k]}" for k in changed)
-            raise ValueError(f"{self.path} belongs to other settings ({told}); use another run folder or remove this one.")
+            raise ValueError(f"{self.path} belongs to other settings ({told}); take another run folder or remove it.")
         return checkpoint
 
     def _resume(self) -> None:

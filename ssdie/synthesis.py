@@ -79,7 +79,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--depth",
         default="ramp",
-        help="folder of depth files (8- or 16-bit PNG, npy) of the same stems; weights of a depth model (.safetensors); "
+        help="folder of depth files (8- or 16-bit PNG, npy) of the same stems; weights of a depth model; "
         '"model": the shipped depth model; "ramp": near at the bottom, far at the top (default)',
     )
     parser.add_argument("--recipe", choices=RECIPES, default="measured", help="(default: measured)")

@@ -1,8 +1,8 @@
-"""The last touch: levels and local contrast of an enhanced picture, chosen from the picture itself."""
+"""The last touch: veil, local contrast and levels of an enhanced picture, chosen from the picture itself."""
 
 import torch
 
-from ssdie.priors import guided_filter
+from ssdie.priors import estimate_airlight, guided_filter
 
 LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601
 
@@ -10,6 +10,27 @@ LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601
 def luminance(image: torch.Tensor) -> torch.Tensor:
     """Weighted sum of the channels, Y = 0.299 R + 0.587 G + 0.114 B: (N, 3, H, W) to (N, 1, H, W)."""
     return (image * image.new_tensor(LUMA).view(1, 3, 1, 1)).sum(1, keepdim=True)
+
+
+def balance_veil(image: torch.Tensor, share: float = 0.5, voters: float = 0.4) -> torch.Tensor:
+    """Take part of the colour that is left out of the veil: v_c (mean A / A_c)^share, A the remaining airlight.
+
+    Args:
+        image: (N, 3, H, W) in [0, 1].
+        share: 0 nothing, 1 the veil becomes neutral.
+        voters: share of the pixels that A is read from, those with the brightest dark channel.
+
+    Returns:
+        (N, 3, H, W) in [0, 1]; a channel changes by a factor between 0.7 and 1.5.
+
+    Example:
+        >>> veil = torch.tensor([0.8, 0.6, 0.5]).view(1, 3, 1, 1).expand(1, 3, 16, 16)
+        >>> [round(v, 2) for v in balance_veil(veil, share=1.0)[0, :, 0, 0].tolist()]
+        [0.63, 0.63, 0.63]
+    """
+    airlight = estimate_airlight(image, share=voters)
+    gain = (airlight.mean(1, keepdim=True) / airlight.clamp_min(0.05)) ** share
+    return (image * gain.clamp(0.7, 1.5)[:, :, None, None]).clamp(0, 1)
 
 
 def stretch_levels(image: torch.Tensor, clipped: float = 0.001, most: float = 1.5) -> torch.Tensor:
@@ -40,7 +61,7 @@ def stretch_levels(image: torch.Tensor, clipped: float = 0.001, most: float = 1.
     return (gain * (image - middle) + torch.where(gain > 1, target, middle)).clamp(0, 1)
 
 
-def boost_detail(image: torch.Tensor, boost: float = 0.75, radius: float = 0.04, eps: float = 0.01) -> torch.Tensor:
+def boost_detail(image: torch.Tensor, boost: float = 0.6, radius: float = 0.04, eps: float = 0.01) -> torch.Tensor:
     """Add detail to the luminance, detail = Y - guided(Y): no halo at strong edges, which the guided filter keeps.
 
     Args:
@@ -54,5 +75,5 @@ def boost_detail(image: torch.Tensor, boost: float = 0.75, radius: float = 0.04,
 
 
 def finish(image: torch.Tensor) -> torch.Tensor:
-    """Apply `boost_detail`, then `stretch_levels`: (N, 3, H, W) in [0, 1] to the same."""
-    return stretch_levels(boost_detail(image))
+    """Apply `balance_veil`, `boost_detail`, `stretch_levels`: (N, 3, H, W) in [0, 1] to the same."""
+    return stretch_levels(boost_detail(balance_veil(image)))

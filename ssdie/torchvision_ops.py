@@ -1,4 +1,4 @@
-"""Let a CUDA build of torchvision be imported next to a CPU-only torch; imported before anything that needs torchvision.
+"""Let a CUDA build of torchvision be imported next to a CPU-only torch; imported before whatever needs torchvision.
 
 torchvision's wheel registers `nms` and `qnms` from a compiled library that needs CUDA. Without it, `import torchvision`
 fails while it attaches shape rules to the two operators, although nothing here ever calls them. Declaring their

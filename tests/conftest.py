@@ -21,7 +21,7 @@ def picture(generator) -> torch.Tensor:
 
 @pytest.fixture(scope="session")
 def photo_folder(tmp_path_factory):
-    """A tiny data set in the layout of the research data: 4 clear photos with depth, 3 dusty ones, for train and val."""
+    """A tiny data set in the layout of the research data: 4 clear photos with depth and 3 dusty ones a split."""
     from ssdie.depth import write_depth
     from ssdie.dust import add_dust
     from ssdie.images import write_image

@@ -31,7 +31,8 @@ def test_a_checkpoint_holds_plain_types_and_loads_without_running_code(tmp_path)
 def test_weights_round_trip_with_their_header(tmp_path):
     torch.manual_seed(0)
     network = MSFF(width=8, head="scattering").eval()
-    save_weights(tmp_path / "w.safetensors", network, {"generator": "msff", "options": {"width": 8, "head": "scattering"}})
+    about = {"generator": "msff", "options": {"width": 8, "head": "scattering"}}
+    save_weights(tmp_path / "w.safetensors", network, about)
     loaded, dusty = load_weights(tmp_path / "w.safetensors"), torch.rand(1, 3, 16, 16)
     assert torch.equal(loaded(dusty), network(dusty)) and not loaded.training
     assert read_header(tmp_path / "w.safetensors")["options"]["width"] == 8

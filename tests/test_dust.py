@@ -38,7 +38,7 @@ def test_reference_recipe_stays_in_its_boxes_and_frequencies(generator):
     low, high = dust.airlight[~grey].amin(0), dust.airlight[~grey].amax(0)
     for found, wanted in ((low, (0.7, 0.3, 0.0)), (high, (1.0, 0.5, 0.1))):
         assert torch.allclose(found, torch.tensor(wanted), atol=0.01)
-    assert 0.7 <= dust.airlight[grey].min() and dust.airlight[grey].max() <= 0.8
+    assert dust.airlight[grey].min() >= 0.7 and dust.airlight[grey].max() <= 0.8
     assert 0.4 <= dust.beta.min() < 0.41 and 0.99 < dust.beta.max() <= 1.0
     assert torch.equal(dust.beta[:, 0], dust.beta[:, 2])
 
@@ -78,7 +78,7 @@ def test_a_seed_fixes_everything(picture, depth, recipe):
     first, again, other = (add_dust(picture, depth, recipe, seed) for seed in (5, 5, 6))
     assert torch.equal(first.dusty, again.dusty)
     assert not torch.allclose(first.dusty, other.dusty, atol=0.01)
-    assert 0 <= first.dusty.min() and first.dusty.max() <= 1
+    assert first.dusty.min() >= 0 and first.dusty.max() <= 1
 
 
 def test_without_noise_and_file_the_true_parameters_invert_the_model(picture, depth, generator):

@@ -3,6 +3,14 @@ import torch
 from ssdie import tone
 
 
+def test_balancing_leaves_grey_alone_and_takes_half_of_a_cast(picture):
+    grey = picture.mean(1, keepdim=True).expand(-1, 3, -1, -1)
+    assert torch.allclose(tone.balance_veil(grey), grey, atol=1e-5)
+    veil = torch.tensor([0.8, 0.7, 0.6]).view(1, 3, 1, 1).expand(1, 3, 20, 20)
+    spread = [torch.log(p.amax() / p.amin()).item() for p in (veil, tone.balance_veil(veil))]
+    assert abs(spread[1] - spread[0] / 2) < 1e-3
+
+
 def test_levels_fill_the_range_and_bounded_gain_keeps_the_middle(picture):
     dull = 0.4 + 0.2 * picture
     stretched = tone.stretch_levels(dull, clipped=0.0, most=100.0)
@@ -29,4 +37,4 @@ def test_detail_grows_and_flat_places_stay_flat(picture):
 def test_finish_of_grey_stays_grey(picture):
     grey = picture.mean(1, keepdim=True).expand(-1, 3, -1, -1)
     finished = tone.finish(grey)
-    assert torch.allclose(finished[:, 0], finished[:, 2], atol=1e-5) and 0 <= finished.min() and finished.max() <= 1
+    assert torch.allclose(finished[:, 0], finished[:, 2], atol=1e-5) and finished.min() >= 0 and finished.max() <= 1
