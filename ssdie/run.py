@@ -38,6 +38,7 @@ class Run:
         self.done = 0
         self.sums: dict[str, torch.Tensor] = {}
         self.summed = 0
+        self.commit = current_commit()
         self.checkpoint = self._read_checkpoint()
 
     @property
@@ -133,7 +134,7 @@ class Run:
         if self.averaged is not None:
             c = self.config
             settings = {k: v for k, v in asdict(c).items() if not isinstance(v, Path)}
-            about = {"generator": c.generator, "options": c.options, "config": settings, "commit": current_commit()}
+            about = {"generator": c.generator, "options": c.options, "config": settings, "commit": self.commit}
             about |= {"data": self.sources.origin, "photos": self.sources.counts}
             save_weights(c.run / "generator.safetensors", self.averaged.module, about)
 

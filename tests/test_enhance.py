@@ -1,5 +1,6 @@
 """Enhancement at full size: the network's change, exactly, without seams, on whatever kind of picture comes."""
 
+import hashlib
 import importlib
 
 import numpy as np
@@ -9,9 +10,14 @@ import torch.nn.functional as F
 from PIL import Image
 
 from ssdie import enhance
+from ssdie.checkpoint import read_header
+from ssdie.dust import add_dust
 from ssdie.enhance import Correction, apply_correction, find_correction, load_model, shrink
 from ssdie.images import resize
+from ssdie.metrics import psnr
 from ssdie.networks import Generator, build_generator
+from ssdie.paths import WEIGHTS
+from ssdie.scenes import render_scene
 
 module = importlib.import_module("ssdie.enhance")  # `ssdie.enhance` itself is the function
 
@@ -262,3 +268,14 @@ def test_damaged_weights_are_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(module, "RELEASED", path)
     with pytest.raises(ValueError, match="is damaged"):
         load_model()
+
+
+def test_the_released_weights_are_whole_and_repair_a_synthetic_pair():
+    released = WEIGHTS / "msff.safetensors"
+    known = dict(line.split()[::-1] for line in (WEIGHTS / "SHA256SUMS").read_text().splitlines())
+    assert hashlib.sha256(released.read_bytes()).hexdigest() == known["msff.safetensors"]
+    assert released.stat().st_size <= 8_000_000 and read_header(released)["commit"]
+    clear, depth = render_scene(100_003, (256, 384))
+    dusty = add_dust(clear[None], depth[None], "reference", 0).dusty
+    before, after = (psnr(image, clear[None]).item() for image in (dusty, enhance(dusty, load_model())))
+    assert after - before >= 5
