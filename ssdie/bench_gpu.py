@@ -22,7 +22,7 @@ def measure_gpu(result: dict, quick: bool) -> None:
 
 def _time_training(batch: int, repeats: int, compiled: bool) -> tuple[list[float], int, int]:
     """Seconds of each step, floating-point operations of a step, batch."""
-    network = build_generator("msff").cuda().to(memory_format=torch.channels_last).train()
+    network = build_generator("msff").to("cuda", memory_format=torch.channels_last).train()
     optimizer = torch.optim.Adam(network.parameters(), 1e-4, (0.5, 0.999), fused=True)
     dusty, clear = torch.rand(2, batch, 3, 256, 256, device="cuda").contiguous().unbind()
     dusty, clear = (x.contiguous(memory_format=torch.channels_last) for x in (dusty, clear))

@@ -9,11 +9,13 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+from ssdie.attention import attend
 from ssdie.config import TrainConfig
 from ssdie.data import augment_copies
+from ssdie.discriminators import DarkChannelNet, PatchDiscriminator
 from ssdie.enhance import RELEASED, enhance, load_model
 from ssdie.losses import FeatureNetwork, make_pseudo_label
-from ssdie.networks import DarkChannelNet, Generator, PatchDiscriminator, attend, build_generator
+from ssdie.networks import Generator, build_generator
 from ssdie.published import PublishedInputs, published_discriminator_step, published_generator_step
 from ssdie.scenes import render_scene
 from ssdie.train import discriminator_term, disturb, generator_groups

@@ -8,7 +8,8 @@ import torch.nn.functional as F
 from accelerate import Accelerator
 
 from ssdie.checkpoint import load_weights, read_header, save_weights
-from ssdie.networks import PatchDiscriminator, UNetGenerator
+from ssdie.discriminators import PatchDiscriminator
+from ssdie.networks import UNetGenerator
 from ssdie.paths import WEIGHTS
 
 DEPTH_MODEL = WEIGHTS / "depth.safetensors"

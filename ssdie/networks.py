@@ -1,4 +1,4 @@
-"""The networks of SSDIE-Net: MSFF, U-Net and patch generators, PatchGAN discriminator, dark-channel network.
+"""The generators of SSDIE-Net: MSFF, U-Net and patch generator; the judges are in `ssdie.discriminators`.
 
 All generators map RGB in [0, 1] to RGB in [0, 1] at any height and width (pad, run, crop); inside they work in [-1, 1].
 Latent noise is added in training mode alone, from the generator of random numbers that the caller hands over.
@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from ssdie.attention import CrossAttention
 from ssdie.images import check_image
 
 SLOPE = 0.2  # of every LeakyReLU
@@ -87,55 +88,6 @@ def decode(inputs: int, outputs: int, kernel: int = 3, stride: int = 1) -> nn.Se
         nn.BatchNorm2d(outputs),
         nn.LeakyReLU(SLOPE, inplace=True),
     )
-
-
-class CrossAttention(nn.Module):
-    """The finer scale asks, the coarser answers: out = fine + gamma softmax(Q(fine) K(coarse)^T) V(coarse).
-
-    Args:
-        channels: C of both maps; query and key have C / 8.
-
-    Source: method section 3; the softmax has no 1 / sqrt(d). gamma starts at 0: the block starts as the identity.
-    """
-
-    def __init__(self, channels: int):
-        super().__init__()
-        self.query = nn.Conv2d(channels, channels // 8, 1)
-        self.key = nn.Conv2d(channels, channels // 8, 1)
-        self.value = nn.Conv2d(channels, channels, 1)
-        self.gamma = nn.Parameter(torch.zeros(1))
-
-    def forward(self, fine: torch.Tensor, coarse: torch.Tensor) -> torch.Tensor:
-        """Attend from `fine` (N, C, H, W) to `coarse` (N, C, h, w); gives (N, C, H, W)."""
-        query, key, value = (_as_sequence(x) for x in (self.query(fine), self.key(coarse), self.value(coarse)))
-        attended = attend(query, key, value)  # (N, 1, HW, C)
-        return fine + self.gamma * attended[:, 0].transpose(1, 2).reshape(fine.shape)
-
-
-def attend(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, rows: int = 128) -> torch.Tensor:
-    """Give softmax(Q K^T) V without ever holding the whole HW x hw matrix.
-
-    Args:
-        query: (N, 1, HW, c); key: (N, 1, hw, c); value: (N, 1, hw, C), C >= c.
-        rows: of the matrix that are held at a time on a CPU, where no gradient is wanted: half the time of the fused
-            kernel, which wants query and key as wide as the value.
-
-    Returns:
-        (N, 1, HW, C).
-    """
-    if value.device.type == "cpu" and not torch.is_grad_enabled():
-        turned, output = key.float().transpose(2, 3), value.new_empty(*query.shape[:3], value.shape[3])
-        for top in range(0, query.shape[2], rows):
-            share = torch.softmax(query[:, :, top : top + rows].float() @ turned, dim=3)
-            output[:, :, top : top + rows] = share.to(value.dtype) @ value
-        return output
-    padding = (0, value.shape[3] - query.shape[3])  # zeros change no scalar product
-    return F.scaled_dot_product_attention(F.pad(query, padding), F.pad(key, padding), value, scale=1.0)
-
-
-def _as_sequence(features: torch.Tensor) -> torch.Tensor:
-    """(N, C, H, W) to (N, 1, HW, C)."""
-    return features.flatten(2).transpose(1, 2)[:, None]
 
 
 class MSFF(Generator):
@@ -290,46 +242,6 @@ class PatchGenerator(Generator):
         patches = self.unet.transform(patches.reshape(-1, channels, p, p), generator)  # (N rows columns, 3, p, p)
         patches = patches.view(batch, rows, columns, channels, p, p).permute(0, 3, 1, 4, 2, 5)
         return torch.tanh(self.blend(patches.reshape(batch, channels, height, width)))
-
-
-# Discriminators ----------------------------------------------------------------------------------------------------
-
-
-class PatchDiscriminator(nn.Sequential):
-    """PatchGAN: logits of "clear" for overlapping 70 x 70 patches.
-
-    Args:
-        in_channels: 3 for pictures, 1 for dark channels, 4 for picture and depth.
-        width: channels of the first convolution.
-
-    Source: Isola et al. 2017, section 6.1.2; method section 3; 2,765,633 parameters for RGB. Input in [0, 1], any
-    size of at least 32 pixels; output (N, 1, about H/8, about W/8).
-    """
-
-    def __init__(self, in_channels: int = 3, width: int = 64):
-        def layer(inputs: int, outputs: int, stride: int, bias: bool = False) -> nn.Conv2d:
-            return nn.Conv2d(inputs, outputs, 4, stride, 1, bias=bias, padding_mode="reflect")
-
-        w = width
-        super().__init__(
-            layer(in_channels, w, 2, bias=True),
-            nn.LeakyReLU(SLOPE),
-            *(layer(w, 2 * w, 2), nn.BatchNorm2d(2 * w), nn.LeakyReLU(SLOPE)),
-            *(layer(2 * w, 4 * w, 2), nn.BatchNorm2d(4 * w), nn.LeakyReLU(SLOPE)),
-            *(layer(4 * w, 8 * w, 1), nn.BatchNorm2d(8 * w), nn.LeakyReLU(SLOPE)),
-            layer(8 * w, 1, 1, bias=True),
-        )
-
-    def forward(self, image: torch.Tensor) -> torch.Tensor:
-        """Judge (N, C, H, W) in [0, 1]; logits (N, 1, h, w), positive for "clear"."""
-        return super().forward(2 * image - 1)
-
-
-class DarkChannelNet(PatchDiscriminator):
-    """dc-Net: tells dark channels of clear photos (1) from those of dusty ones (0); 2,763,585 parameters."""
-
-    def __init__(self, width: int = 64):
-        super().__init__(in_channels=1, width=width)
 
 
 GENERATORS = {"msff": MSFF, "unet": UNetGenerator, "patch": PatchGenerator}

@@ -12,6 +12,7 @@ from torch import nn
 from ssdie.checkpoint import load_checkpoint, load_weights
 from ssdie.config import STAGES, LossWeights, TrainConfig
 from ssdie.data import augment_copies
+from ssdie.discriminators import DarkChannelNet, PatchDiscriminator
 from ssdie.dust import add_dust, sample_dust, visible_target
 from ssdie.losses import (
     FeatureNetwork,
@@ -24,7 +25,7 @@ from ssdie.losses import (
     reconstruction_loss,
     style_loss,
 )
-from ssdie.networks import DarkChannelNet, Generator, PatchDiscriminator, build_generator
+from ssdie.networks import Generator, build_generator
 from ssdie.priors import block_dark_channel
 from ssdie.run import Run, frozen
 

@@ -1,11 +1,10 @@
 import pytest
 import torch
 
+from ssdie.attention import CrossAttention
+from ssdie.discriminators import DarkChannelNet, PatchDiscriminator
 from ssdie.networks import (
     MSFF,
-    CrossAttention,
-    DarkChannelNet,
-    PatchDiscriminator,
     PatchGenerator,
     UNetGenerator,
     build_generator,

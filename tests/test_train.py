@@ -9,7 +9,7 @@ import torch
 
 from ssdie.checkpoint import load_checkpoint, load_weights, read_header, read_log
 from ssdie.config import LossWeights, TrainConfig
-from ssdie.networks import DarkChannelNet
+from ssdie.discriminators import DarkChannelNet
 from ssdie.train import disturb, make_pairs, supervised_terms, train
 
 PLAIN = LossWeights(perceptual=0, style=0)  # without the feature network, which takes long to build

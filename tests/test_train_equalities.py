@@ -10,10 +10,12 @@ from pathlib import Path
 import pytest
 import torch
 
+from ssdie.attention import attend
 from ssdie.config import TrainConfig
 from ssdie.data import augment_copies
+from ssdie.discriminators import DarkChannelNet, PatchDiscriminator
 from ssdie.losses import FeatureNetwork, make_pseudo_label
-from ssdie.networks import DarkChannelNet, PatchDiscriminator, attend, build_generator
+from ssdie.networks import build_generator
 from ssdie.published import PublishedInputs, published_discriminator_step, published_generator_step
 from ssdie.run import Run
 from ssdie.train import discriminator_term, disturb, generator_groups, train

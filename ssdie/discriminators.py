@@ -1,0 +1,43 @@
+"""The judges: PatchGAN discriminator and dark-channel network."""
+
+import torch
+from torch import nn
+
+SLOPE = 0.2  # of every LeakyReLU
+
+
+class PatchDiscriminator(nn.Sequential):
+    """PatchGAN: logits of "clear" for overlapping 70 x 70 patches.
+
+    Args:
+        in_channels: 3 for pictures, 1 for dark channels, 4 for picture and depth.
+        width: channels of the first convolution.
+
+    Source: Isola et al. 2017, section 6.1.2; method section 3; 2,765,633 parameters for RGB. Input in [0, 1], any
+    size of at least 32 pixels; output (N, 1, about H/8, about W/8).
+    """
+
+    def __init__(self, in_channels: int = 3, width: int = 64):
+        def layer(inputs: int, outputs: int, stride: int, bias: bool = False) -> nn.Conv2d:
+            return nn.Conv2d(inputs, outputs, 4, stride, 1, bias=bias, padding_mode="reflect")
+
+        w = width
+        super().__init__(
+            layer(in_channels, w, 2, bias=True),
+            nn.LeakyReLU(SLOPE),
+            *(layer(w, 2 * w, 2), nn.BatchNorm2d(2 * w), nn.LeakyReLU(SLOPE)),
+            *(layer(2 * w, 4 * w, 2), nn.BatchNorm2d(4 * w), nn.LeakyReLU(SLOPE)),
+            *(layer(4 * w, 8 * w, 1), nn.BatchNorm2d(8 * w), nn.LeakyReLU(SLOPE)),
+            layer(8 * w, 1, 1, bias=True),
+        )
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        """Judge (N, C, H, W) in [0, 1]; logits (N, 1, h, w), positive for "clear"."""
+        return super().forward(2 * image - 1)
+
+
+class DarkChannelNet(PatchDiscriminator):
+    """dc-Net: tells dark channels of clear photos (1) from those of dusty ones (0); 2,763,585 parameters."""
+
+    def __init__(self, width: int = 64):
+        super().__init__(in_channels=1, width=width)
