@@ -1,3 +1,4 @@
+import json
 import re
 import shlex
 import subprocess
@@ -6,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from ssdie.__main__ import COMMANDS, main
+from ssdie.bench_report import markdown
 
 ROOT = Path(__file__).parent.parent
 PAGES = [p for p in ROOT.rglob("*.md") if not {".venv", "runs", "node_modules"} & set(p.parts)]
@@ -42,3 +44,11 @@ def test_make_knows_the_targets():
 def test_every_command_stands_in_the_readme():
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     assert all(command in readme for command in COMMANDS)
+
+
+def test_the_table_of_speed_is_that_of_the_committed_benchmark():
+    known = markdown(json.loads((ROOT / "docs" / "bench.json").read_text(encoding="utf-8"))).splitlines()
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    section = readme.split("## Speed")[1].split("## ")[0]
+    shown = [line for line in section.splitlines() if line.startswith("|")]
+    assert len(shown) > 10 and set(shown) <= set(known)
