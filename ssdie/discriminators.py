@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-SLOPE = 0.2  # of every LeakyReLU
+from ssdie.networks import SLOPE
 
 
 class PatchDiscriminator(nn.Sequential):

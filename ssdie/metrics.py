@@ -14,8 +14,8 @@ from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 from ssdie import priors
 from ssdie.images import check_image, to_display
 from ssdie.niqe import PATCH, niqe
+from ssdie.tone import LUMA
 
-LUMA = np.array([0.299, 0.587, 0.114])  # BT.601
 VISIBLE = 0.05  # least local contrast of an edge that is seen (CIE)
 LEVEL = 1 / 255  # one 8-bit step
 
