@@ -277,7 +277,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--strength", type=float, default=1.0, help="0 nothing, 1 everything (default: 1)")
     parser.add_argument("--weights", type=Path, help="of a generator that you trained (default: the released ones)")
     parser.add_argument("--working-size", type=int, default=WORKING_SIZE, help="longer side that the network sees")
-    parser.add_argument("--no-touch", action="store_true", help="leave out the last touch: veil, local contrast, levels")
+    parser.add_argument("--no-touch", action="store_true", help="leave out the last touch to veil, detail and levels")
     parser.add_argument("--no-overwrite", action="store_true", help="count files that are there already as failures")
     parser.add_argument("--resume", action="store_true", help="leave out what the manifest says is done")
     parser.add_argument("--workers", type=int, default=WORKERS, help=f"files in hand at a time (default: {WORKERS})")
