@@ -127,16 +127,17 @@ class Run:
             yield means
 
     def finish(self) -> None:
-        """Write the averaged generator for release, close the log."""
-        if not self.accelerator.is_main_process:
-            return
-        self.log.close()
-        if self.averaged is not None:
-            c = self.config
-            settings = {k: v for k, v in asdict(c).items() if not isinstance(v, Path)}
-            about = {"generator": c.generator, "options": c.options, "config": settings, "commit": self.commit}
-            about |= {"data": self.sources.origin, "photos": self.sources.counts}
-            save_weights(c.run / "generator.safetensors", self.averaged.module, about)
+        """Write the averaged generator for release, close the log, part from the other processes."""
+        if self.accelerator.is_main_process:
+            self.log.close()
+            if self.averaged is not None:
+                c = self.config
+                settings = {k: v for k, v in asdict(c).items() if not isinstance(v, Path)}
+                about = {"generator": c.generator, "options": c.options, "config": settings, "commit": self.commit}
+                about |= {"data": self.sources.origin, "photos": self.sources.counts}
+                save_weights(c.run / "generator.safetensors", self.averaged.module, about)
+        self.accelerator.wait_for_everyone()
+        self.accelerator.end_training()
 
     def save(self) -> None:
         """Write networks, optimisers, averages, step, sums of the log and settings, from the main process."""

@@ -123,6 +123,8 @@ def write_gradients(folder: Path, out: Path) -> None:
     if run.accelerator.is_main_process:
         found = [p.grad for p in run.accelerator.unwrap_model(network).parameters()]
         torch.save(found, out / f"{processes}.pt")
+    run.accelerator.wait_for_everyone()
+    run.accelerator.end_training()
 
 
 def launch(processes: int, command: list[str]) -> None:
