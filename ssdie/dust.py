@@ -11,7 +11,7 @@ from ssdie.priors import gaussian_blur
 from ssdie.tone import luminance
 
 RECIPES = ("measured", "reference")
-DENSITY = (0.8, 8.0)  # of the measured recipe, log-uniform: extinction of green per unit of depth, haze to sandstorm
+DENSITY = (0.7, 8.0)  # of the measured recipe, log-uniform: extinction of green per unit of depth, haze to sandstorm
 FAR = 0.8  # depth beyond which a surface counts as sky
 SPREAD = 2.0  # sigma of the light spread by multiple scattering; pixels of a picture of 256 pixels
 
@@ -154,15 +154,15 @@ def sample_dust(
     colour = (airlight.amax(1) / airlight.amin(1).clamp_min(0.02)).log().clamp(0, 1.5) / 1.5
     red, blue = 1 - uniform(0, 0.4) * colour, 1 + uniform(0, 0.6) * colour
     beta = torch.stack((green * red, green, green * blue), 1)
-    tint = (airlight / airlight.amax(1, keepdim=True)) ** uniform(0.5, 1.7, 1) * uniform(0.85, 1.15, 1)
+    tint = (airlight / airlight.amax(1, keepdim=True)) ** (1.7 * uniform(0, 1, 1) ** 2) * uniform(0.85, 1.2, 1)
     return Dust(
         beta=beta,
         airlight=airlight,
         tint=tint,
-        vividness=uniform(0.1, 0.9),
+        vividness=1 - 0.6 * uniform(0, 1) ** 2,
         glow=0.1 * torch.randn((count, 2), generator=generator),
         near=uniform(0, 0.08),
-        sky=uniform(0.5, 4.5),
+        sky=4.5 * uniform(0, 1) ** 2,
         spread=uniform(0, 1),
         noise=uniform(0, 0.006),
         quality=torch.where(uniform(0, 1) < 0.2, 101 * torch.ones(count), uniform(40, 98)),
