@@ -61,13 +61,32 @@ def block_dark_channel(image: torch.Tensor, block: int = 16) -> torch.Tensor:
 
 
 def box_filter(image: torch.Tensor, radius: int) -> torch.Tensor:
-    """Mean over a square window of side 2 radius + 1, cut off at the border; any (N, C, H, W)."""
+    """Mean over a square window of side 2 radius + 1, cut off at the border; any (N, C, H, W).
+
+    Example:
+        >>> box_filter(torch.tensor([0.0, 3.0, 6.0]).view(1, 1, 1, 3), 1).flatten().tolist()
+        [1.5, 3.0, 4.5]
+    """
     for dim in (2, 3):
-        kernel = [1, 1]
-        kernel[dim - 2] = 2 * radius + 1
-        padding = [k // 2 for k in kernel]
-        image = F.avg_pool2d(image, kernel, stride=1, padding=padding, count_include_pad=False)
+        place = torch.arange(image.shape[dim], device=image.device, dtype=image.dtype)
+        inside = (place + radius).clamp(max=image.shape[dim] - 1) - (place - radius).clamp(min=0) + 1
+        image = _window_sum(image, dim, radius) / inside.view(-1, *(1,) * (3 - dim))
     return image
+
+
+def _window_sum(image: torch.Tensor, dim: int, radius: int) -> torch.Tensor:
+    """Sum over 2 radius + 1 neighbours along `dim`, zero beyond the border, from sums over 1, 2, 4, 8 ... neighbours."""
+    length, width = image.shape[dim], 2 * radius + 1
+    border = (radius, radius) if dim == 3 else (0, 0, radius, radius)
+    power, span, total, start = F.pad(image, border), 1, None, 0
+    while True:
+        if width & span:
+            part = power.narrow(dim, start, length)
+            total, start = part if total is None else total + part, start + span
+        if 2 * span > width:
+            return total
+        pairs = power.shape[dim] - span
+        power, span = power.narrow(dim, 0, pairs) + power.narrow(dim, span, pairs), 2 * span
 
 
 def gaussian_blur(image: torch.Tensor, sigma: float) -> torch.Tensor:
@@ -189,10 +208,9 @@ def fit_affine(
         variance = box_filter(guide * guide, radius) - mean_guide**2
         slope = covariance / (variance[:, None] + eps)
     else:
-        squares = (guide[:, :, None] * guide[:, None]).flatten(1, 2)
-        matrix = box_filter(squares, radius).view(batch, depth, depth, height, width)
-        matrix = matrix - mean_guide[:, :, None] * mean_guide[:, None]
-        slope = torch.einsum("ncghw,ngkhw->nckhw", covariance, _inverse3(matrix, eps))
+        rows, columns = torch.triu_indices(depth, depth)
+        upper = box_filter(guide[:, rows] * guide[:, columns], radius) - mean_guide[:, rows] * mean_guide[:, columns]
+        slope = torch.einsum("ncghw,ngkhw->nckhw", covariance, _inverse3(upper, eps))
     return slope, mean_source - (slope * mean_guide[:, None]).sum(2)
 
 
@@ -201,10 +219,10 @@ def apply_affine(guide: torch.Tensor, slope: torch.Tensor, offset: torch.Tensor)
     return (slope * guide[:, None]).sum(2) + offset
 
 
-def _inverse3(matrix: torch.Tensor, eps: float) -> torch.Tensor:
-    """Inverse of symmetric (N, 3, 3, H, W) matrices with eps added to the diagonal, by cofactors."""
-    a, b, c = matrix[:, 0, 0] + eps, matrix[:, 0, 1], matrix[:, 0, 2]
-    d, e, f = matrix[:, 1, 1] + eps, matrix[:, 1, 2], matrix[:, 2, 2] + eps
+def _inverse3(upper: torch.Tensor, eps: float) -> torch.Tensor:
+    """Inverse of symmetric matrices, upper triangles (N, 6, H, W), with eps added to the diagonal, by cofactors."""
+    a, b, c, d, e, f = upper.unbind(1)
+    a, d, f = a + eps, d + eps, f + eps
     cofactors = (d * f - e * e, c * e - b * f, b * e - c * d, a * f - c * c, b * c - a * e, a * d - b * b)
     determinant = a * cofactors[0] + b * cofactors[1] + c * cofactors[2]
     p, q, r, s, t, u = (x / determinant for x in cofactors)
