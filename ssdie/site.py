@@ -122,7 +122,8 @@ def prepare(notebook: NotebookNode) -> NotebookNode:
             if WIDGET in output.get("data", {}):
                 output.data = {"text/plain": "Sliders: they move in JupyterLab, with `make lab`."}
             elif "image/png" in output.get("data", {}):
-                output.metadata["alt"] = f"{title}: {heading}"
+                alt, source = html.escape(f"{title}: {heading}"), output.data["image/png"].replace("\n", "")
+                output.data = {"text/html": f'<img alt="{alt}" src="data:image/png;base64,{source}">'}
     notebook.metadata.pop("widgets", None)
     back = nbformat.v4.new_markdown_cell("[← all notebooks](index.html)", id="gallery")
     notebook.cells.insert(0, back)
