@@ -133,6 +133,7 @@ def plot_curves(
         )
         axes.set(title=term.replace("_", " "), xlabel="", ylabel="")
         axes.margins(x=0.02)
+        axes.locator_params(axis="x", integer=True)
         axes.yaxis.set_major_formatter("{x:.3g}")
     for axes in panels.flat[len(terms) :]:
         axes.set_axis_off()

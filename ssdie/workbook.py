@@ -108,10 +108,11 @@ def progress(iterable: Iterable | None = None, name: str = "", total: int | None
 
 def follow(config: TrainConfig, leave: bool = True) -> Iterator[dict[str, float]]:
     """Train, or resume, as `ssdie.train.train` does, and show how far it is; yield its reports."""
-    with progress(name=config.run.name, total=config.steps, leave=leave, unit="step") as bar:
+    name = config.run.name.rpartition("-")[0] or config.run.name  # without the fingerprint
+    with progress(name=name, total=config.steps, leave=leave, unit="step") as bar:
         for report in train(config):
             bar.update(int(report["step"]) - bar.n)
-            bar.set_postfix({name: f"{value:.3g}" for name, value in list(report.items())[1:4]})
+            bar.set_postfix({name: f"{value:.3g}" for name, value in list(report.items())[1:3]})
             yield report
         bar.update(config.steps - bar.n)
 
