@@ -37,7 +37,7 @@ INDEX = """\
   a p {{ margin: .25rem 1rem 1rem; }}
 </style>
 <h1>ssdie, the workbook</h1>
-<p>Photos taken in sand and dust, repaired. Every notebook as it ran, on pictures that the project draws itself.</p>
+<p>Photos taken in sand and dust, repaired. Every notebook as it ran, on the sample that ships with the project.</p>
 <main>
 {cards}
 </main>
