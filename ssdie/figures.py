@@ -18,7 +18,7 @@ from ssdie.paths import PACKAGE, atomic
 STYLE = PACKAGE / "ssdie.mplstyle"
 SETTINGS = matplotlib.rc_params_from_file(STYLE, use_default_template=False)
 PAGE, COLUMN = SETTINGS["figure.figsize"][0], 3.5  # width of a figure over two columns and over one, inches
-INK, FAINT = f"#{SETTINGS['text.color'].lstrip('#')}", "#6f757d"
+INK, FAINT = SETTINGS["text.color"], "#6f757d"
 PALETTE = SETTINGS["axes.prop_cycle"].by_key()["color"]
 BLUE, ORANGE = PALETTE[:2]
 DEPTH_COLOURS = SETTINGS["image.cmap"]  # near bright, far dark
