@@ -127,6 +127,14 @@ def test_profile_fits_the_notebooks(profile):
     assert set(read_profile(profile)) - {"shared"} <= set(NOTEBOOKS)
 
 
+@pytest.mark.parametrize("name", NOTEBOOKS)
+def test_run_all_asks_for_hardly_more_work_than_the_profile_quick(name):
+    defaults = read_defaults(name)
+    for key, quick in choose_parameters("quick", [name], {})[name].items():
+        if type(quick) is int and key != "seed":
+            assert defaults[key] <= 1.25 * quick, key
+
+
 def test_paper_profile_is_the_papers():
     chosen = choose_parameters("paper", NOTEBOOKS, {})
     first, third = chosen["02_supervised_pretraining"], chosen["03_semi_supervised_training"]
