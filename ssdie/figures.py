@@ -1,7 +1,7 @@
 """The style of all figures, and figures made of pictures: functions take data and give a Figure."""
 
 import functools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 import matplotlib
@@ -120,10 +120,11 @@ def make_cells(
     return figure, grid
 
 
-def write_title(axes: Axes, title: str, width: float, largest: float = 9.0) -> None:
-    """Write a title over a picture `width` inches wide, small enough to stay over it."""
-    fitting = 125 * width / max(len(title), 1)  # a letter of DejaVu Sans is 0.58 of its size wide
-    axes.set_title(title, loc="center", fontsize=min(largest, fitting), pad=3.5)
+def write_titles(cells: Iterable[Axes], titles: Sequence[str], width: float, largest: float = 9.0) -> None:
+    """Write titles over pictures `width` inches wide, in one size, small enough for the longest."""
+    fitting = 125 * width / max(map(len, titles))  # a letter of DejaVu Sans is 0.58 of its size wide
+    for axes, title in zip(cells, titles, strict=False):
+        axes.set_title(title, loc="center", fontsize=min(largest, fitting), pad=3.5)
 
 
 @styled
@@ -148,8 +149,7 @@ def plot_grid(
     for row, line in zip(rows, grid, strict=True):
         for name, axes in zip(columns, line, strict=True):
             show_picture(axes, cover(row[name], (round(pixels / aspect), pixels)))
-    for name, axes in zip(columns, grid[0], strict=True):
-        write_title(axes, name, width / len(columns))
+    write_titles(grid[0], columns, width / len(columns))
     for label, axes in zip(labels or (), grid[:, 0], strict=False):
         axes.set_ylabel(label, fontsize=7.5, color=FAINT, labelpad=3)
     return figure
@@ -168,9 +168,9 @@ def plot_pictures(
     figure, grid = make_cells(rows, columns, width, aspect, titles=rows)
     for axes in grid.flat:
         axes.set_axis_off()
-    for axes, (name, picture) in zip(grid.flat, pictures.items(), strict=False):
+    for axes, picture in zip(grid.flat, pictures.values(), strict=False):
         show_picture(axes, cover(picture, (round(pixels / aspect), pixels)))
-        write_title(axes, name, width / columns, 8.0)
+    write_titles(grid.flat, list(pictures), width / columns, 8.0)
     return figure
 
 
