@@ -1,9 +1,10 @@
-# Two commands do everything: `make reproduce` and `make test`. PYTHON names the interpreter that makes .venv.
+# Two commands do everything: `make reproduce` and `make test`; `make lab` opens the workbook, `make site` shows it as HTML.
+# PYTHON names the interpreter that makes .venv; LAB holds options for JupyterLab, such as --no-browser.
 PYTHON ?= python3
 PROFILE ?= quick
 BIN := .venv/bin
 
-.PHONY: install test reproduce lint bench clean
+.PHONY: install lab test reproduce site lint bench clean
 
 install: .venv/installed
 
@@ -13,6 +14,11 @@ install: .venv/installed
 	$(BIN)/python -m pip install --quiet --editable '.[dev]'
 	touch $@
 
+# in the project's own environment, whatever kernels the user has; without the question about Jupyter's news
+lab: install
+	$(BIN)/jupyter-labextension disable @jupyterlab/apputils-extension:announcements
+	JUPYTER_PREFER_ENV_PATH=1 $(BIN)/jupyter-lab $(LAB) notebooks/00_enhance_a_photo.ipynb
+
 test: install lint
 	$(BIN)/python -m pytest
 
@@ -21,6 +27,9 @@ lint: install
 
 reproduce: install
 	$(BIN)/python -m ssdie reproduce --profile $(PROFILE)
+
+site: install
+	$(BIN)/python -m ssdie site
 
 bench: install
 	$(BIN)/python -m ssdie bench

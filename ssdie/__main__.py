@@ -9,6 +9,7 @@ COMMANDS = {
     "enhance": ("files", "repair dusty photos and videos at their own size"),
     "evaluate": ("evaluate", "measure methods on photos, as a table with intervals"),
     "reproduce": ("reproduce", "run the notebooks from first to last"),
+    "site": ("site", "make an HTML gallery of the notebooks, on the embedded sample"),
     "train": ("commands", "run one stage of training, or resume it"),
     "dust": ("synthesis", "lay dust over a folder of clear photos"),
     "depth": ("depth", "estimate the depth of clear photos"),

@@ -11,7 +11,8 @@ from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 from torch import nn
 
-from ssdie.figures import FAINT, INK, Picture, cover, show_picture, styled
+from ssdie.config import LossWeights
+from ssdie.figures import FAINT, INK, PAGE, Picture, cover, show_picture, styled
 from ssdie.networks import MSFF, count_parameters
 
 # face and edge of a box, by what it does
@@ -37,20 +38,12 @@ class Box:
         return self.x + right * self.width, self.y + up * self.height
 
 
-def draw_box(axes: Axes, box: Box, text: str, colours: tuple[str, str] = PLAIN, size: float = 7.0) -> Box:
-    """Draw a rounded box with text in its middle; text in $ signs is mathematics."""
-    face, edge = colours
-    shape = FancyBboxPatch(
-        (box.x, box.y),
-        box.width,
-        box.height,
-        boxstyle="round,pad=0,rounding_size=0.06",
-        fc=face,
-        ec=edge,
-        lw=0.9,
-        zorder=2,
-    )
-    axes.add_patch(shape)
+def draw_box(
+    axes: Axes, box: Box, text: str, colours: tuple[str, str] = PLAIN, size: float = 7.0, name: str | None = None
+) -> Box:
+    """Draw a rounded box with text in its middle, in $ signs mathematics; `name`: of the module it stands for."""
+    style = {"boxstyle": "round,pad=0,rounding_size=0.06", "fc": colours[0], "ec": colours[1], "lw": 0.9, "zorder": 2}
+    axes.add_patch(FancyBboxPatch((box.x, box.y), box.width, box.height, gid=name, **style))
     axes.text(*box.at(), text, ha="center", va="center", fontsize=size, linespacing=1.35, zorder=3)
     return box
 
@@ -63,11 +56,9 @@ def draw_picture(axes: Axes, box: Box, picture: Picture, caption: str) -> Box:
     return box
 
 
-def draw_arrow(
-    axes: Axes, points: Sequence[tuple[float, float]], colour: str = INK, dashed: bool = False
-) -> None:
+def draw_arrow(axes: Axes, points: Sequence[tuple[float, float]], colour: str = INK) -> None:
     """Draw a line through the points, with a head at its end."""
-    style = {"color": colour, "lw": 0.9, "ls": (0, (3, 2)) if dashed else "-", "zorder": 1.5}
+    style = {"color": colour, "lw": 0.9, "zorder": 1.5}
     if len(points) > 2:
         axes.plot(*zip(*points[:-1], strict=True), solid_capstyle="round", solid_joinstyle="round", **style)
     head = {"arrowstyle": "-|>", "mutation_scale": 7, "shrinkA": 0, "shrinkB": 0, "joinstyle": "miter"}
@@ -93,6 +84,8 @@ def draw_method(
     copy_: Picture,
     enhanced: Picture,
     pseudo_label: Picture,
+    network: nn.Module,
+    weights: LossWeights,
 ) -> Figure:
     """Draw how SSDIE-Net is trained: one branch on synthetic pairs, one on real photos.
 
@@ -101,8 +94,10 @@ def draw_method(
         restored: what the generator makes of `synthetic`.
         real, copy_, pseudo_label: a dusty photo, an augmented copy of it, its Retinex.
         enhanced: what the generator makes of the copy.
+        network: the generator, which is named.
+        weights: of the terms; one without weight is left out.
     """
-    figure, axes = make_canvas(7.2, 4.15)
+    figure, axes = make_canvas(PAGE, 4.15)
     wide, high, first, second, third = 0.88, 0.62, 3.02, 1.58, 0.62
     axes.text(0.02, 4.12, "Supervised branch · synthetic pairs", fontsize=8.5, weight="bold", va="top")
     axes.text(0.02, 2.55, "Unsupervised branch · real photos", fontsize=8.5, weight="bold", va="top")
@@ -118,21 +113,24 @@ def draw_method(
     sample = draw_picture(axes, Box(3.16, second, wide, high), copy_, "a copy $y_k$")
     label = draw_picture(axes, Box(3.16, third, wide, high), pseudo_label, "pseudo-label $R(x)$")
 
-    network = Box(4.17, second, 0.52, first + high - second)
-    draw_box(axes, network, "$G$\n\ngenerator\n(MSFF)\n\none set\nof\nweights", NETWORK, 6.6)
+    short = type(network).__name__.removesuffix("Generator")
+    trained = Box(4.17, second, 0.52, first + high - second)
+    draw_box(axes, trained, f"$G$\n\ngenerator\n{short}\n\none set\nof\nweights", NETWORK, 6.6)
     output = draw_picture(axes, Box(4.82, first, wide, high), restored, "$G(I)$")
     result = draw_picture(axes, Box(4.82, second, wide, high), enhanced, "$G(y_k)$")
-    parts = "$L_{sup}$, target $J$\nreconstruction\nperceptual · style"
-    supervised = draw_box(axes, Box(5.9, first, 1.28, high), parts, LOSS, 6.6)
-    judged = (
-        (LOSS, "consistency\n$|G(x) - G(x + n_k)|$"),
-        (JUDGE, "adversarial\n$D(G(y_k)) \\rightarrow$ clear"),
-        (JUDGE, "dark channel\ndc-Net(dark $G(y_k)$) $\\rightarrow$ clear"),
-        (LOSS, "Retinex\n$|G(x) - R(x)|$"),
-    )
-    terms = [Box(5.9, 2.06 - 0.395 * k, 1.28, 0.33) for k in range(len(judged))]
-    for box, (colours, text) in zip(terms, judged, strict=True):
-        draw_box(axes, box, text, colours, 6.2)
+    terms = [_weigh(weights, name) for name in ("reconstruction", "perceptual", "style", "gradient")]
+    parts = "\n".join(["$L_{sup}$, target $J$", *filter(None, terms)])
+    supervised = draw_box(axes, Box(5.9, first - 0.06, 1.28, high + 0.12), parts, LOSS, 6.6)
+    judged = {
+        "consistency": (LOSS, "$|G(x) - G(x + n_k)|$"),
+        "adversarial": (JUDGE, "$D(G(y_k)) \\rightarrow$ clear"),
+        "dark_channel": (JUDGE, "dc-Net(dark $G(y_k)$) $\\rightarrow$ clear"),
+        "retinex": (LOSS, "$|G(x) - R(x)|$"),
+    }
+    boxes = {name: Box(5.9, 2.06 - 0.395 * k, 1.28, 0.33) for k, name in enumerate(judged) if getattr(weights, name)}
+    for name, box in boxes.items():
+        colours, text = judged[name]
+        draw_box(axes, box, f"{_weigh(weights, name)}\n{text}", colours, 6.2)
     axes.text(6.54, 2.47, "$L_{unsup}$", ha="center", va="center", fontsize=7.5)
 
     axes.text(0.94, first + high / 2, "+", ha="center", va="center", fontsize=8)
@@ -140,23 +138,19 @@ def draw_method(
         draw_arrow(axes, (start.at(1), end.at(0)))
     for start, end in ((dusty, output), (sample, result)):
         level = start.at(1)[1]
-        draw_arrow(axes, (start.at(1), (network.x, level)))
-        draw_arrow(axes, ((network.x + network.width, level), end.at(0)))
+        draw_arrow(axes, (start.at(1), (trained.x, level)))
+        draw_arrow(axes, ((trained.x + trained.width, level), end.at(0)))
     over = 3.8
-    target = (
-        scene.at(0.5, 1),
-        (scene.at(0.5)[0], over),
-        (supervised.at(0.5)[0], over),
-        supervised.at(0.5, 1),
-    )
-    draw_arrow(axes, target, FAINT)
+    corners = (scene.at(0.5)[0], over), (supervised.at(0.5)[0], over)
+    draw_arrow(axes, (scene.at(0.5, 1), *corners, supervised.at(0.5, 1)), FAINT)
     draw_arrow(axes, (output.at(1), supervised.at(0)))
     rail = 5.8
     axes.plot((result.at(1)[0], rail), (result.at(1)[1],) * 2, color=INK, lw=0.9)
-    for box in terms:
+    for box in boxes.values():
         draw_arrow(axes, ((rail, result.at(1)[1]), (rail, box.at(0)[1]), box.at(0)))
     draw_arrow(axes, ((0.1, second - 0.2), (0.1, label.at(0)[1]), label.at(0)), FAINT)
-    draw_arrow(axes, (label.at(1), (5.9, label.at(1)[1])), FAINT)
+    if "retinex" in boxes:
+        draw_arrow(axes, (label.at(1), (5.9, label.at(1)[1])), FAINT)
 
     stages = (
         "Stage 1\n$G$ on synthetic pairs",
@@ -166,6 +160,13 @@ def draw_method(
     for k, text in enumerate(stages):
         draw_box(axes, Box(0.02 + 2.42 * k, 0.03, 2.32, 0.33), text, PLAIN, 6.4)
     return figure
+
+
+def _weigh(weights: LossWeights, term: str) -> str:
+    """A term with its weight, where that is not 1; nothing for a term that is off."""
+    weight = getattr(weights, term)
+    name = {"retinex": "Retinex"}.get(term, term.replace("_", " "))
+    return (name if weight == 1 else f"{weight:g} × {name}") if weight else ""
 
 
 # The network ------------------------------------------------------------------------------------------------
@@ -199,37 +200,36 @@ def draw_network(network: MSFF, size: int = 256) -> Figure:
         size: side of the input; pixels.
     """
     shapes = read_shapes(network, size)
-    figure, axes = make_canvas(7.2, 3.55)
+    figure, axes = make_canvas(PAGE, 3.55)
     rows = (2.45, 1.5, 0.55)  # scales: full, half, quarter
     wide, high = 0.74, 0.44
 
-    def block(
-        x: float, y: float, name: str, title: str, colours: tuple[str, str], width: float = wide
-    ) -> Box:
+    def block(x: float, y: float, name: str, title: str, colours: tuple[str, str], width: float = wide) -> Box:
         channels, side = shapes[name]
-        return draw_box(axes, Box(x, y, width, high), f"{title}\n{channels} × {side}²", colours, 6.2)
+        return draw_box(axes, Box(x, y, width, high), f"{title}\n{channels} × {side}²", colours, 6.2, name)
+
+    def note(x: float, y: float, text: str, colour: str = FAINT, ha: str = "left") -> None:
+        axes.text(x, y, text, fontsize=6, color=colour, va="center", ha=ha)
 
     inputs, encoders = [], []
     for k, y in enumerate(rows):
         names = ("$x$", "$x/2$", "$x/4$")
         inputs.append(draw_box(axes, Box(0.04, y, 0.52, high), f"{names[k]}\n3 × {size >> k}²", PLAIN, 6.4))
-        kernels = [part[0] for part in getattr(network, f"encode{k + 1}")]
-        titles = [f"conv k{c.kernel_size[0]} s{c.stride[0]}" for c in kernels]
-        line = [block(0.78 + 0.88 * n, y, f"encode{k + 1}.{n}", titles[n], NETWORK) for n in range(2)]
+        parts = getattr(network, f"encode{k + 1}")
+        titles = [_name_convolution(part) for part in parts]
+        line = [block(0.78 + 0.88 * n, y, f"encode{k + 1}.{n}", title, NETWORK) for n, title in enumerate(titles)]
         encoders.append(line)
         draw_arrow(axes, (inputs[k].at(1), line[0].at(0)))
         draw_arrow(axes, (line[0].at(1), line[1].at(0)))
     for above, below in ((0, 1), (1, 2)):
         draw_arrow(axes, (inputs[above].at(0.5, 0), inputs[below].at(0.5, 1)))
-        axes.text(
-            0.34, (rows[above] + rows[below] + high) / 2, "mean 2×2", fontsize=5.6, color=FAINT, va="center"
-        )
+        note(0.34, (rows[above] + rows[below] + high) / 2, "mean 2×2")
 
     (_, e1), (_, e2), (skip, e3) = encoders
     a12, a23 = (block(2.88, rows[k], f"attend{k}{k + 1}", "cross-attention", LOSS, 0.84) for k in (1, 2))
     d1, d2, d3 = (
         [
-            block(3.9 + 0.88 * n, rows[k - 1], f"decode{k}.{n}", _name_decoder(part), JUDGE)
+            block(3.9 + 0.88 * n, rows[k - 1], f"decode{k}.{n}", _name_convolution(part), JUDGE)
             for n, part in enumerate(parts)
         ]
         for k, parts in ((1, network.decode1), (2, network.decode2), (3, network.decode3))
@@ -240,45 +240,29 @@ def draw_network(network: MSFF, size: int = 256) -> Figure:
         bend = box.y + high + 0.2
         start = (corner, fine.at(1)[1] if fine is e1 else fine.at(1, 0.3)[1])
         draw_arrow(axes, (start, (corner, bend), (3.06, bend), (3.06, box.y + high)), LOSS[1])
-        axes.text(3.1, bend - 0.1, "query", fontsize=5.6, color=LOSS[1], va="center")
-        axes.text(2.44, box.at(0, 0.3)[1] + 0.07, "key, value", fontsize=5.6, color=FAINT, va="center")
+        note(3.1, bend - 0.1, "query", "#a86a00")
+        note(2.42, box.at(0, 0.3)[1] + 0.09, "key, value")
     for start, line in ((e1, d1), (a12, d2), (a23, d3)):
         draw_arrow(axes, (start.at(1), line[0].at(0)))
         draw_arrow(axes, (line[0].at(1), line[1].at(0)))
     for below, above in ((d3, d2), (d2, d1)):
         draw_arrow(axes, (below[1].at(0.5, 1), above[1].at(0.5, 0)))
-        axes.text(
-            below[1].at(0.5)[0] + 0.05,
-            below[1].y + high + 0.26,
-            "cat",
-            fontsize=5.6,
-            color=FAINT,
-            va="center",
-        )
+        note(below[1].at(0.5)[0] + 0.05, below[1].y + high + 0.26, "cat")
     under, over = 0.3, 3.16
-    draw_arrow(
-        axes, (skip.at(0.5, 0), (skip.at()[0], under), (d3[1].at()[0], under), d3[1].at(0.5, 0)), FAINT
-    )
-    axes.text(
-        d3[1].at()[0] - 0.06, under + 0.08, "skip, cat", fontsize=5.6, color=FAINT, va="center", ha="right"
-    )
+    draw_arrow(axes, (skip.at(0.5, 0), (skip.at()[0], under), (d3[1].at()[0], under), d3[1].at(0.5, 0)), FAINT)
+    note(d3[1].at()[0] - 0.06, under + 0.09, "skip, cat", ha="right")
 
+    places = ((5.78, 0), (6.52, 0), (6.52, 1), (5.78, 1))
+    names = ("final.0", "final.1", "final.2", "output")
     last = [
-        block(5.78, rows[0], "final.0", "conv k3", JUDGE, 0.66),
-        block(6.52, rows[0], "final.1", "conv k3", JUDGE, 0.66),
-    ]
-    last += [
-        block(6.52, rows[1], "final.2", "conv k3", JUDGE, 0.66),
-        block(5.78, rows[1], "output", "conv k3", JUDGE, 0.66),
+        block(x, rows[row], name, _name_convolution(network.get_submodule(name)), JUDGE, 0.66)
+        for (x, row), name in zip(places, names, strict=True)
     ]
     head = {"tanh": "tanh", "scattering": "$e^{k}\\,(x - v)$"}[network.head]
     draw_box(axes, Box(5.78, rows[2], 1.4, high), f"{head}\nenhanced 3 × {size}²", PLAIN, 6.4)
-    draw_arrow(
-        axes,
-        (inputs[0].at(0.5, 1), (inputs[0].at()[0], over), (last[0].at()[0], over), last[0].at(0.5, 1)),
-        FAINT,
-    )
-    axes.text(last[0].at()[0] + 0.05, over - 0.12, "cat", fontsize=5.6, color=FAINT, va="center")
+    corners = (inputs[0].at()[0], over), (last[0].at()[0], over)
+    draw_arrow(axes, (inputs[0].at(0.5, 1), *corners, last[0].at(0.5, 1)), FAINT)
+    note(last[0].at()[0] + 0.05, over - 0.12, "cat")
     draw_arrow(axes, (d1[1].at(1), last[0].at(0)))
     draw_arrow(axes, (last[0].at(1), last[1].at(0)))
     draw_arrow(axes, (last[1].at(0.5, 0), last[2].at(0.5, 1)))
@@ -286,11 +270,14 @@ def draw_network(network: MSFF, size: int = 256) -> Figure:
     draw_arrow(axes, (last[3].at(0.5, 0), (last[3].at()[0], rows[2] + high)))
     title = f"MSFF, head “{network.head}” · {count_parameters(network):,} parameters"
     axes.text(0.04, 3.52, title, fontsize=8.5, weight="bold", va="top")
-    axes.text(0.04, 0.06, "channels × side²", fontsize=5.8, color=FAINT, va="center")
+    note(0.04, 0.06, "k kernel, s stride; channels × side²")
     return figure
 
 
-def _name_decoder(part: nn.Module) -> str:
-    """Kernel and stride of a transposed convolution."""
-    layer = part[0]
-    return f"conv k{layer.kernel_size[0]}" + (" up 2" if layer.stride[0] == 2 else "")
+def _name_convolution(part: nn.Module) -> str:
+    """Kernel and stride of the first convolution in a block; a transposed one enlarges by its stride."""
+    layer = next(m for m in part.modules() if isinstance(m, nn.Conv2d | nn.ConvTranspose2d))
+    kernel, stride = layer.kernel_size[0], layer.stride[0]
+    if isinstance(layer, nn.ConvTranspose2d):
+        return f"conv k{kernel}" + (f" up {stride}" if stride > 1 else "")
+    return f"conv k{kernel} s{stride}"

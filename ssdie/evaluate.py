@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import pandas as pd
 import torch
-from tqdm import tqdm
+from tqdm.auto import tqdm
 
 from ssdie.baselines import BASELINES
 from ssdie.dust import add_dust
@@ -85,7 +85,7 @@ def evaluate(
         long_side = UNPAIRED_LONG_SIDE if dusty and not clear else 0
     job = functools.partial(_measure_example, methods=solvers, long_side=long_side)
     with ThreadPoolExecutor(workers) as pool:
-        rows = list(tqdm(pool.map(job, examples), "evaluate", total=len(examples), unit="picture"))
+        rows = list(tqdm(pool.map(job, examples), "evaluate", len(examples), leave=None, unit="picture"))
     pictures = pd.DataFrame([row for some in rows for row in some])
     pictures = pictures[["picture", "method", *(m for m in METRICS if m in pictures)]]
     pictures["niqe_model"] = load_pristine().name

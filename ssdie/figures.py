@@ -1,44 +1,28 @@
 """The style of all figures, and figures made of pictures: functions take data and give a Figure."""
 
 import functools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
+import matplotlib
 import matplotlib.pyplot as plt
 import numpy as np
-import seaborn as sns
 import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 
 from ssdie.images import resize, to_display
-from ssdie.paths import atomic
+from ssdie.paths import PACKAGE, atomic
 
-INK, FAINT = "#22262b", "#8a9099"
-BLUE, ORANGE = sns.color_palette("colorblind").as_hex()[:2]
-STYLE = {
-    **sns.axes_style("whitegrid"),
-    **sns.plotting_context("paper"),
-    "figure.dpi": 110,
-    "savefig.dpi": 220,
-    "figure.facecolor": "white",
-    "axes.edgecolor": "#c9ced6",
-    "axes.labelcolor": INK,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.titlelocation": "left",
-    "axes.titlesize": 9.5,
-    "axes.prop_cycle": plt.cycler(color=sns.color_palette("colorblind")),
-    "grid.color": "#e6e9ee",
-    "grid.linewidth": 0.7,
-    "text.color": INK,
-    "xtick.color": INK,
-    "ytick.color": INK,
-    "legend.frameon": False,
-    "pdf.fonttype": 42,
-    "svg.hashsalt": "ssdie",
-}
-DEPTH_COLOURS = "cividis_r"  # near bright, far dark
+STYLE = PACKAGE / "ssdie.mplstyle"
+SETTINGS = matplotlib.rc_params_from_file(STYLE, use_default_template=False)
+PAGE, COLUMN = SETTINGS["figure.figsize"][0], 3.5  # width of a figure over two columns and over one, inches
+INK, FAINT = SETTINGS["text.color"], "#6f757d"
+PALETTE = SETTINGS["axes.prop_cycle"].by_key()["color"]
+BLUE, ORANGE = PALETTE[:2]
+DEPTH_COLOURS = SETTINGS["image.cmap"]  # near bright, far dark
+GAP, TITLE, LABEL = 0.03, 0.22, 0.2  # between pictures, above them, left of them; inches
 
 Picture = torch.Tensor | np.ndarray  # (3, H, W), (1, 3, H, W), or one channel in the same place; in [0, 1]
 
@@ -48,7 +32,7 @@ def styled(draw: Callable[..., Figure]) -> Callable[..., Figure]:
 
     @functools.wraps(draw)
     def wrapper(*args, **kwargs) -> Figure:
-        with plt.rc_context(STYLE):
+        with plt.style.context(STYLE, after_reset=True):  # whatever the user's own style is
             figure = draw(*args, **kwargs)
             plt.close(figure)
         return figure
@@ -56,17 +40,32 @@ def styled(draw: Callable[..., Figure]) -> Callable[..., Figure]:
     return wrapper
 
 
-def save_figure(figure: Figure, name: str, folder: str | Path = "figures") -> list[Path]:
-    """Write `name`.png and `name`.pdf, without dates: equal figures give equal files.
+def save_figure(
+    figure: Figure,
+    name: str,
+    folder: str | Path = "figures",
+    metadata: Mapping[str, str] | None = None,
+) -> list[Path]:
+    """Write `name`.png and `name`.pdf, without dates: equal figures and metadata give equal files.
+
+    Args:
+        figure: as wide in the files as it says, nothing is cut off or added.
+        name: of the files, without suffix.
+        folder: made where it is missing.
+        metadata: what else the files tell of themselves, such as {"commit": "1a2b3c4"}; text fields of the PNG,
+            keywords of the PDF.
 
     Returns:
         The two paths.
     """
     paths = [Path(folder) / f"{name}{suffix}" for suffix in (".png", ".pdf")]
-    undated = ({"Software": "ssdie"}, {"CreationDate": None, "Creator": "ssdie"})
-    for path, metadata in zip(paths, undated, strict=True):
-        with atomic(path) as temporary, plt.rc_context(STYLE):
-            figure.savefig(temporary, bbox_inches="tight", pad_inches=0.04, metadata=metadata)
+    metadata = {key: str(value) for key, value in (metadata or {}).items()}
+    document = {"Title": name, "Creator": "ssdie", "CreationDate": None}
+    if metadata:
+        document["Keywords"] = "; ".join(f"{key}: {value}" for key, value in metadata.items())
+    for path, told in zip(paths, ({"Software": "ssdie", **metadata}, document), strict=True):
+        with atomic(path) as temporary, plt.style.context(STYLE, after_reset=True):
+            figure.savefig(temporary, metadata=told)
     return paths
 
 
@@ -97,11 +96,42 @@ def show_picture(axes: Axes, picture: torch.Tensor) -> None:
     axes.spines[:].set_visible(False)
 
 
+def make_cells(
+    rows: int, columns: int, width: float, aspect: float, titles: int = 1, labels: bool = False
+) -> tuple[Figure, np.ndarray]:
+    """Give a figure of exactly this width and its (rows, columns) axes, each for a picture of this aspect.
+
+    Args:
+        rows, columns: of cells.
+        width: of the figure, inches.
+        aspect: width over height of a cell.
+        titles: number of rows, from above, that have room for a title.
+        labels: room for a label left of each row.
+    """
+    left = LABEL if labels else 0.0
+    wide = (width - left - GAP * (columns - 1)) / columns
+    high = wide / aspect
+    between = TITLE if titles > 1 else GAP
+    height = TITLE + rows * high + (rows - 1) * between
+    figure, grid = plt.subplots(rows, columns, figsize=(width, height), squeeze=False)
+    figure.subplots_adjust(
+        left=left / width, right=1, bottom=0, top=1 - TITLE / height, wspace=GAP / wide, hspace=between / high
+    )
+    return figure, grid
+
+
+def write_titles(cells: Iterable[Axes], titles: Sequence[str], width: float, largest: float = 9.0) -> None:
+    """Write titles over pictures `width` inches wide, in one size, small enough for the longest."""
+    fitting = 125 * width / max(map(len, titles))  # a letter of DejaVu Sans is 0.58 of its size wide
+    for axes, title in zip(cells, titles, strict=False):
+        axes.set_title(title, loc="center", fontsize=min(largest, fitting), pad=3.5)
+
+
 @styled
 def plot_grid(
     rows: Sequence[Mapping[str, Picture]],
     labels: Sequence[str] | None = None,
-    width: float = 7.2,
+    width: float = PAGE,
     aspect: float = 1.5,
     pixels: int = 300,
 ) -> Figure:
@@ -115,15 +145,11 @@ def plot_grid(
         pixels: width of a cell.
     """
     columns = list(rows[0])
-    cell = width / len(columns)
-    size = (width, cell / aspect * len(rows))  # titles stand above it
-    figure, grid = plt.subplots(len(rows), len(columns), figsize=size, squeeze=False)
-    figure.subplots_adjust(left=0, right=1, bottom=0, top=1, wspace=0.025, hspace=0.025 * aspect)
+    figure, grid = make_cells(len(rows), len(columns), width, aspect, labels=labels is not None)
     for row, line in zip(rows, grid, strict=True):
         for name, axes in zip(columns, line, strict=True):
             show_picture(axes, cover(row[name], (round(pixels / aspect), pixels)))
-    for name, axes in zip(columns, grid[0], strict=True):
-        axes.set_title(name, loc="center", fontsize=min(9.0, 5.2 * cell), pad=4)
+    write_titles(grid[0], columns, width / len(columns))
     for label, axes in zip(labels or (), grid[:, 0], strict=False):
         axes.set_ylabel(label, fontsize=7.5, color=FAINT, labelpad=3)
     return figure
@@ -133,51 +159,50 @@ def plot_grid(
 def plot_pictures(
     pictures: Mapping[str, Picture],
     columns: int = 4,
-    width: float = 7.2,
+    width: float = PAGE,
     aspect: float = 1.5,
     pixels: int = 400,
 ) -> Figure:
     """Lay pictures out in rows, each with its own title; arguments as for `plot_grid`."""
     rows = -(-len(pictures) // columns)
-    high = width / columns / aspect + 0.2
-    figure, grid = plt.subplots(rows, columns, figsize=(width, high * rows), squeeze=False)
-    figure.subplots_adjust(
-        left=0, right=1, bottom=0, top=1 - 0.2 / (high * rows), wspace=0.025, hspace=0.2 / high * 1.2
-    )
+    figure, grid = make_cells(rows, columns, width, aspect, titles=rows)
     for axes in grid.flat:
         axes.set_axis_off()
-    for axes, (name, picture) in zip(grid.flat, pictures.items(), strict=False):
+    for axes, picture in zip(grid.flat, pictures.values(), strict=False):
         show_picture(axes, cover(picture, (round(pixels / aspect), pixels)))
-        axes.set_title(name, loc="center", fontsize=7.5, pad=3)
+    write_titles(grid.flat, list(pictures), width / columns, 8.0)
     return figure
 
 
 @styled
-def plot_maps(dusty: Picture, gain: Picture, veil: Picture, enhanced: Picture) -> Figure:
+def plot_maps(dusty: Picture, gain: Picture, veil: Picture, enhanced: Picture, width: float = PAGE) -> Figure:
     """Show what a scattering head does to a photo: J = gain (I - veil).
 
     Args:
         dusty, enhanced: (3, H, W) in [0, 1].
         gain: (3, H, W) above 0; drawn as log2 of its mean over the channels.
-        veil: (3, H, W); drawn as a colour.
+        veil: (3, H, W) in [-1, 1]; drawn as a colour around a middle grey, which is no veil.
+        width: of the figure; inches.
     """
-    height, width = dusty.shape[-2:]
-    figure, axes = plt.subplots(2, 2, figsize=(7.2, 7.2 * height / width + 0.3), layout="constrained")
+    aspect = dusty.shape[-1] / dusty.shape[-2]
+    figure, grid = make_cells(2, 2, width, aspect, titles=2)
     log_gain = torch.as_tensor(gain).float().mean(0).clamp_min(1e-3).log2().numpy()
     top = max(1.0, float(np.quantile(np.abs(log_gain), 0.995)))
-    for place, picture, title in (
-        (axes[0, 0], dusty, "dusty I"),
-        (axes[0, 1], enhanced, "enhanced J = g (I − v)"),
-        (axes[1, 0], veil, "veil v"),
-    ):
-        show_picture(place, torch.as_tensor(picture).clamp(0, 1))
-        place.set_title(title)
-    drawn = axes[1, 1].imshow(log_gain, cmap="vlag", vmin=-top, vmax=top)
-    axes[1, 1].set(xticks=[], yticks=[], title="gain g, in doublings")
-    axes[1, 1].spines[:].set_visible(False)
-    bar = figure.colorbar(
-        drawn, cax=axes[1, 1].inset_axes((0.66, 0.12, 0.3, 0.045)), orientation="horizontal"
-    )
+    panels = {
+        "dusty $I$": torch.as_tensor(dusty),
+        "enhanced $J = g\\,(I - v)$": torch.as_tensor(enhanced),
+        "veil $v$; middle grey: none": (torch.as_tensor(veil) + 1) / 2,
+    }
+    for axes, (title, picture) in zip(grid.flat, panels.items(), strict=False):
+        show_picture(axes, picture.clamp(0, 1))
+        axes.set_title(title, loc="center", pad=3.5)
+    axes = grid[1, 1]
+    drawn = axes.imshow(log_gain, cmap="RdBu_r", vmin=-top, vmax=top)
+    axes.set(xticks=[], yticks=[])
+    axes.spines[:].set_visible(False)
+    axes.set_title("gain $g$, in doublings", loc="center", pad=3.5)
+    axes.add_patch(Rectangle((0.6, 0.02), 0.38, 0.17, transform=axes.transAxes, fc="white", alpha=0.85))
+    bar = figure.colorbar(drawn, cax=axes.inset_axes((0.64, 0.12, 0.3, 0.045)), orientation="horizontal")
     bar.ax.tick_params(labelsize=7, pad=2)
     bar.ax.locator_params(nbins=3)
     bar.outline.set_visible(False)

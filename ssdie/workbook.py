@@ -108,10 +108,11 @@ def progress(iterable: Iterable | None = None, name: str = "", total: int | None
 
 def follow(config: TrainConfig, leave: bool = True) -> Iterator[dict[str, float]]:
     """Train, or resume, as `ssdie.train.train` does, and show how far it is; yield its reports."""
-    with progress(name=config.run.name, total=config.steps, leave=leave, unit="step") as bar:
+    name = config.run.name.rpartition("-")[0] or config.run.name  # without the fingerprint
+    with progress(name=name, total=config.steps, leave=leave, unit="step") as bar:
         for report in train(config):
             bar.update(int(report["step"]) - bar.n)
-            bar.set_postfix({name: f"{value:.3g}" for name, value in list(report.items())[1:4]})
+            bar.set_postfix({name: f"{value:.3g}" for name, value in list(report.items())[1:3]})
             yield report
         bar.update(config.steps - bar.n)
 
@@ -245,7 +246,8 @@ def apply_methods(
     solvers = resolve_methods(methods)
     with torch.inference_mode():
         return [
-            {label: solve(photo, name) for label, solve in solvers.items()} for name, photo in photos.items()
+            {label: solve(photo, name) for label, solve in solvers.items()}
+            for name, photo in progress(photos.items(), "photos", leave=False)
         ]
 
 
@@ -263,21 +265,25 @@ def measure_runtime(
         A row per method and size: method, size, megapixels, seconds (median), threads.
     """
     rows = []
-    for height, width in sizes:
-        clear, depth = render_scene(0, (height, width))
-        dusty = add_dust(clear[None], depth[None], generator=0).dusty
-        for name, solve in resolve_methods(methods).items():
-            seconds = []
-            for _ in range(repeats + 1):
-                begin = time.perf_counter()
-                with torch.inference_mode():
-                    solve(dusty, name)
-                seconds.append(time.perf_counter() - begin)
-            row = {"method": name, "size": f"{width} x {height}", "megapixels": width * height / 1e6}
-            rows.append(
-                {**row, "seconds": statistics.median(seconds[1:]), "threads": torch.get_num_threads()}
-            )
+    solvers = resolve_methods(methods)
+    with progress(name="run time", total=len(sizes) * len(solvers), unit="method") as bar:
+        for height, width in sizes:
+            clear, depth = render_scene(0, (height, width))
+            dusty = add_dust(clear[None], depth[None], generator=0).dusty
+            for name, solve in solvers.items():
+                seconds = statistics.median([_time(solve, dusty, name) for _ in range(repeats + 1)][1:])
+                row = {"method": name, "size": f"{width} x {height}", "megapixels": width * height / 1e6}
+                rows.append({**row, "seconds": seconds, "threads": torch.get_num_threads()})
+                bar.update()
     return pd.DataFrame(rows)
+
+
+def _time(solve: Callable, dusty: torch.Tensor, name: str) -> float:
+    """Seconds that a method takes for a picture."""
+    begin = time.perf_counter()
+    with torch.inference_mode():
+        solve(dusty, name)
+    return time.perf_counter() - begin
 
 
 def describe_weights(path: str | Path) -> str:

@@ -1,14 +1,23 @@
 """Figures, charts and diagrams: what they draw, not how it looks."""
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+from skimage.color import rgb2lab
 
 from ssdie.charts import plot_airlight, plot_curves, plot_intervals, plot_scores
+from ssdie.config import LossWeights
 from ssdie.diagrams import draw_method, draw_network, read_shapes
-from ssdie.figures import cover, plot_grid, plot_maps, plot_pictures, save_figure
-from ssdie.networks import MSFF, count_parameters
+from ssdie.figures import COLUMN, PAGE, PALETTE, cover, plot_grid, plot_maps, plot_pictures, save_figure
+from ssdie.images import read_image
+from ssdie.networks import MSFF, UNetGenerator, count_parameters
 from ssdie.tables import describe_metric, format_latex, lay_out, widen
 
 
@@ -54,25 +63,110 @@ def test_pictures_leave_spare_cells_empty():
 def test_maps_show_the_gain_in_doublings_around_zero():
     gain = torch.full((3, 8, 8), 4.0)
     figure = plot_maps(ramp(8, 8), gain, 0 * gain, ramp(8, 8))
-    drawn = next(a for a in figure.axes if "gain" in a.get_title("left")).images[0]
+    drawn = next(a for a in figure.axes if "gain" in a.get_title()).images[0]
     assert np.allclose(drawn.get_array(), 2) and drawn.get_clim()[0] == -drawn.get_clim()[1]
 
 
-def test_equal_figures_give_equal_files(tmp_path):
-    files = []
-    for folder in ("one", "two"):
-        figure = plot_grid([{"dusty": ramp(20, 30)}])
-        files.append([path.read_bytes() for path in save_figure(figure, "grid", tmp_path / folder)])
-    assert files[0] == files[1]
-    assert files[0][0].startswith(b"\x89PNG") and files[0][1].startswith(b"%PDF")
-
-
 def test_figures_are_closed_for_pyplot():
-    import matplotlib.pyplot as plt
-
     before = plt.get_fignums()
     plot_grid([{"dusty": ramp(4, 4)}])
     assert plt.get_fignums() == before
+
+
+# Files and style --------------------------------------------------------------------------------------------
+
+
+def draw_everything(folder: Path) -> dict[str, bytes]:
+    """Draw a figure of each kind from the CSV files of a folder and from fixed pictures, save them, read the files."""
+    variants, log, scores = (pd.read_csv(folder / f"{name}.csv") for name in ("variants", "log", "scores"))
+    colours, steps = torch.from_numpy(pd.read_csv(folder / "colours.csv").to_numpy()).float(), log.to_dict("records")
+    pictures = [ramp(24, 30), ramp(24, 30, 1), *(ramp(24, 30) ** k for k in range(1, 7))]
+    network = MSFF(width=8)
+    figures = {
+        "grid": plot_grid([{"dusty": ramp(20, 30), "depth": ramp(20, 30, 1)}], labels=["storm"]),
+        "pictures": plot_pictures({"dusty": ramp(20, 30)}),
+        "maps": plot_maps(ramp(8, 8), ramp(8, 8) + 1, ramp(8, 8) / 2, ramp(8, 8)),
+        "airlight": plot_airlight({"real": colours, "drawn": colours.flip(1)}),
+        "scores": plot_scores(scores, "AUC", "recipe", (0, 1), {"goal": 0.75}),
+        "curves": plot_curves({"one": steps, "two": steps[1:]}),
+        "intervals": plot_intervals(variants, ["paired_psnr"], marked="full"),
+        "method": draw_method(*pictures, network, LossWeights()),
+        "network": draw_network(network),
+    }
+    paths = [path for name, figure in figures.items() for path in save_figure(figure, name, folder / "figures")]
+    return {path.name: path.read_bytes() for path in paths}
+
+
+@pytest.fixture
+def results(tmp_path):
+    """A folder with small tables as CSV."""
+    columns = {"paired_psnr": [20.0, 18.0], "paired_psnr_low": [19.0, 17.5], "paired_psnr_high": [22.0, 18.5]}
+    tables = {
+        "variants": {"variant": ["full", "no Retinex"], **columns},
+        "log": {"step": [2, 4, 6], "reconstruction": [0.5, 0.4, 0.3], "retinex": [0.2, 0.25, 0.1]},
+        "scores": {"recipe": ["measured", "reference"], "AUC": [0.7, 0.9], "low": [0.6, 0.8], "high": [0.8, 1.0]},
+        "colours": {"red": [0.8, 0.6, 0.5], "green": [0.6, 0.5, 0.5], "blue": [0.3, 0.2, 0.5]},
+    }
+    for name, columns in tables.items():
+        pd.DataFrame(columns).to_csv(tmp_path / f"{name}.csv", index=False)
+    return tmp_path
+
+
+def test_the_same_tables_give_the_same_files_in_another_process_and_under_another_style(results):
+    with plt.rc_context({"font.size": 20, "axes.facecolor": "yellow", "savefig.bbox": "tight"}):
+        first = draw_everything(results)
+    code = "import sys, pathlib, test_figures; test_figures.draw_everything(pathlib.Path(sys.argv[1]))"
+    folders = [str(Path(__file__).parent), str(Path(__file__).parent.parent)]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(folders), "PYTHONHASHSEED": "7"}
+    subprocess.run([sys.executable, "-c", code, str(results)], check=True, env=environment)
+    second = {path.name: path.read_bytes() for path in (results / "figures").iterdir()}
+    assert len(first) == 18 and sorted(first) == sorted(second)
+    assert [name for name in first if first[name] != second[name]] == []
+    assert all(content.startswith(b"%PDF" if ".pdf" in name else b"\x89PNG") for name, content in first.items())
+    assert not any(b"Date" in content for content in first.values())
+
+
+def test_metadata_are_written_into_both_files(tmp_path):
+    figure = plot_grid([{"dusty": ramp(20, 30)}])
+    png, pdf = save_figure(figure, "grid", tmp_path, {"commit": "1a2b3c4", "seed": 3})
+    assert b"commit\x001a2b3c4" in png.read_bytes() and b"seed\x003" in png.read_bytes()
+    assert b"commit: 1a2b3c4; seed: 3" in pdf.read_bytes()
+
+
+@pytest.mark.parametrize("width", [COLUMN, PAGE])
+def test_files_are_as_wide_as_the_column_or_the_page(tmp_path, width):
+    rows = [{"step": k, **dict.fromkeys(("style", "retinex", "adversarial"), 1.0 / k)} for k in (1, 2, 3)]
+    for figure in (
+        plot_grid([{"a": ramp(20, 30), "b": ramp(20, 30)}], labels=["row"], width=width),
+        plot_maps(ramp(20, 30), ramp(20, 30) + 1, ramp(20, 30), ramp(20, 30), width=width),
+        plot_curves({"run": rows}, width=width),
+    ):
+        png, _ = save_figure(figure, "figure", tmp_path)
+        assert read_image(png).shape[-1] == pytest.approx(220 * width, abs=1)
+        stay_inside(figure)
+
+
+def stay_inside(figure) -> None:
+    """Assert that nothing that is drawn leaves the figure."""
+    figure.draw_without_rendering()
+    box, (width, height) = figure.get_tightbbox(), figure.get_size_inches()
+    assert box.x0 > -0.01 and box.y0 > -0.01 and box.x1 < width + 0.01 and box.y1 < height + 0.01, box
+
+
+def test_the_palette_stays_apart_for_the_colour_blind():
+    """Two runs, and marked against unmarked, differ under Viénot's simulation of missing red or green cones."""
+    srgb = np.array([[int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)] for colour in PALETTE[:3]])
+    linear = np.where(srgb <= 0.04045, srgb / 12.92, ((srgb + 0.055) / 1.055) ** 2.4)
+    deuteranope = np.array([[0.29275, 0.70725, 0], [0.29275, 0.70725, 0], [-0.02234, 0.02234, 1]])
+    protanope = np.array([[0.11238, 0.88762, 0], [0.11238, 0.88762, 0], [0.00401, -0.00401, 1]])
+    for cones in (deuteranope, protanope):
+        seen = np.clip(linear @ cones.T, 0, 1)
+        lab = rgb2lab(np.where(seen <= 0.0031308, 12.92 * seen, 1.055 * seen ** (1 / 2.4) - 0.055))
+        pairs = [np.linalg.norm(lab[a] - lab[b]) for a, b in ((0, 1), (0, 2), (1, 2))]
+        assert min(pairs) > 20, pairs  # 2.3 is a just noticeable difference
+
+
+# Charts -----------------------------------------------------------------------------------------------------
 
 
 def test_airlight_has_a_panel_for_each_group_and_a_point_for_each_colour():
@@ -95,10 +189,9 @@ def test_curves_keep_the_order_of_the_paper_and_leave_out_what_is_no_term():
 def test_curves_of_two_runs_differ_in_colour_everywhere():
     one, two = [{"step": 1, "style": 1.0}], [{"step": 2, "style": 1.0, "retinex": 1.0}]
     figure = plot_curves({"one": one, "two": two})
-    colours = {line.get_label(): line.get_color() for a in figure.axes for line in a.get_lines()}
-    assert len(set(colours.values())) == 2
-    alone = next(a for a in figure.axes if a.get_title("left") == "retinex").get_lines()
-    assert [line.get_color() for line in alone] == [colours["two"]]
+    panels = {a.get_title("left"): [line.get_color() for line in a.get_lines()] for a in figure.axes}
+    assert panels == {"style": PALETTE[:2], "retinex": [PALETTE[1]]}
+    assert [handle.get_color() for handle in figure.legends[0].legend_handles] == PALETTE[:2]
 
 
 def test_intervals_are_drawn_where_the_table_says():
@@ -111,8 +204,11 @@ def test_intervals_are_drawn_where_the_table_says():
         }
     )
     axes = plot_intervals(table, ["paired_psnr"], marked="full").axes[0]
-    segments = [c.get_segments()[0][:, 0].tolist() for c in axes.collections]
-    assert segments == [[19.0, 22.0], [17.5, 18.5]]
+    lines = [list(line.get_xdata()) for line in axes.get_lines()]
+    assert [19.0, 22.0] in lines and [17.5, 18.5] in lines  # intervals, not estimated anew
+    dots = [line for line in axes.get_lines() if line.get_marker() == "o"]
+    points = {line.get_color(): x for line in dots for x in line.get_xdata() if np.isfinite(x)}
+    assert points == {PALETTE[1]: 20.0, PALETTE[0]: 18.0}  # the marked row has the other colour
     assert axes.get_xlabel() == "PSNR dB ↑\npaired"
     assert [t.get_text() for t in axes.get_yticklabels()] == ["full", "no Retinex"]
     assert axes.get_ylim()[0] > axes.get_ylim()[1]  # first row on top
@@ -122,6 +218,17 @@ def test_scores_carry_their_numbers_and_marks():
     table = pd.DataFrame({"recipe": ["measured"], "AUC": [0.71], "low": [0.6], "high": [0.8]})
     figure = plot_scores(table, "AUC", "recipe", (0, 1), {"goal": 0.75})
     assert "0.71" in texts(figure) and "goal" in texts(figure)
+    axes = figure.axes[0]
+    assert axes.get_xlim() == (0, 1) and axes.get_xlabel() == "AUC"
+    assert [0.75, 0.75] in [list(line.get_xdata()) for line in axes.get_lines()]
+    stay_inside(figure)
+
+
+def test_a_row_without_a_value_stays_empty():
+    columns = {"paired_psnr": [20.0, np.nan], "paired_psnr_low": [19.0, np.nan], "paired_psnr_high": [22.0, np.nan]}
+    axes = plot_intervals(pd.DataFrame({"variant": ["full", "lost"], **columns}), ["paired_psnr"]).axes[0]
+    assert [t.get_text() for t in axes.get_yticklabels()] == ["full", "lost"]
+    assert {x for line in axes.get_lines() for x in line.get_xdata() if np.isfinite(x)} == {19.0, 20.0, 22.0}
 
 
 # Diagrams ---------------------------------------------------------------------------------------------------
@@ -148,30 +255,40 @@ def test_shapes_are_those_of_a_real_pass_and_leave_the_network_alone():
     assert network.training and not any(m._forward_hooks for m in network.modules())
 
 
-def test_method_diagram_shows_eight_pictures_and_every_term():
-    pictures = [ramp(24, 30) for _ in range(8)]
-    pictures[1] = ramp(24, 30, 1)
-    figure = draw_method(*pictures)
+@pytest.mark.parametrize("head", ["tanh", "scattering"])
+def test_every_block_of_the_network_is_drawn_once(head):
+    network = MSFF(width=8, head=head)
+    drawn = [patch.get_gid() for patch in draw_network(network).axes[0].patches if patch.get_gid()]
+    blocks = {name for name, _ in network.named_modules() if name.count(".") == 1 and "attend" not in name}
+    assert sorted(drawn) == sorted(blocks | {"attend12", "attend23", "output"})
+
+
+@pytest.fixture
+def pictures():
+    """What `draw_method` shows: eight pictures, the second of one channel."""
+    return [ramp(24, 30, 1 if k == 1 else 3) for k in range(8)]
+
+
+def test_method_diagram_shows_eight_pictures_and_every_term_with_its_weight(pictures):
+    figure = draw_method(*pictures, MSFF(width=8), LossWeights())
     assert len(figure.findobj(lambda a: type(a).__name__ == "AxesImage")) == 8
-    for term in (
-        "reconstruction",
-        "perceptual",
-        "style",
-        "consistency",
-        "adversarial",
-        "dark channel",
-        "Retinex",
-    ):
-        assert term in texts(figure)
+    written = texts(figure)
+    for term in ("100 × reconstruction", "perceptual", "style", "consistency", "adversarial", "0.1 × Retinex"):
+        assert term in written
+    assert "dark channel" in written and "gradient" not in written and "MSFF" in written
+    stay_inside(figure)
 
 
-def test_nothing_written_in_a_diagram_leaves_it():
-    figure = draw_network(MSFF(width=8))
-    figure.canvas.draw()
-    frame = figure.bbox
-    for text in figure.findobj(lambda a: hasattr(a, "get_text") and a.get_text()):
-        box = text.get_window_extent()
-        assert frame.x0 <= box.x0 and box.x1 <= frame.x1 and frame.y0 <= box.y0 and box.y1 <= frame.y1, text
+def test_method_diagram_leaves_out_terms_without_weight_and_names_another_generator(pictures):
+    weights = LossWeights(retinex=0, style=0, gradient=10)
+    written = texts(draw_method(*pictures, UNetGenerator(width=4, levels=2), weights))
+    assert "UNet" in written and "10 × gradient" in written
+    assert "× Retinex" not in written and "style" not in written
+
+
+@pytest.mark.parametrize("head", ["tanh", "scattering"])
+def test_nothing_written_in_a_diagram_leaves_it(head):
+    stay_inside(draw_network(MSFF(width=8, head=head)))
 
 
 # Wide tables ------------------------------------------------------------------------------------------------

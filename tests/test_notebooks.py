@@ -2,6 +2,7 @@
 
 import ast
 import importlib
+import itertools
 import re
 
 import nbformat
@@ -55,9 +56,34 @@ def test_begins_with_title_question_and_table(notebook):
     assert re.search(r"\d", dict(rows)["Takes (measured)"])  # a figure, not a promise
 
 
+def links(cell) -> list[str]:
+    """Notebooks that a cell leads to, by name."""
+    return re.findall(r"\]\((\w+)\.ipynb\)", cell.source)
+
+
+def test_says_where_it_writes_and_writes_there(notebook, request):
+    name = request.node.callspec.params["notebook"]
+    writes = re.search(r"^\| \*\*Writes\*\* \| (.+) \|$", notebook.cells[0].source, re.MULTILINE)[1]
+    assert f"`{name}/`" in writes or "`figures/`" in writes
+    assert f'workbook.open_folder(run, "{name}"' in "\n".join(code(notebook))
+
+
 def test_ends_by_saying_what_is_next(notebook):
-    links = re.findall(r"\]\((\w+\.ipynb)\)", notebook.cells[-1].source)
-    assert links and all((FOLDER / link).is_file() for link in links)
+    last = notebook.cells[-1]
+    assert "**Next:**" in last.source
+    assert links(last) and set(links(last)) <= set(NOTEBOOKS)
+
+
+def test_each_leads_to_the_next_and_from_the_first_to_all():
+    books = {name: nbformat.read(FOLDER / f"{name}.ipynb", as_version=4) for name in NOTEBOOKS}
+    numbered = [name for name in NOTEBOOKS if name[0].isdigit()]
+    for name, following in itertools.pairwise(numbered):
+        assert links(books[name].cells[-1])[0] == following
+    reached, waiting = set(), [NOTEBOOKS[0]]
+    while waiting:
+        reached.add(name := waiting.pop())
+        waiting += [link for cell in books[name].cells for link in links(cell) if link not in reached]
+    assert reached == set(NOTEBOOKS)
 
 
 def test_parameters_are_one_a_line_in_a_form_that_papermill_sees(notebook, request):
@@ -99,6 +125,14 @@ def test_profile_fits_the_notebooks(profile):
     phases = chosen["02_supervised_pretraining"]
     assert len({len(phases[name]) for name in ("sizes", "batches", "steps", "learning_rates")}) == 1
     assert set(read_profile(profile)) - {"shared"} <= set(NOTEBOOKS)
+
+
+@pytest.mark.parametrize("name", NOTEBOOKS)
+def test_run_all_asks_for_hardly_more_work_than_the_profile_quick(name):
+    defaults = read_defaults(name)
+    for key, quick in choose_parameters("quick", [name], {})[name].items():
+        if type(quick) is int and key != "seed":
+            assert defaults[key] <= 1.25 * quick, key
 
 
 def test_paper_profile_is_the_papers():

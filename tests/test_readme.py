@@ -2,14 +2,18 @@ import json
 import re
 import shlex
 import subprocess
+import tomllib
 from pathlib import Path
 
+import nbformat
 import pytest
 
 from ssdie.__main__ import COMMANDS, main
 from ssdie.bench_report import markdown
+from ssdie.profiles import NOTEBOOKS
 
 ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
 PAGES = [p for p in ROOT.rglob("*.md") if not {".venv", "runs", "node_modules"} & set(p.parts)]
 TOLD = [
     line.split("#")[0].strip()
@@ -41,14 +45,44 @@ def test_make_knows_the_targets():
         assert done.returncode == 0, done.stderr
 
 
+def test_a_picture_comes_first():
+    assert README.splitlines()[2].startswith("![")
+
+
+def test_badges_are_true():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    badges = dict(re.findall(r"\[!\[(\w+) ([^\]]+)\]\(https://img\.shields\.io/badge/", README))
+    assert len(badges) == README.count("img.shields.io")
+    python, torch = badges.pop("Python"), badges.pop("PyTorch")
+    assert python == re.match(r">=([\d.]+)", project["requires-python"])[1] + " or newer"
+    assert any(re.match(rf"torch[=>]=\s*{re.escape(torch)}\b", wanted) for wanted in project["dependencies"])
+    assert badges == {"Licence": project["license"]} and "MIT License" in (ROOT / "LICENSE").read_text(encoding="utf-8")
+    for name, value in {"Python": python, "PyTorch": torch, "licence": project["license"]}.items():
+        assert f"/badge/{name}-{value.replace(' ', '_')}-" in README  # the picture says what its description says
+
+
+def test_three_doors_lead_to_their_sections_with_a_time():
+    doors = re.findall(r"^\| \[(.+?)\]\(#(.+?)\) \| (.+?) \| (.+?) \|$", README, re.MULTILINE)
+    assert [door[0] for door in doors] == ["enhance my photos", "understand the method", "reproduce the paper"]
+    for title, anchor, typed, time in doors:
+        assert anchor == title.replace(" ", "-") and f"\n### {title.capitalize()}\n" in README
+        assert re.search(r"about \d+ (s|min)", time) and re.search(r"`(.+?)`", typed)[1] in TOLD
+
+
+@pytest.mark.parametrize("name", NOTEBOOKS)
+def test_the_table_names_every_notebook_with_the_time_that_it_states(name):
+    first = nbformat.read(ROOT / "notebooks" / f"{name}.ipynb", 4).cells[0].source
+    stated = re.search(r"Takes \(measured\)\*\* \| (?:about )?(\d+ (?:s|min))", first)[1]
+    row = next(line for line in README.splitlines() if line.startswith("|") and f"(notebooks/{name}.ipynb)" in line)
+    assert row.endswith(f"| {stated} |"), (row, stated)
+
+
 def test_every_command_stands_in_the_readme():
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    assert all(command in readme for command in COMMANDS)
+    assert all(f"`python -m ssdie {command}`" in README or f"`{command}`" in README for command in COMMANDS)
 
 
 def test_the_table_of_speed_is_that_of_the_committed_benchmark():
     known = markdown(json.loads((ROOT / "docs" / "bench.json").read_text(encoding="utf-8"))).splitlines()
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    section = readme.split("## Speed")[1].split("## ")[0]
+    section = README.split("## Speed")[1].split("## ")[0]
     shown = [line for line in section.splitlines() if line.startswith("|")]
     assert len(shown) > 10 and set(shown) <= set(known)

@@ -2,6 +2,7 @@
 
 import dataclasses
 import random
+import re
 from pathlib import Path
 
 import numpy as np
@@ -112,6 +113,16 @@ def test_runtime_has_a_row_for_each_method_and_size():
     )
     assert table["size"].tolist() == ["48 x 32"] * 2 + ["48 x 64"] * 2
     assert (table["seconds"] > 0).all() and table["megapixels"].tolist()[0] == pytest.approx(48 * 32 / 1e6)
+
+
+def test_bars_tell_the_time_left_unless_they_are_switched_off(monkeypatch, capsys):
+    for disabled in ("", "1"):
+        monkeypatch.setenv("TQDM_DISABLE", disabled)
+        workbook.measure_runtime({"input": "input"}, [(16, 16), (16, 24)], repeats=1)
+        workbook.apply_methods({"a": torch.rand(1, 3, 8, 8)}, {"dusty": "input"})
+        told = capsys.readouterr()
+        assert bool(re.search(r"run time: 100%.* 2/2 \[\d+:\d+<", told.err)) != bool(disabled)
+        assert not told.out and ("photos" in told.err) != bool(disabled)
 
 
 # Ablations --------------------------------------------------------------------------------------------------
