@@ -112,7 +112,7 @@ def enhance_files(
             if row.key in done and target.is_file():
                 return None
             if target.exists() and not (overwrite or resume):
-                raise FileExistsError(f"{target} is there already")
+                raise ValueError(f"{target} is there already")
             if source.suffix.lower() in VIDEO_SUFFIXES:
                 enhance_video(source, target, model, every=every, progress=progress, **settings)
             else:

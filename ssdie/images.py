@@ -95,11 +95,11 @@ def explain(error: Exception) -> str:
         return "it is no picture, or one of a kind that cannot be read"
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
-    if isinstance(error, MemoryError):
+    if isinstance(error, MemoryError) or "allocate memory" in told:  # Pillow's, torch's
         return "there is not enough memory for it"
     if isinstance(error, Image.DecompressionBombError):
         return f"it declares more than {2 * Image.MAX_IMAGE_PIXELS} pixels"
-    return told if isinstance(error, OSError | ValueError | TypeError) else f"it is damaged ({told})"
+    return told if isinstance(error, ValueError | TypeError) else f"it is damaged ({told})"
 
 
 def pil_to_array(photo: Image.Image) -> np.ndarray:

@@ -1,5 +1,6 @@
 """Where things lie: research data, the checkout, released weights; and how a file is written whole or not at all."""
 
+import errno
 import os
 import re
 import time
@@ -55,6 +56,8 @@ def atomic(path: str | Path) -> Iterator[Path]:
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
+    if path.is_file() and not os.access(path, os.W_OK):  # renaming would replace it all the same
+        raise PermissionError(errno.EACCES, "it is there and read-only", str(path))
     temporary = path.with_name(f".{path.stem[:40]}-{uuid.uuid4().hex[:8]}.part{path.suffix[:20]}")
     try:
         yield temporary

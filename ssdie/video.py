@@ -103,8 +103,7 @@ def enhance_video(
         Number of frames.
 
     Raises:
-        ValueError: the file holds no frame that OpenCV can read, or cannot be written.
-        OSError: it was cut in writing.
+        ValueError: the file holds no frame that OpenCV can read, cannot be written, or was cut in writing.
     """
     reader = cv2.VideoCapture(str(source))
     try:
@@ -154,4 +153,4 @@ def _check_written(path: Path, count: int) -> None:
     found = max(0, int(reader.get(cv2.CAP_PROP_FRAME_COUNT))) if reader.isOpened() else 0
     reader.release()
     if found < 0.9 * count:
-        raise OSError(f"only {found} of its {count} frames could be written; make room on the disk")
+        raise ValueError(f"only {found} of its {count} frames could be written; make room on the disk")
