@@ -3,7 +3,7 @@ PYTHON ?= python3
 PROFILE ?= quick
 BIN := .venv/bin
 
-.PHONY: install test reproduce lint bench clean
+.PHONY: install test reproduce lint audit bench clean
 
 install: .venv/installed
 
@@ -21,6 +21,11 @@ lint: install
 
 reproduce: install
 	$(BIN)/python -m ssdie reproduce --profile $(PROFILE)
+
+# known vulnerabilities of what is installed; needs the network, and fails where its database does not answer
+audit: install
+	$(BIN)/python -m pip install --quiet --editable '.[audit]'
+	$(BIN)/python -m pip_audit --local --skip-editable --strict
 
 bench: install
 	$(BIN)/python -m ssdie bench
