@@ -14,7 +14,7 @@ ENVIRONMENT = {k: v for k, v in ENVIRONMENT.items() if k not in ("RANK", "WORLD_
 SSDIE = [sys.executable, "-m", "ssdie"]
 
 
-def run_child(command: list, timeout: float = 120, **options) -> subprocess.CompletedProcess:
+def run_child(command: list, timeout: float = 600, **options) -> subprocess.CompletedProcess:
     """Run a command, such as [*SSDIE, "enhance", ...], in a process of its own; a hang is an error."""
     command = [str(word) for word in command]
     options = {"env": ENVIRONMENT, "capture_output": True, "text": True, "errors": "backslashreplace"} | options

@@ -50,7 +50,7 @@ def command(weights, *words) -> list:
 def failures(stderr: str) -> dict[str, str]:
     """Reason by path, as the command line told them; everything else on standard error but the bar is an error."""
     lines = re.split(r"[\r\n]+", stderr.replace("\x1b[A", ""))
-    lines = [line for line in lines if line.strip() and not re.search(r"(file|frame)(/s|)[],]", line)]
+    lines = [line for line in lines if line.strip() and not re.search(r"(file|frame)/s\]|s/(file|frame)\]", line)]
     told = dict(re.fullmatch(r"failed: (.+?): (.+)", line).groups() for line in lines)
     assert len(told) == len(lines)
     return told
@@ -66,6 +66,7 @@ def upright(path) -> Image.Image:
         return ImageOps.exif_transpose(picture)
 
 
+@pytest.mark.filterwarnings("ignore:Corrupt EXIF data")
 def test_good_pictures_come_back_whole(tmp_path, weights, tried):
     """With strength 0 a picture comes back as it was: size, format, depth, pixels."""
     assert len(GOOD) >= 60
@@ -140,7 +141,7 @@ PLAIN = np.full((9, 9, 3), 0.5, np.float32)
 WRONG = {
     "nan": (np.where(PLAIN == 0.5, np.nan, 1), "from nan to nan"),
     "one nan": (np.concatenate((PLAIN, np.full((1, 9, 3), np.nan, np.float32))), "from nan to nan"),
-    "infinite": (PLAIN / np.float32(0), "from inf to inf"),
+    "infinite": (np.full_like(PLAIN, np.inf), "from inf to inf"),
     "0 to 255": (PLAIN * 510, "from 255 to 255"),
     "-1 to 1": (PLAIN - 1, "from -0.5 to -0.5"),
     "nan tensor": (torch.full((3, 9, 9), torch.nan), "from nan to nan"),
