@@ -4,7 +4,7 @@ PYTHON ?= python3
 PROFILE ?= quick
 BIN := .venv/bin
 
-.PHONY: install lab test reproduce site lint bench clean
+.PHONY: install lab test reproduce site lint audit bench clean
 
 install: .venv/installed
 
@@ -30,6 +30,11 @@ reproduce: install
 
 site: install
 	$(BIN)/python -m ssdie site
+
+# known vulnerabilities of what is installed; needs the network, and fails where its database does not answer
+audit: install
+	$(BIN)/python -m pip install --quiet --editable '.[audit]'
+	$(BIN)/python -m pip_audit --local --skip-editable --strict
 
 bench: install
 	$(BIN)/python -m ssdie bench

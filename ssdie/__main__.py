@@ -34,8 +34,10 @@ def main(arguments: list[str] | None = None) -> int:
     args = parser.parse_args(arguments)
     try:
         return args.function(args)
-    except (FileNotFoundError, NotADirectoryError, ValueError, TypeError) as error:
-        print(f"ssdie {args.command}: {error}", file=sys.stderr)
+    except (OSError, ValueError, TypeError) as error:
+        system = isinstance(error, OSError) and error.strerror
+        told = f"{error.filename}: {error.strerror}" if system else error
+        print(f"ssdie {args.command}: {told}", file=sys.stderr)
         return 2
 
 

@@ -1,24 +1,40 @@
 """Files that training leaves behind: checkpoints of everything, logs, weights for release."""
 
 import csv
+import hashlib
+import io
 import json
+import os
+import pickle
 import subprocess
+import textwrap
+import zipfile
 from dataclasses import asdict, is_dataclass
 from pathlib import Path
 
 import torch
-from safetensors import safe_open
-from safetensors.torch import save_file
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
 from torch import nn
 
 from ssdie.networks import Generator, build_generator
-from ssdie.paths import atomic, project_root
+from ssdie.paths import atomic, project_root, sweep
+
+FORMAT = 1  # of checkpoints and weights; those of a higher one are refused
+WANTED = "give a checkpoint that `python -m ssdie train` wrote"
 
 
 def save_checkpoint(path: str | Path, state: dict) -> None:
-    """Write tensors and plain values, whole or not at all; paths and dataclasses become text and dictionaries."""
-    with atomic(path) as temporary:
-        torch.save(_plain(state), temporary)
+    """Write tensors and plain values, whole or not at all; paths and dataclasses become text and dictionaries.
+
+    Raises:
+        OSError: it cannot be written; what was there stays.
+    """
+    path = Path(path)
+    encoded = io.BytesIO()  # writing to the disk itself, torch says "unexpected pos" where it is full
+    torch.save(_plain({"format": FORMAT, **state}), encoded)
+    sweep(path.parent.glob(f".{path.stem[:40]}-*"))
+    _write(path, encoded.getbuffer())
 
 
 def load_checkpoint(path: str | Path) -> dict:
@@ -26,11 +42,64 @@ def load_checkpoint(path: str | Path) -> dict:
 
     Raises:
         FileNotFoundError: there is none.
+        ValueError: it is cut short, damaged, foreign, of a newer ssdie, or holds objects; says which.
     """
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"{path} is no file; give a checkpoint that `python -m ssdie train` wrote.")
-    return torch.load(path, map_location="cpu", weights_only=True)
+    with path.open("rb") as file:
+        start = file.read(4)
+    if start[:1] == b"\x80":
+        raise ValueError(f"{path} is a bare pickle, which could run code: nothing of it was read; {WANTED}.")
+    if start != b"PK\x03\x04":
+        told = "is empty" if not start else "is no checkpoint"
+        raise ValueError(f"{path} {told}; {WANTED}.")
+    try:
+        with zipfile.ZipFile(path) as archive:
+            damaged = archive.testzip()  # torch itself does not look at the checksums
+    except Exception as error:  # whatever a damaged directory makes of it
+        raise ValueError(f"{path} is cut short or damaged ({error}); take an earlier one, or train again.") from error
+    if damaged:
+        raise ValueError(f"{path} is damaged: {damaged} has another checksum; take an earlier one, or train again.")
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise ValueError(f"{path} holds objects that could run code and was refused; {WANTED}.") from error
+    except Exception as error:  # an archive of something else
+        raise ValueError(f"{path} is no checkpoint; {WANTED}.") from error
+    if not isinstance(state, dict) or not {"format", "config"} & set(state):
+        raise ValueError(f"{path} is no checkpoint of ssdie; {WANTED}.")
+    _check_format(path, state)
+    return state
+
+
+def _check_format(path: Path, about: dict) -> None:
+    """Refuse what a newer ssdie wrote; what has no format is of the first."""
+    if about.get("format", 1) > FORMAT:
+        told = f"format {about['format']}, this ssdie reads up to {FORMAT}"
+        raise ValueError(f"{path} was written by a newer ssdie ({told}); install that one.")
+
+
+def _write(path: Path, content: bytes | memoryview) -> None:
+    """Write a file whole or not at all, and have it on the disk before it takes its name."""
+    with atomic(path) as temporary, temporary.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def fill(network: nn.Module, state: dict[str, torch.Tensor], path: str | Path) -> None:
+    """Load a state that came from `path` into a network.
+
+    Raises:
+        ValueError: the state is that of another architecture.
+    """
+    try:
+        network.load_state_dict(state)
+    except (RuntimeError, AttributeError, TypeError) as error:
+        kind = type(network).__name__
+        told = textwrap.shorten(str(error).split(":", 1)[-1], 200)
+        raise ValueError(f"{path} holds weights of another network than this {kind} ({told}).") from error
 
 
 def _plain(value):
@@ -62,8 +131,18 @@ def save_weights(path: str | Path, network: nn.Module, about: dict) -> None:
         about: at least "generator" and "options", as for `ssdie.networks.build_generator`; plain values only.
     """
     state = {k: v.detach().cpu().contiguous() for k, v in network.state_dict().items()}
-    with atomic(path) as temporary:
-        save_file(state, temporary, metadata={"ssdie": json.dumps(_plain(about), sort_keys=True)})
+    header = json.dumps(_plain({"format": FORMAT, **about}), sort_keys=True)
+    _write(Path(path), save(state, metadata={"ssdie": header, "sha256": _digest(header, state)}))
+
+
+def _digest(header: str, state: dict[str, torch.Tensor]) -> str:
+    """SHA-256 over header, names, types, shapes and values."""
+    digest = hashlib.sha256(header.encode())
+    for name in sorted(state):
+        value = state[name].contiguous()
+        digest.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
+        digest.update(value.flatten().view(torch.uint8).numpy())
+    return digest.hexdigest()
 
 
 def read_header(path: str | Path) -> dict:
@@ -71,24 +150,46 @@ def read_header(path: str | Path) -> dict:
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: the file was not written by ssdie.
+        ValueError: it is no safetensors file, is cut short or damaged, or was written by another or a newer program.
     """
-    path = Path(path)
+    return _read_weights(Path(path), tensors=False)[0]
+
+
+def _read_weights(path: Path, tensors: bool = True) -> tuple[dict, dict[str, torch.Tensor]]:
+    """Header and state of a file of weights, checked."""
     if not path.is_file():
         raise FileNotFoundError(f"{path} is no file; give weights that ssdie wrote (.safetensors).")
-    with safe_open(path, "pt") as file:
-        header = (file.metadata() or {}).get("ssdie")
-    if header is None:
+    try:
+        with safe_open(path, "pt") as file:
+            told = file.metadata() or {}
+            state = {k: file.get_tensor(k) for k in (file.keys() if tensors else ())}
+    except SafetensorError as error:
+        raise ValueError(f"{path} is cut short, damaged or no safetensors file ({error}).") from error
+    if "ssdie" not in told:
         raise ValueError(f"{path} has no ssdie header; give weights that `python -m ssdie train` wrote.")
-    return json.loads(header)
+    if tensors and "sha256" in told and told["sha256"] != _digest(told["ssdie"], state):
+        raise ValueError(f"{path} is damaged: its content has another sha256 than its header says.")
+    try:
+        about = json.loads(told["ssdie"])
+    except ValueError as error:
+        raise ValueError(f"{path} is damaged: its header is no JSON.") from error
+    _check_format(path, about)
+    return about, state
 
 
 def load_weights(path: str | Path) -> Generator:
-    """Build the generator that the header names and load its weights; in evaluation mode, on the CPU."""
-    header = read_header(path)
-    network = build_generator(header["generator"], **header["options"])
-    with safe_open(path, "pt") as file:
-        network.load_state_dict({k: file.get_tensor(k) for k in file.keys()})  # noqa: SIM118  no dictionary
+    """Build the generator that the header names and load its weights; in evaluation mode, on the CPU.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: see `read_header`; or the weights are not those of the network that the header names.
+    """
+    header, state = _read_weights(Path(path))
+    try:
+        network = build_generator(header["generator"], **header["options"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"{path} names a network that this ssdie cannot build ({error}).") from error
+    fill(network, state, path)
     return network.eval()
 
 

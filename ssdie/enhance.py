@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from PIL import Image, ImageCms, ImageOps
 
 from ssdie.checkpoint import load_weights
-from ssdie.images import fitted_size
+from ssdie.images import deep_values, explain, fitted_size, open_photo
 from ssdie.networks import Generator
 from ssdie.paths import WEIGHTS
 from ssdie.priors import box_filter, fit_affine
@@ -99,18 +99,22 @@ def enhance(
         >>> enhance(np.full((20, 30, 3), 128, np.uint8)).shape
         (20, 30, 3)
     """
-    if not 0 <= strength <= 1:
-        raise ValueError(f"strength is {strength}; wanted is a number from 0 (nothing) to 1 (everything).")
+    check_settings(strength, working_size)
     settings = (model or _released_model(), strength, working_size, touch)
     if isinstance(photo, str | Path):
-        with Image.open(photo) as opened:
-            return _enhance_pil(opened, settings)
+        try:
+            with open_photo(photo) as opened:
+                return _enhance_pil(opened, settings)
+        except FileNotFoundError:
+            raise
+        except Exception as error:  # whatever a decoder raises
+            raise ValueError(f"{photo} cannot be enhanced: {explain(error)}.") from error
     if isinstance(photo, Image.Image):
         return _enhance_pil(photo, settings)
     if isinstance(photo, np.ndarray):
         return _enhance_array(photo, settings)
     if isinstance(photo, torch.Tensor):
-        if not photo.is_floating_point() or photo.ndim not in (3, 4) or photo.shape[-3] != 3:
+        if not photo.is_floating_point() or photo.ndim not in (3, 4) or photo.shape[-3] != 3 or not photo.numel():
             came = f"{photo.dtype} {tuple(photo.shape)}"
             raise ValueError(f"photo is a tensor {came}; wanted is float (3, H, W) or (N, 3, H, W) in [0, 1].")
         if photo.ndim == 4:
@@ -119,15 +123,25 @@ def enhance(
     raise TypeError(f"photo is a {type(photo).__name__}; wanted is a path, a PIL image, an array or a tensor.")
 
 
+def check_settings(strength: float, working_size: int) -> None:
+    """Refuse a strength outside [0, 1] and a working size below one pixel.
+
+    Raises:
+        ValueError: says which.
+    """
+    if not 0 <= strength <= 1:
+        raise ValueError(f"strength is {strength}; wanted is a number from 0 (nothing) to 1 (everything).")
+    if working_size < 1:
+        raise ValueError(f"working_size is {working_size}; wanted is at least 1 pixel.")
+
+
 def _enhance_pil(photo: Image.Image, settings: tuple) -> Image.Image:
     """Enhance a PIL image: upright; grey stays grey, 16 bit stays 16 bit, alpha as it is; anything else becomes RGB."""
     info, exif = photo.info, _upright_exif(photo)
     photo = ImageOps.exif_transpose(photo)
     kept = {k: v for k, v in info.items() if k in ("icc_profile", "dpi")}
     if photo.mode in ("I", "F") or photo.mode.startswith("I;16"):
-        values = np.asarray(photo)
-        values = values.clip(0, 1) if photo.mode == "F" else values.clip(0, 65535).astype(np.uint16)
-        enhanced = Image.fromarray(_enhance_array(values, settings))
+        enhanced = Image.fromarray(_enhance_array(deep_values(photo), settings))
     else:
         alpha = photo.convert("RGBA").getchannel("A") if photo.has_transparency_data else None
         if photo.mode in ("CMYK", "LAB"):
@@ -169,8 +183,8 @@ def _enhance_array(photo: np.ndarray, settings: tuple) -> np.ndarray:
         return (mean if rgb.dtype.kind == "f" else np.rint(mean)).astype(photo.dtype)
     if photo.ndim != 3 or photo.shape[2] not in (3, 4) or photo.size == 0:
         raise ValueError(f"photo has shape {photo.shape}; wanted is (H, W), (H, W, 3) or (H, W, 4).")
-    if photo.dtype not in (np.uint8, np.uint16) and photo.dtype.kind != "f":
-        raise ValueError(f"photo is {photo.dtype}; wanted is uint8, uint16 or float in [0, 1].")
+    if photo.dtype not in (np.uint8, np.uint16, np.float16, np.float32, np.float64):
+        raise ValueError(f"photo is {photo.dtype}; wanted is uint8, uint16 or float in [0, 1], in native order.")
     rgb = torch.from_numpy(np.array(photo[..., :3], order="C"))
     enhanced = _enhance_pixels(rgb, *settings).numpy()
     return np.concatenate((enhanced, photo[..., 3:]), axis=2) if photo.shape[2] == 4 else enhanced
@@ -180,6 +194,10 @@ def _enhance_pixels(
     pixels: torch.Tensor, model: Generator, strength: float, working_size: int, touch: bool
 ) -> torch.Tensor:
     """Enhance (H, W, 3) of any kind, on its device, and give the same kind."""
+    if pixels.is_floating_point():
+        low, high = (value.item() for value in pixels.aminmax())  # nan, if one is in it
+        if not (low >= -1e-4 and high <= 1 + 1e-4):
+            raise ValueError(f"photo has values from {low:.6g} to {high:.6g}; wanted is 0 to 1.")
     correction = find_correction(shrink(pixels, working_size), model, strength, touch)
     return apply_correction(pixels, correction)
 

@@ -11,21 +11,22 @@ import io
 import os
 import sys
 import time
+import warnings
 import zlib
 from collections import defaultdict
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import suppress
 from dataclasses import dataclass, fields
 from pathlib import Path
 
 import torch
-from PIL import Image, UnidentifiedImageError
 from tqdm import tqdm
 
-from ssdie.enhance import WORKING_SIZE, enhance, load_model
-from ssdie.images import IMAGE_SUFFIXES
+from ssdie.enhance import WORKING_SIZE, check_settings, enhance, load_model
+from ssdie.images import IMAGE_SUFFIXES, explain, open_photo, save_photo, stat_file
 from ssdie.networks import Generator
-from ssdie.paths import atomic
+from ssdie.paths import sweep
 from ssdie.video import EVERY, VIDEO_SUFFIXES, enhance_video
 
 WORKERS = 2  # photos in hand at a time
@@ -87,8 +88,12 @@ def enhance_files(
         Failures, in the order of the inputs; all other files are done.
 
     Raises:
-        ValueError: there is nothing to enhance, or an output would replace an input.
+        ValueError: there is nothing to enhance, an output would replace an input, or a setting is out of range.
+        OSError: `out` cannot be written to.
     """
+    check_settings(strength, working_size)
+    if workers < 1 or every < 1:
+        raise ValueError(f"workers is {workers} and every {every}; wanted is at least 1 of both.")
     out, jobs = Path(out), find_jobs(inputs, Path(out))
     rank, processes = share_of_work()
     share = jobs[rank::processes]
@@ -96,6 +101,7 @@ def enhance_files(
     settings = {"strength": strength, "working_size": working_size, "touch": touch}
     written = f"{settings | {'every': every, 'model': _checksum(model)}}"
     done = read_manifests(out) if resume else {}
+    sweep(out.rglob(".*") if resume else ())
     manifest = out / ("manifest.csv" if processes == 1 else f"manifest-{rank}.csv")
     _open_manifest(manifest, keep=resume)
 
@@ -106,7 +112,7 @@ def enhance_files(
             if row.key in done and target.is_file():
                 return None
             if target.exists() and not (overwrite or resume):
-                raise FileExistsError(f"{target} is there already")
+                raise ValueError(f"{target} is there already")
             if source.suffix.lower() in VIDEO_SUFFIXES:
                 enhance_video(source, target, model, every=every, progress=progress, **settings)
             else:
@@ -114,7 +120,10 @@ def enhance_files(
             _append(manifest, (*row.key, f"{time.perf_counter() - started:.3f}", "done"))
         except Exception as error:  # whatever a decoder raises: one bad file must not stop a million
             reason = explain(error)
-            _append(manifest, (source, "", written, target.relative_to(out).as_posix(), "", reason))
+            if isinstance(error, OSError) and error.filename not in (None, source, str(source)):
+                reason = f"{error.filename}: {reason}"  # it is what was to be written that failed
+            with suppress(OSError):  # a full disk takes no line, but the others may still be told
+                _append(manifest, (source, "", written, target.relative_to(out).as_posix(), "", reason))
             return Failure(source, reason)
         return None
 
@@ -137,16 +146,15 @@ def enhance_photo(source: Path, target: Path, model: Generator, **settings) -> N
     Raises:
         ValueError: the file holds several pictures.
     """
-    with Image.open(source) as photo:
+    with open_photo(source) as photo:
         kind = "JPEG" if photo.format == "MPO" else photo.format  # MPO: a JPEG and previews after it
-        if kind != "JPEG" and getattr(photo, "n_frames", 1) > 1:
+        if kind not in ("JPEG", "GIF") and getattr(photo, "n_frames", 1) > 1:  # of a GIF, the first
             raise ValueError(f"it holds {photo.n_frames} pictures; wanted is one, save them one by one")
         options = SAVE.get(kind, {})
         if kind == "TIFF" and photo.info.get("compression") in LOSSLESS:
             options = {"compression": photo.info["compression"]}
         enhanced = enhance(photo, model, **settings)
-    with atomic(target) as temporary:
-        enhanced.save(temporary, kind, **options, **enhanced.info)
+    save_photo(target, enhanced, kind, **options, **enhanced.info)
 
 
 # Which files -------------------------------------------------------------------------------------------------------
@@ -160,7 +168,7 @@ def find_jobs(inputs: list[str | Path], out: Path) -> list[tuple[Path, Path]]:
     """
     places: dict[Path, Path] = {}  # source: place below `out`
     for path in map(Path, inputs):
-        if path.is_dir():
+        if os.path.isdir(path):
             for source in _walk(path, out):
                 places.setdefault(source, source.relative_to(path))
         else:
@@ -170,7 +178,7 @@ def find_jobs(inputs: list[str | Path], out: Path) -> list[tuple[Path, Path]]:
         raise ValueError(f"There is no photo in {named or 'nothing'}; give photos or folders of them ({known}).")
     seen: dict[Path, Path] = {}
     for source in places:
-        seen.setdefault(source.resolve(), source)  # a photo named twice is enhanced once
+        seen.setdefault(Path(os.path.realpath(source)), source)  # a photo named twice is enhanced once
     groups = defaultdict(list)
     for resolved, source in seen.items():
         groups[places[source]].append((resolved, source))
@@ -183,18 +191,23 @@ def find_jobs(inputs: list[str | Path], out: Path) -> list[tuple[Path, Path]]:
     if len({target for _, target in jobs}) < len(jobs):
         raise ValueError(f"Several inputs would become the same file in {out}; enhance them into folders of their own.")
     for _, target in jobs:
-        if target.resolve() in seen:
+        if Path(os.path.realpath(target)) in seen:
             raise ValueError(f"{target} is one of the inputs and would be lost; give another folder with -o.")
     return jobs
 
 
 def _walk(folder: Path, out: Path) -> Iterator[Path]:
-    """Photos and videos of a folder in name order, but for what lies in an output folder inside it."""
-    known, skipped = IMAGE_SUFFIXES | VIDEO_SUFFIXES, out.resolve()
-    for path in sorted(folder.rglob("*")):
-        inside_out = skipped != folder.resolve() and path.resolve().is_relative_to(skipped)
-        if path.suffix.lower() in known and not path.name.startswith(".") and path.is_file() and not inside_out:
-            yield path
+    """Photos and videos of a folder in name order, but for what lies in an output folder inside it.
+
+    Broken links, pipes and folders that cannot be listed are among them, so that they are told as failures.
+    """
+    known, skipped = IMAGE_SUFFIXES | VIDEO_SUFFIXES, os.path.realpath(out)
+    found: list[Path] = []
+    unlisted: list[OSError] = []
+    for place, folders, names in os.walk(folder, onerror=unlisted.append):
+        folders[:] = [name for name in folders if os.path.realpath(os.path.join(place, name)) != skipped]
+        found += [Path(place, n) for n in names if Path(n).suffix.lower() in known and not n.startswith(".")]
+    yield from sorted(found + [Path(error.filename) for error in unlisted])
 
 
 def share_of_work() -> tuple[int, int]:
@@ -241,7 +254,7 @@ def _append(path: Path, values: tuple | list) -> None:
 
 def _fingerprint(path: Path) -> str:
     """Size and time of change: cheap for a million files on a network disk."""
-    status = path.stat()
+    status = stat_file(path)
     return f"{status.st_size}-{status.st_mtime_ns}"
 
 
@@ -251,20 +264,6 @@ def _checksum(model: Generator) -> str:
     for value in model.state_dict().values():
         crc = zlib.crc32(value.detach().cpu().contiguous().numpy(), crc)
     return f"{crc:08x}"
-
-
-def explain(error: Exception) -> str:
-    """Say in a few words why a file failed.
-
-    Example:
-        >>> explain(FileNotFoundError(2, "No such file or directory"))
-        'No such file or directory'
-    """
-    if isinstance(error, UnidentifiedImageError):
-        return "it is no picture, or one of a kind that Pillow cannot read"
-    if isinstance(error, OSError) and error.strerror:
-        return error.strerror
-    return " ".join(str(error).split()) or type(error).__name__
 
 
 # Command line ------------------------------------------------------------------------------------------------------
@@ -287,11 +286,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run `python -m ssdie enhance`; 0 if every file is done, 1 if some failed."""
+    warnings.filterwarnings("ignore", module="PIL")  # of damaged metadata and the like: not worth a line a photo
     place = int(os.environ.get("LOCAL_RANK", 0)) % max(1, torch.cuda.device_count())
     device = args.device or (f"cuda:{place}" if torch.cuda.is_available() else "cpu")
     settings = {name: getattr(args, name) for name in ("strength", "working_size", "resume", "workers", "every")}
     settings |= {"touch": not args.no_touch, "overwrite": not args.no_overwrite}
     failures = enhance_files(args.inputs, args.out, load_model(args.weights, device), **settings)
     for failure in failures:
-        print(f"failed: {failure.path}: {failure.reason}", file=sys.stderr)
+        name = str(failure.path)  # a name can hold anything: line ends, codes for the terminal
+        print(f"failed: {name if name.isprintable() else repr(name)}: {failure.reason}", file=sys.stderr)
     return 1 if failures else 0

@@ -1,15 +1,22 @@
 """Photos in and out of tensors: float32 RGB (N, 3, H, W) in [0, 1], upright; uint8 lives only in this file."""
 
+import io
+import os
+import stat
+import textwrap
 from pathlib import Path
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from ssdie.paths import atomic
 
-IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp"}
+IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp"}
+# what is opened, whatever the suffix says; none of these runs another program, as Pillow does for EPS
+FORMATS = ("JPEG", "PNG", "GIF", "BMP", "PPM", "TIFF", "WEBP", "JPEG2000", "AVIF")
+HARMLESS, DENSEST = 4_000_000, 1000  # a larger picture of more pixels a byte is a bomb; photos have at most 100
 
 
 def check_image(image: torch.Tensor, name: str = "image", channels: int | None = 3) -> None:
@@ -50,17 +57,75 @@ def list_images(folder: str | Path, recursive: bool = False) -> list[Path]:
     return sorted(p for p in found if p.suffix.lower() in IMAGE_SUFFIXES and not p.name.startswith("."))
 
 
+def open_photo(path: str | Path | io.BytesIO) -> Image.Image:
+    """Open a picture of one of `FORMATS`; its pixels are decoded when they are asked for.
+
+    Raises:
+        OSError: there is no such file, it cannot be read, or is no picture (PIL.UnidentifiedImageError).
+        ValueError: it is a pipe or a device, or declares more pixels than a file of its size can mean.
+    """
+    if isinstance(path, io.BytesIO):
+        return Image.open(path, formats=FORMATS)
+    size = stat_file(path).st_size
+    photo = Image.open(path, formats=FORMATS)
+    width, height = photo.size
+    if width * height > max(HARMLESS, DENSEST * size):
+        photo.close()
+        raise ValueError(f"it declares {width} x {height} pixels in {size} bytes, which no photo does")
+    return photo
+
+
+def stat_file(path: str | Path) -> os.stat_result:
+    """Size, times and the like of a file; refuses pipes and devices, which never end."""
+    status = os.stat(path)
+    if not stat.S_ISREG(status.st_mode) and not stat.S_ISDIR(status.st_mode):
+        raise ValueError("it is no file, but a pipe or a device")
+    return status
+
+
+def explain(error: Exception) -> str:
+    """Say in a few words why a picture could not be read or written.
+
+    Example:
+        >>> explain(FileNotFoundError(2, "No such file or directory"))
+        'No such file or directory'
+    """
+    told = textwrap.shorten(str(error).strip("."), 200) or type(error).__name__
+    if isinstance(error, UnidentifiedImageError):
+        return "it is no picture, or one of a kind that cannot be read"
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    if isinstance(error, MemoryError) or "allocate memory" in told:  # Pillow's, torch's
+        return "there is not enough memory for it"
+    if isinstance(error, Image.DecompressionBombError):
+        return f"it declares more than {2 * Image.MAX_IMAGE_PIXELS} pixels"
+    return told if isinstance(error, ValueError | TypeError) else f"it is damaged ({told})"
+
+
 def pil_to_array(photo: Image.Image) -> np.ndarray:
     """Turn any PIL picture (grey, palette, alpha on white, 16 bit) upright into float32 RGB (H, W, 3) in [0, 1]."""
     photo = ImageOps.exif_transpose(photo)
     if photo.mode.startswith("I;16") or photo.mode in ("I", "F"):
-        values = np.asarray(photo, dtype=np.float32)
-        top = 1.0 if photo.mode == "F" else 65535.0
-        return np.repeat((values / top).clip(0, 1)[..., None], 3, axis=2)
+        values = deep_values(photo)
+        grey = values if photo.mode == "F" else values / np.float32(65535)
+        return np.repeat(grey[..., None], 3, axis=2)
     if photo.mode in ("LA", "PA", "RGBA") or "transparency" in photo.info:
         photo = photo.convert("RGBA")
         photo = Image.alpha_composite(Image.new("RGBA", photo.size, "white"), photo)
     return np.asarray(photo.convert("RGB"), dtype=np.float32) / 255
+
+
+def deep_values(photo: Image.Image) -> np.ndarray:
+    """Values of a grey PIL picture of more than 8 bit, (H, W): float32 in [0, 1] of mode F, otherwise uint16.
+
+    Raises:
+        ValueError: values are outside of that.
+    """
+    values, top = np.asarray(photo), 1 if photo.mode == "F" else 65535
+    low, high = values.min(), values.max()
+    if not (low >= 0 and high <= top):
+        raise ValueError(f"it has values from {low:.6g} to {high:.6g}; wanted is 0 to {top}")
+    return values.astype(np.float32 if photo.mode == "F" else np.uint16)
 
 
 def array_to_pil(array: np.ndarray) -> Image.Image:
@@ -80,10 +145,17 @@ def read_image(path: str | Path) -> torch.Tensor:
 
     Raises:
         FileNotFoundError: there is no such file.
-        PIL.UnidentifiedImageError: the file is no picture.
+        ValueError: it cannot be read; says which file and why.
     """
-    with Image.open(path) as photo:
-        return torch.from_numpy(pil_to_array(photo)).permute(2, 0, 1).contiguous()
+    try:
+        with open_photo(path) as photo:
+            return torch.from_numpy(pil_to_array(photo)).permute(2, 0, 1).contiguous()
+    except FileNotFoundError:
+        raise
+    except Exception as error:  # whatever a decoder raises
+        if isinstance(path, io.BytesIO):
+            raise
+        raise ValueError(f"{path} cannot be read: {explain(error)}.") from error
 
 
 def write_image(path: str | Path, image: torch.Tensor, **options) -> None:
@@ -107,8 +179,17 @@ def write_image(path: str | Path, image: torch.Tensor, **options) -> None:
         raise ValueError(f"image holds {len(image)} pictures; wanted is one; write them one by one.")
     if Path(path).suffix.lower() in (".jpg", ".jpeg"):
         options = {"quality": 95, "subsampling": 0, **options}
+    save_photo(path, array_to_pil(to_display(image)), **options)
+
+
+def save_photo(path: str | Path, photo: Image.Image, kind: str | None = None, **options) -> None:
+    """Encode a PIL picture and write it, whole or not at all; `kind` as PIL calls it, by default from the suffix."""
+    encoded, suffix = io.BytesIO(), Path(path).suffix.lower()
+    if (kind := kind or Image.registered_extensions().get(suffix)) is None:
+        raise ValueError(f"{path} has no suffix of a picture; give one of {', '.join(sorted(IMAGE_SUFFIXES))}.")
+    photo.save(encoded, kind, **options)
     with atomic(path) as temporary:
-        array_to_pil(to_display(image)).save(temporary, **options)
+        temporary.write_bytes(encoded.getbuffer())
 
 
 def to_display(image: torch.Tensor) -> np.ndarray:

@@ -1,9 +1,12 @@
 """Where things lie: research data, the checkout, released weights; and how a file is written whole or not at all."""
 
+import errno
 import os
+import re
+import time
 import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 PACKAGE = Path(__file__).resolve().parent
@@ -40,6 +43,9 @@ def atomic(path: str | Path) -> Iterator[Path]:
     Args:
         path: the file to write; missing folders are made. The temporary path has the same suffix.
 
+    Raises:
+        OSError: it cannot be written; names `path`, not the temporary one.
+
     Example:
         >>> import tempfile
         >>> target = Path(tempfile.mkdtemp()) / "a.txt"
@@ -50,9 +56,24 @@ def atomic(path: str | Path) -> Iterator[Path]:
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.stem}-{uuid.uuid4().hex[:8]}{path.suffix}")
+    if path.is_file() and not os.access(path, os.W_OK):  # renaming would replace it all the same
+        raise PermissionError(errno.EACCES, "it is there and read-only", str(path))
+    temporary = path.with_name(f".{path.stem[:40]}-{uuid.uuid4().hex[:8]}.part{path.suffix[:20]}")
     try:
         yield temporary
         os.replace(temporary, path)
+    except OSError as error:
+        if error.errno is None or error.filename not in (None, str(temporary)):
+            raise
+        raise OSError(error.errno, error.strerror, str(path)) from error
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def sweep(paths: Iterable[Path]) -> None:
+    """Remove, of these, the temporary files of `atomic` whose writers were killed: nobody touched them for a minute."""
+    for path in paths:
+        if re.search(r"-[0-9a-f]{8}\.part(\.|$)", path.name) and path.name.startswith("."):
+            with suppress(OSError):
+                if time.time() - path.stat().st_mtime > 60:
+                    path.unlink()

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import torch
 from torch import nn
 
-from ssdie.checkpoint import load_checkpoint, load_weights
+from ssdie.checkpoint import fill, load_checkpoint, load_weights
 from ssdie.config import STAGES, LossWeights, TrainConfig
 from ssdie.data import augment_copies
 from ssdie.discriminators import DarkChannelNet, PatchDiscriminator
@@ -194,7 +194,7 @@ def make_generator(config: TrainConfig) -> Generator:
     """Build the generator with first weights, or with those of `config.init`."""
     network = build_generator(config.generator, **config.options)
     if config.init is not None:
-        network.load_state_dict(load_weights(config.init).state_dict())
+        fill(network, load_weights(config.init).state_dict(), config.init)
     return network
 
 
@@ -209,5 +209,8 @@ def load_judge(config: TrainConfig) -> DarkChannelNet:
     if config.judge is None:
         raise ValueError("Stage 3 needs dc-Net: give the checkpoint of a finished stage 2 as `judge`.")
     network = DarkChannelNet()
-    network.load_state_dict(load_checkpoint(config.judge)["networks"]["dark_channel_net"])
+    networks = load_checkpoint(config.judge)["networks"]
+    if "dark_channel_net" not in networks:
+        raise ValueError(f"{config.judge} holds {', '.join(networks)} and no dc-Net; give the checkpoint of stage 2.")
+    fill(network, networks["dark_channel_net"], config.judge)
     return network

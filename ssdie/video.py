@@ -103,7 +103,7 @@ def enhance_video(
         Number of frames.
 
     Raises:
-        ValueError: the file holds no frame that OpenCV can read, or cannot be written.
+        ValueError: the file holds no frame that OpenCV can read, cannot be written, or was cut in writing.
     """
     reader = cv2.VideoCapture(str(source))
     try:
@@ -123,6 +123,7 @@ def enhance_video(
                     writer.release()
             if count == 0:
                 raise ValueError("it holds no frame that OpenCV can read")
+            _check_written(temporary, count)
     finally:
         reader.release()
     return count
@@ -144,3 +145,12 @@ def _open_writer(path: Path, rate: float, frame: torch.Tensor) -> cv2.VideoWrite
     if not writer.isOpened():
         raise ValueError(f"OpenCV cannot write {path.suffix} files here; use .mp4 or .avi")
     return writer
+
+
+def _check_written(path: Path, count: int) -> None:
+    """Refuse a file that lacks frames: OpenCV says nothing when a disk is full."""
+    reader = cv2.VideoCapture(str(path))
+    found = max(0, int(reader.get(cv2.CAP_PROP_FRAME_COUNT))) if reader.isOpened() else 0
+    reader.release()
+    if found < 0.9 * count:
+        raise ValueError(f"only {found} of its {count} frames could be written; make room on the disk")
