@@ -2,6 +2,13 @@
 
 import pytest
 import torch
+from reliability import (  # noqa: F401  hooks and a fixture
+    pytest_addoption,
+    pytest_collection_modifyitems,
+    pytest_configure,
+    pytest_runtest_makereport,
+    tried,
+)
 
 torch.set_num_threads(2)
 
