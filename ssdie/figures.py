@@ -12,6 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from ssdie.images import resize, to_display
+from ssdie.manifest import figure_metadata
 from ssdie.paths import atomic
 
 INK, FAINT = "#22262b", "#8a9099"
@@ -56,17 +57,32 @@ def styled(draw: Callable[..., Figure]) -> Callable[..., Figure]:
     return wrapper
 
 
-def save_figure(figure: Figure, name: str, folder: str | Path = "figures") -> list[Path]:
-    """Write `name`.png and `name`.pdf, without dates: equal figures give equal files.
+def save_figure(
+    figure: Figure,
+    name: str,
+    folder: str | Path = "figures",
+    metadata: Mapping[str, str] | None = None,
+) -> list[Path]:
+    """Write `name`.png and `name`.pdf, without dates: equal figures and metadata give equal files.
+
+    Args:
+        figure: to write.
+        name: of the files, without suffix.
+        folder: made where it is missing.
+        metadata: what else the files tell of themselves, such as {"commit": "1a2b3c4"}; text fields of the PNG,
+            keywords of the PDF. None takes the manifest of the notebook that runs.
 
     Returns:
         The two paths.
     """
     paths = [Path(folder) / f"{name}{suffix}" for suffix in (".png", ".pdf")]
-    undated = ({"Software": "ssdie"}, {"CreationDate": None, "Creator": "ssdie"})
-    for path, metadata in zip(paths, undated, strict=True):
+    metadata = {key: str(value) for key, value in (figure_metadata() if metadata is None else metadata).items()}
+    document = {"Title": name, "Creator": "ssdie", "CreationDate": None}
+    if metadata:
+        document["Keywords"] = "; ".join(f"{key}: {value}" for key, value in metadata.items())
+    for path, told in zip(paths, ({"Software": "ssdie", **metadata}, document), strict=True):
         with atomic(path) as temporary, plt.rc_context(STYLE):
-            figure.savefig(temporary, bbox_inches="tight", pad_inches=0.04, metadata=metadata)
+            figure.savefig(temporary, bbox_inches="tight", pad_inches=0.04, metadata=told)
     return paths
 
 

@@ -13,13 +13,18 @@ from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 
+import torch
 from filelock import FileLock, Timeout
+from IPython import get_ipython
 
 from ssdie.checkpoint import current_commit
-from ssdie.data import Sources
-from ssdie.paths import PACKAGE, atomic
+from ssdie.data import Sources, find_photos
+from ssdie.paths import PACKAGE, atomic, project_root
+from ssdie.profiles import read_defaults
 
 NAME = "manifest.json"
+GIBIBYTE = 2**30
+FOLDERS = ("run", "figures")  # parameters that change no number
 PACKAGES = (
     "accelerate", "matplotlib", "numpy", "opencv-python", "pandas", "pillow", "scikit-image", "scipy", "torch",
     "torchvision",
@@ -52,10 +57,21 @@ def make_manifest(
         "code": code_digest(),
         "versions": versions,
         "photos": dict(photos),
-        "parameters": json.loads(json.dumps(dict(parameters), default=str)),
+        "parameters": json.loads(json.dumps(dict(parameters), default=_name)),
         "device": device,
         "seed": seed,
     }
+
+
+def _name(path: Path) -> str:
+    """A path from the checkout on; of one outside, its last part."""
+    path, root = Path(path), project_root()
+    return path.relative_to(root).as_posix() if path.is_relative_to(root) else path.name
+
+
+def device_name() -> str:
+    """Name of the GPU, or "cpu"."""
+    return torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu"
 
 
 @functools.cache
@@ -67,12 +83,12 @@ def code_digest() -> str:
     return digest.hexdigest()[:16]
 
 
-def fingerprint(sources: Sources, contents: bool = False) -> dict[str, dict]:
-    """Tell the photos of a split from others: by kind, their number and a digest of names and sizes.
+def fingerprint(sources: Sources, limit: int = 0) -> dict[str, dict]:
+    """Tell the photos of a split from others: by kind, their number and a digest of their files.
 
     Args:
         sources: as `ssdie.data.find_photos` gives it.
-        contents: digest the files' bytes too; reads every file.
+        limit: the files' bytes are read too where they are fewer in all; beyond, names and sizes must do.
 
     Example:
         >>> from ssdie.data import Photo
@@ -83,13 +99,14 @@ def fingerprint(sources: Sources, contents: bool = False) -> dict[str, dict]:
     found = {}
     for kind in ("clear", "dusty"):
         digest, photos = hashlib.sha256(), getattr(sources, kind)
-        for photo in photos:
-            digest.update(f"{photo.name}\n".encode())
-            for path in photo.files:
-                digest.update(f"{path.name} {path.stat().st_size}\n".encode())
-                if contents:
-                    digest.update(path.read_bytes())
-        found[kind] = {"count": len(photos), "sha256": digest.hexdigest()}
+        sizes = {path: path.stat().st_size for photo in photos for path in photo.files}
+        digest.update("\n".join(photo.name for photo in photos).encode())
+        for path, size in sizes.items():
+            digest.update(f"\n{path.name} {size}\n".encode())
+            if sum(sizes.values()) < limit:
+                digest.update(path.read_bytes())
+        of = "contents" if sum(sizes.values()) < limit else "names and sizes"
+        found[kind] = {"count": len(photos), "sha256": digest.hexdigest(), "of": of}
     return found
 
 
@@ -155,22 +172,31 @@ def alone(folder: str | Path) -> Iterator[None]:
         raise BlockingIOError(told) from None
 
 
-# Inside figures ------------------------------------------------------------------------------------------------------
+# Of notebooks ------------------------------------------------------------------------------------------------------
 
 
-def set_current(manifest: Mapping) -> None:
-    """Let figures that are saved from now on carry this manifest."""
+def begin_notebook(folder: str | Path, name: str, seed: int) -> dict:
+    """Write the manifest of a notebook into its folder; figures that are saved from now on carry it."""
+    manifest = make_manifest(_notebook_parameters(name), seed, find_fingerprints(), device_name())
+    write_manifest(folder, manifest)
     _current.clear()
     _current.update(manifest)
+    return manifest
 
 
-def current_text() -> str:
-    """The manifest that figures carry, as JSON; empty where no notebook runs.
+def find_fingerprints() -> dict[str, dict]:
+    """Fingerprints of the splits that notebooks look at, by contents where that is quickly read."""
+    return {split: fingerprint(find_photos(split=split), GIBIBYTE) for split in ("train", "val")}
 
-    Example:
-        >>> set_current({"seed": 1})
-        >>> current_text()
-        '{"seed": 1}'
-        >>> set_current({})
-    """
-    return json.dumps(_current, sort_keys=True) if _current else ""
+
+def _notebook_parameters(name: str) -> dict:
+    """The parameters that a running notebook has, but for folders; none outside of one."""
+    shell = get_ipython()
+    if shell is None or not (project_root() / "notebooks" / f"{name}.ipynb").is_file():
+        return {}
+    return {k: shell.user_ns[k] for k in read_defaults(name) if k in shell.user_ns and k not in FOLDERS}
+
+
+def figure_metadata() -> dict[str, str]:
+    """What figures carry: the manifest of the notebook that runs, as JSON; nothing where none does."""
+    return {"manifest": json.dumps(_current, sort_keys=True)} if _current else {}
