@@ -235,7 +235,7 @@ def run(args: argparse.Namespace) -> int:
 
             return verify(args.verify, args.resume)
         outcomes = reproduce(args.profile, args.only, dict(args.parameter), args.out, args.resume)
-    except BlockingIOError as error:
+    except (BlockingIOError, FileExistsError) as error:
         print(f"ssdie reproduce: {error}", file=sys.stderr)
         return 2
     return tell(outcomes)

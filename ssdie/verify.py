@@ -97,7 +97,8 @@ def compare_runs(recorded: str | Path, again: str | Path, notebooks: list[str]) 
             continue
         count, differ, largest = compare_tables(pd.read_csv(before), pd.read_csv(now))
         verdict = "same" if not differ else "within" if largest <= 1 else "off"
-        rows.append({"file": file, "numbers": count, "differ": differ, "largest": round(largest, 4), "verdict": verdict})
+        row = {"file": file, "numbers": count, "differ": differ, "largest": round(largest, 4)}
+        rows.append({**row, "verdict": verdict})
     return pd.DataFrame(rows, columns=["file", "numbers", "differ", "largest", "verdict"])
 
 

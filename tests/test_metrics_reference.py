@@ -20,8 +20,8 @@ from ssdie.niqe import load_pristine, niqe
 from ssdie.paths import data_root, project_root
 from ssdie.scenes import draw_embedded
 
-# By BasicSR 1.4.2, which gives what the authors' MATLAB program does to four digits, with the published model, evaluated
-# in float64 on the photos inside scikit-image.
+# By BasicSR 1.4.2, which gives what the authors' MATLAB program does to four digits, with the published model,
+# evaluated in float64 on the photos inside scikit-image.
 PUBLISHED_NIQE = {"chelsea": 2.62552, "astronaut": 3.09159, "coffee": 4.11533, "rocket": 6.97093}
 
 # L, a, b of two colours and their difference: Sharma, Wu, Dalal 2005, table 1

@@ -265,7 +265,7 @@ def test_photos_that_changed_since_the_checkpoint_are_refused(photos, tmp_path, 
     photo, depth = (photos / kind / "train" / "c1.png" for kind in ("clear", "depth"))
     whole = photo.read_bytes()
     photo.write_bytes(whole + b"\0")
-    with pytest.raises(ValueError, match="clear photos of .* changed since .* at step 1: names or sizes"):
+    with pytest.raises(ValueError, match="clear photos .* changed .* step 1: names or sizes"):
         list(train(more))
     photo.unlink()
     with pytest.raises(ValueError, match="there were 4 and are 3; put them back"):
