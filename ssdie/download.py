@@ -12,8 +12,9 @@ from urllib.parse import quote
 
 import pooch
 import requests
-from requests.exceptions import HTTPError, InvalidSchema, RequestException
+from requests.exceptions import ChunkedEncodingError, HTTPError, InvalidSchema, ReadTimeout, RequestException
 from tqdm import tqdm
+from urllib3.exceptions import ProtocolError, ReadTimeoutError
 
 from ssdie.paths import PACKAGE
 
@@ -106,7 +107,7 @@ def download(
         except RequestException as error:
             failures[Path(file).name] = f"no answer ({type(error).__name__}); check the network, run the command again."
         except ValueError:
-            failures[Path(file).name] = "arrived with another SHA-256 and was thrown away; run the command again."
+            failures[Path(file).name] = "arrived with another SHA-256 or without an end, and was thrown away; run again."
         except OSError as error:
             failures[Path(file).name] = f"{error}; choose a folder that can be written to, with room."
     return paths, failures
@@ -126,12 +127,17 @@ def _fetch(url: str, target: Path, timeout: float) -> None:
     begin, size = time.monotonic(), 0
     with requests.get(url, stream=True, timeout=timeout) as answer, target.open("wb") as file:
         answer.raise_for_status()
-        for part in answer.iter_content(2**16):
-            size += file.write(part)
-            if time.monotonic() - begin > 20 * timeout:
-                raise requests.exceptions.ReadTimeout
-            if size > LARGEST:
-                raise ValueError(f"more than {LARGEST} bytes")
+        try:
+            while part := answer.raw.read1(2**16, decode_content=True):  # what has come, and no waiting for more
+                size += file.write(part)
+                if time.monotonic() - begin > 20 * timeout:
+                    raise ReadTimeout
+                if size > LARGEST:
+                    raise ValueError(f"more than {LARGEST} bytes")
+        except ReadTimeoutError as error:
+            raise ReadTimeout from error
+        except ProtocolError as error:
+            raise ChunkedEncodingError from error
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

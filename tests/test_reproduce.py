@@ -166,7 +166,8 @@ def test_tables_are_compared_number_by_number():
     assert compare_tables(one, one.assign(weights="elsewhere")) == (4, 0, 0.0)
     count, differ, largest = compare_tables(one, one.assign(style=[1.01, 2.0]))
     assert (count, differ) == (4, 1) and largest == pytest.approx(0.5)
-    others = (one[:1], one.assign(method=["a", "c"]), one.assign(paired_psnr_low=[20.0, 1.0]), one.drop(columns="style"))
+    others = [one[:1], one.assign(method=["a", "c"]), one.assign(paired_psnr_low=[20.0, 1.0])]
+    others.append(one.drop(columns="style"))
     for other in others:
         assert compare_tables(one, other)[2] == np.inf
 

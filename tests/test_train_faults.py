@@ -196,7 +196,8 @@ def test_a_stopped_run_may_be_resumed_with_skip(tmp_path, photo_folder, monkeypa
 def test_the_command_says_so_and_fails(tmp_path, photo_folder, monkeypatch, capsys):
     spoil(monkeypatch, 1, float("nan"))
     command = ["train", "supervised", "--run", str(tmp_path), "--data", str(photo_folder), "--steps", "2"]
-    command += ["--size", "32", "--batch", "2", "--options", '{"width": 4}', "--weights", '{"perceptual": 0, "style": 0}']
+    command += ["--size", "32", "--batch", "2", "--options", '{"width": 4}']
+    command += ["--weights", '{"perceptual": 0, "style": 0}']
     assert main(command) == 1
     assert "Step 1 stopped: reconstruction" in capsys.readouterr().err
 
@@ -279,6 +280,17 @@ def test_photos_that_changed_since_the_checkpoint_are_refused(photos, tmp_path, 
     (photos / "dusty" / "train" / "d0.PNG").unlink()  # this stage does not look at them
     list(train(more))
     tried("folder of photos: changed since the checkpoint", times=3)
+
+
+# The same again -----------------------------------------------------------------------------------------------------
+
+
+def test_the_same_seed_gives_the_same_numbers_twice_and_another_others(tmp_path, photo_folder):
+    logs = []
+    for run, seed in (("a", 3), ("b", 3), ("c", 4)):
+        logs.append(list(train(TrainConfig("supervised", tmp_path / run, photo_folder, steps=2, seed=seed, **SMALL))))
+    assert logs[0] == logs[1] and same_weights(tmp_path / "a", tmp_path / "b")
+    assert logs[0] != logs[2]
 
 
 # The manifest -------------------------------------------------------------------------------------------------------
