@@ -107,7 +107,7 @@ def download(
         except RequestException as error:
             failures[Path(file).name] = f"no answer ({type(error).__name__}); check the network, run the command again."
         except ValueError:
-            failures[Path(file).name] = "arrived with another SHA-256 or without an end, and was thrown away; run again."
+            failures[Path(file).name] = "came with another SHA-256 or without an end, and was thrown away; run again."
         except OSError as error:
             failures[Path(file).name] = f"{error}; choose a folder that can be written to, with room."
     return paths, failures
