@@ -1,6 +1,7 @@
 """The ablation study: what each variant changes, training under one budget, and the table of notebook 04."""
 
 import dataclasses
+import warnings
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -8,6 +9,7 @@ from pathlib import Path
 import pandas as pd
 
 from ssdie.config import LossWeights, TrainConfig
+from ssdie.manifest import other_code
 from ssdie.tables import widen
 from ssdie.workbook import follow, in_own_folder, judge, shorten, write_table
 
@@ -95,6 +97,8 @@ def finish_run(config: TrainConfig) -> Path:
     weights = config.run / WEIGHTS_FILE
     if not weights.is_file():
         deque(follow(config, leave=False), maxlen=0)
+    elif other_code(config.run):
+        warnings.warn(other_code(config.run), stacklevel=2)
     return weights
 
 

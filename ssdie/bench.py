@@ -15,8 +15,9 @@ from tqdm import tqdm
 from ssdie.bench_gpu import measure_gpu
 from ssdie.bench_tasks import attention, make_fast_step, make_model, make_photo, make_published_step
 from ssdie.config import TrainConfig
-from ssdie.data import Crops, find_photos, load_batches
+from ssdie.data import Crops, find_photos
 from ssdie.enhance import WORKING_SIZE, enhance
+from ssdie.loader import load_batches
 from ssdie.measure import (
     Stopwatch,
     count_operations,

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import sys
 from dataclasses import MISSING, fields
 from pathlib import Path
 
@@ -29,12 +30,25 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Run `python -m ssdie train`: a progress bar with the newest terms, a log and weights in the run's folder."""
+    """Run `python -m ssdie train`: a progress bar with the newest terms, a log and weights in the run's folder.
+
+    Returns:
+        0 when done, 1 when a loss was not finite or a worker died, 130 after Ctrl-C; the same command resumes.
+    """
     settings = {field.name: getattr(args, field.name) for field in fields(TrainConfig)}
     config = TrainConfig(**settings | {"betas": tuple(args.betas), "weights": LossWeights(**args.weights)})
-    with tqdm(total=config.steps, desc=config.stage, unit="step") as bar:
-        for report in train(config):
-            bar.update(int(report["step"]) - bar.n)
-            bar.set_postfix({name: f"{value:.3g}" for name, value in report.items() if name != "step"})
-    print(f"{config.run}: {', '.join(sorted(p.name for p in config.run.iterdir() if p.suffix != '.0'))}")
+    try:
+        with tqdm(total=config.steps, desc=config.stage, unit="step") as bar:
+            for report in train(config):
+                bar.update(int(report["step"]) - bar.n)
+                bar.set_postfix({name: f"{value:.3g}" for name, value in report.items() if name != "step"})
+    except (FloatingPointError, ChildProcessError, BlockingIOError) as error:
+        print(f"ssdie train: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        told = f"interrupted; the same command resumes from the checkpoint in {config.run}"
+        print(f"ssdie train: {told}", file=sys.stderr)
+        return 130
+    left = (p.name for p in config.run.iterdir() if p.suffix != ".0" and not p.name.startswith("."))
+    print(f"{config.run}: {', '.join(sorted(left))}")
     return 0

@@ -49,6 +49,7 @@ class TrainConfig:
         init: weights of the generator to start from; judge: checkpoint of stage 2, for stage 3.
         seed: of everything; precision: "no", "bf16" or "fp16"; workers: processes that load photos.
         report_every, save_every: steps.
+        nonfinite: what a loss or gradient that is not finite does: "stop" the run, or "skip" the update and count it.
     """
 
     stage: str
@@ -79,6 +80,7 @@ class TrainConfig:
     workers: int = 0
     report_every: int = 10
     save_every: int = 500
+    nonfinite: str = "stop"
 
     def __post_init__(self):
         """Refuse what no stage understands."""
@@ -87,6 +89,7 @@ class TrainConfig:
             ("recipe", self.recipe, ("measured", "reference", "mixed")),
             ("target", self.target, ("clear", "visible")),
             ("schedule", self.schedule, ("constant", "cosine")),
+            ("nonfinite", self.nonfinite, ("stop", "skip")),
         ):
             if value not in known:
                 raise ValueError(f"{name} is {value!r}; wanted is one of {', '.join(known)}.")

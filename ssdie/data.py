@@ -5,15 +5,14 @@ do not depend on the number of workers or processes, and continue after an inter
 """
 
 import functools
-import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import Dataset
 from torchvision import tv_tensors
 from torchvision.transforms import v2
 
@@ -33,10 +32,12 @@ class Photo:
     Args:
         name: of its file, without suffix.
         read: gives (3, H, W), or (4, H, W) with depth as the fourth channel, in [0, 1].
+        files: that it reads; none for a drawn one.
     """
 
     name: str
     read: Callable[[], torch.Tensor]
+    files: tuple[Path, ...] = ()
 
 
 @dataclass
@@ -82,13 +83,13 @@ def find_photos(root: str | Path | None = None, split: str = "train") -> Sources
         pairs = _with_depth(clear, root / "depth" / split) if clear.is_dir() else []
     elif (root / "train").is_dir() or (root / "test").is_dir():
         clear, dusty = root / split / "clean", root / split / "dust"
-        pairs = [Photo(p.stem, _reader(p, None)) for p in list_images(clear)] if clear.is_dir() else []
+        pairs = [Photo(p.stem, _reader(p, None), (p,)) for p in list_images(clear)] if clear.is_dir() else []
         dusty = dusty if dusty.is_dir() else root / split
     else:
         raise FileNotFoundError(
             f"{root} has neither clear/ and dusty/ nor train/clean and train/dust; see data/README.md for both layouts."
         )
-    unpaired = [Photo(p.stem, _reader(p)) for p in list_images(dusty)] if dusty.is_dir() else []
+    unpaired = [Photo(p.stem, _reader(p), (p,)) for p in list_images(dusty)] if dusty.is_dir() else []
     return Sources(pairs, unpaired, origin)
 
 
@@ -102,7 +103,7 @@ def _with_depth(clear: Path, depth: Path) -> list[Photo]:
             f"{len(missing)} photos of {clear} have no depth in {depth} ({', '.join(missing[:3])}); "
             "make it with `python -m ssdie depth`, or move them away."
         )
-    return [Photo(p.stem, _reader(p, depths[p.stem])) for p in photos]
+    return [Photo(p.stem, _reader(p, depths[p.stem]), (p, depths[p.stem])) for p in photos]
 
 
 def _reader(path: Path, *depth: Path | None) -> Callable[[], torch.Tensor]:
@@ -110,11 +111,23 @@ def _reader(path: Path, *depth: Path | None) -> Callable[[], torch.Tensor]:
 
     def read() -> torch.Tensor:
         if not depth:
-            return read_image(path)
-        clear, distance = (read_image(path), read_depth(depth[0])) if depth[0] else read_side_by_side(path)
+            return _read_file(path, read_image)
+        if depth[0]:
+            clear, distance = _read_file(path, read_image), _read_file(depth[0], read_depth)
+        else:
+            clear, distance = _read_file(path, read_side_by_side)
         return torch.cat((clear, resize(distance[None], tuple(clear.shape[-2:]))[0]))
 
     return read
+
+
+def _read_file(path: Path, read: Callable):
+    """Read a file; whatever a decoder raises becomes a sentence."""
+    try:
+        return read(path)
+    except Exception as error:
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else error
+        raise ValueError(f"{path} cannot be read ({reason}); replace it, or move it away.") from error
 
 
 def _embedded(split: str) -> Sources:
@@ -215,26 +228,6 @@ def random_crop(picture: torch.Tensor, size: int, generator: torch.Generator) ->
     if side != size:
         crop = F.interpolate(crop[None], size=(size, size), mode="bilinear", antialias=True)[0]
     return crop.flip(2) if flip else crop
-
-
-def load_batches(
-    crops: Crops, batch: int, start: int = 0, workers: int = 0, rank: int = 0, processes: int = 1
-) -> Iterator[torch.Tensor]:
-    """Yield batches for ever, from step `start` on: (batch, C, size, size) for each of the processes.
-
-    Args:
-        crops: to draw from.
-        batch: pictures a step for one process.
-        start: first step: where an interrupted run stopped.
-        workers: processes that decode and crop; 0 does it in this one.
-        rank, processes: this process and their number; together they see what one process with a batch of
-            batch * processes sees.
-    """
-    total = batch * processes
-    steps = (list(range(step * total + rank, (step + 1) * total, processes)) for step in itertools.count(start))
-    pinned = torch.cuda.is_available()
-    own = torch.Generator()  # a loader that starts would otherwise draw from the random numbers of its first step
-    yield from DataLoader(crops, batch_sampler=steps, num_workers=workers, pin_memory=pinned, generator=own)
 
 
 # Augmentation ------------------------------------------------------------------------------------------------------

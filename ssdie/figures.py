@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from ssdie.images import resize, to_display
+from ssdie.manifest import figure_metadata
 from ssdie.paths import PACKAGE, atomic
 
 STYLE = PACKAGE / "ssdie.mplstyle"
@@ -53,13 +54,13 @@ def save_figure(
         name: of the files, without suffix.
         folder: made where it is missing.
         metadata: what else the files tell of themselves, such as {"commit": "1a2b3c4"}; text fields of the PNG,
-            keywords of the PDF.
+            keywords of the PDF. None takes the manifest of the notebook that runs.
 
     Returns:
         The two paths.
     """
     paths = [Path(folder) / f"{name}{suffix}" for suffix in (".png", ".pdf")]
-    metadata = {key: str(value) for key, value in (metadata or {}).items()}
+    metadata = {key: str(value) for key, value in (figure_metadata() if metadata is None else metadata).items()}
     document = {"Title": name, "Creator": "ssdie", "CreationDate": None}
     if metadata:
         document["Keywords"] = "; ".join(f"{key}: {value}" for key, value in metadata.items())

@@ -1,8 +1,10 @@
 """The log of a run: every term of the objective, to CSV and TensorBoard."""
 
 import csv
+import math
 from pathlib import Path
 
+import torch
 from torch.utils.tensorboard import SummaryWriter
 
 from ssdie.checkpoint import read_log
@@ -47,3 +49,41 @@ class Log:
     def close(self) -> None:
         """Flush TensorBoard's file."""
         self.board.close()
+
+
+class Tally:
+    """Adds up terms on their device; what is not finite is left out, and the first such step kept. Only reading waits.
+
+    Example:
+        >>> tally = Tally()
+        >>> for step, loss in enumerate((1.0, float("nan"), 2.0), start=1):
+        ...     tally.add(step, {"loss": torch.tensor(loss)})
+        >>> tally.means(), tally.firsts()
+        ({'loss': 1.5}, {'loss': 2})
+    """
+
+    def __init__(self):
+        self.sums: dict[str, torch.Tensor] = {}  # of a term: sum and number of finite values, first step without
+
+    def add(self, step: int, terms: dict[str, torch.Tensor]) -> None:
+        """Add the terms of a step."""
+        for name, value in terms.items():
+            value = value.detach().float()
+            finite = value.isfinite()
+            row = torch.stack((value.where(finite, 0), finite.float(), torch.where(finite, math.inf, float(step))))
+            before = self.sums.get(name)
+            if before is not None:
+                row = torch.cat((row[:2] + before[:2], row[2:].minimum(before[2:])))
+            self.sums[name] = row
+
+    def means(self) -> dict[str, float]:
+        """Mean of each term over the steps where it was finite; not a number where it never was."""
+        return {name: total / count if count else math.nan for name, (total, count, _) in self._read().items()}
+
+    def firsts(self) -> dict[str, int]:
+        """The first step at which a term was not finite, for the terms that were not."""
+        return {name: int(first) for name, (_, _, first) in self._read().items() if first < math.inf}
+
+    def _read(self) -> dict[str, list[float]]:
+        rows = torch.stack(list(self.sums.values())).tolist() if self.sums else []
+        return dict(zip(self.sums, rows, strict=True))

@@ -20,6 +20,11 @@ NOTEBOOKS = (
     "explore_dust",
     "explore_enhancement",
 )
+NEEDS = {  # notebook: those whose results it reads
+    "03_semi_supervised_training": ("02_supervised_pretraining",),
+    "04_ablations": ("02_supervised_pretraining",),
+    "05_paper_figures": ("02_supervised_pretraining", "03_semi_supervised_training", "04_ablations"),
+}
 PROFILES = ("quick", "budget", "paper")
 SHARED = "shared"  # key of a profile for parameters of every notebook that has them
 

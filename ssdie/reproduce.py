@@ -1,13 +1,14 @@
 """Run the notebooks headlessly, in order, each with the parameters that a profile has for it."""
 
 import argparse
+import hashlib
 import json
 import os
 import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -16,20 +17,33 @@ import papermill
 from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 from papermill.exceptions import PapermillExecutionError
 
+from ssdie.manifest import (
+    FOLDERS,
+    alone,
+    device_name,
+    find_fingerprints,
+    make_manifest,
+    read_manifest,
+    write_manifest,
+)
 from ssdie.paths import atomic, project_root
 from ssdie.profiles import (
+    NEEDS,
     NOTEBOOKS,
     PROFILES,
     choose_parameters,
     notebook_path,
     parse_parameter,
     pick_notebooks,
+    read_defaults,
 )
+
+LOST = ("failed", "skipped")
 
 
 @dataclass
 class Outcome:
-    """How a notebook fared: "done", "failed" or "not run"; `message` says where and why it failed."""
+    """How a notebook fared: "done", "kept" from before, "failed", "skipped"; `message` says where and why not."""
 
     notebook: str
     status: str
@@ -42,14 +56,16 @@ def reproduce(
     only: Sequence[str] | None = None,
     parameters: Mapping[str, object] | None = None,
     out: str | Path = "runs",
+    resume: bool = False,
 ) -> list[Outcome]:
-    """Run the notebooks of a profile one after the other; the first failure ends it.
+    """Run the notebooks of a profile one after the other; where one fails, those that need it are skipped.
 
     Args:
         profile: "quick" (minutes, to see that everything works), "budget" (the released weights) or "paper".
         only: notebooks to run, each by the start of its name ("03"); None runs all.
         parameters: override the profile's; every notebook that has the parameter takes it.
-        out: folder for results; `out/profile` gets the executed notebooks, their files and durations.csv.
+        out: folder for results; `out/profile` gets the executed notebooks, their files, durations.csv and a manifest.
+        resume: keep what is done there with the same parameters, code and photos.
 
     Returns:
         An outcome for each notebook.
@@ -57,19 +73,50 @@ def reproduce(
     Raises:
         ValueError: a profile, notebook or parameter that is not known, or a value of another type.
         FileNotFoundError: there are no notebooks here.
+        BlockingIOError: another run writes to the same folder.
     """
     names = pick_notebooks(only)
     folder = Path(out) / profile
-    jobs = {name: {} for name in names}
-    for name, values in choose_parameters(profile, names, parameters or {}).items():
-        jobs[name] = {"run": str(folder), **values}
-    outcomes: list[Outcome] = []
-    with own_kernel():
-        for name in names:
-            failed = any(o.status == "failed" for o in outcomes)
-            outcomes.append(Outcome(name, "not run") if failed else run_notebook(name, jobs[name], folder))
-            write_durations(folder, outcomes)
-    return outcomes
+    chosen = choose_parameters(profile, names, parameters or {})
+    jobs = {name: {**read_defaults(name), **chosen[name], "run": str(folder)} for name in names}
+    return run_notebooks(jobs, folder, resume)
+
+
+def run_notebooks(
+    jobs: Mapping[str, Mapping[str, object]], folder: str | Path, resume: bool = False
+) -> list[Outcome]:
+    """Run notebooks, each with its parameters, in a folder that no other run holds; arguments as for `reproduce`."""
+    place = project_root() / folder
+    outcomes: dict[str, Outcome] = {}
+    with alone(place), own_kernel():
+        photos, device = find_fingerprints(), device_name()
+        for name, parameters in jobs.items():
+            lost = [need for need in NEEDS.get(name, ()) if need in outcomes and outcomes[need].status in LOST]
+            anew = any(outcomes[need].status != "kept" for need in NEEDS.get(name, ()) if need in outcomes)
+            settings = {k: v for k, v in parameters.items() if k not in FOLDERS}
+            record = make_manifest(settings, settings.get("seed", 0), photos, device)
+            record["notebook"] = hashlib.sha256(notebook_path(name).read_bytes()).hexdigest()
+            if lost:
+                outcomes[name] = Outcome(name, "skipped", message=f"{name}: skipped, it needs {', '.join(lost)}")
+            elif resume and not anew and _is_done(read_manifest(place).get(name, {}), record):
+                outcomes[name] = Outcome(name, "kept")
+            else:
+                _record(place, name, {"status": "begun", **record})
+                outcomes[name] = run_notebook(name, parameters, folder)
+                _record(place, name, {"status": outcomes[name].status, **record})
+            write_durations(folder, list(outcomes.values()))
+    return list(outcomes.values())
+
+
+def _is_done(before: Mapping, now: Mapping) -> bool:
+    """Whether a notebook was run to its end, and nothing that makes its numbers has changed since."""
+    keys = ("code", "notebook", "versions", "photos", "parameters", "device", "seed")
+    return before.get("status") == "done" and all(before.get(key) == now[key] for key in keys)
+
+
+def _record(place: Path, name: str, record: Mapping) -> None:
+    """Write a notebook's part of the run's manifest."""
+    write_manifest(place, {**read_manifest(place), name: record})
 
 
 # Running ----------------------------------------------------------------------------------------------------
@@ -113,14 +160,16 @@ def run_notebook(name: str, parameters: Mapping[str, object], folder: str | Path
     copy.parent.mkdir(parents=True, exist_ok=True)
     begin, message = time.perf_counter(), ""
     print(f"{name} ...", flush=True)
+    figures = parameters.get("figures")  # a folder that runs share
     try:
-        papermill.execute_notebook(
-            notebook_path(name), copy, dict(parameters), cwd=project_root(), kernel_name="python3",
-            progress_bar=False, start_timeout=180,
-        )  # fmt: skip
+        with alone(project_root() / figures) if figures else nullcontext():
+            papermill.execute_notebook(
+                notebook_path(name), copy, dict(parameters), cwd=project_root(), kernel_name="python3",
+                progress_bar=False, start_timeout=180,
+            )  # fmt: skip
     except PapermillExecutionError as error:
         message = f"{name}, cell [{error.exec_count}]: {_last_line(error)}"
-    except (CellExecutionError, CellTimeoutError, DeadKernelError) as error:
+    except (CellExecutionError, CellTimeoutError, DeadKernelError, BlockingIOError) as error:
         message = f"{name}: {str(error).strip().splitlines()[-1]}"
     return Outcome(name, "failed" if message else "done", time.perf_counter() - begin, message)
 
@@ -136,7 +185,7 @@ def write_durations(folder: str | Path, outcomes: Sequence[Outcome]) -> None:
     rows = {}
     if path.is_file():
         rows = {row["notebook"]: row for row in pd.read_csv(path, keep_default_na=False).to_dict("records")}
-    rows |= {o.notebook: asdict(o) for o in outcomes if o.status != "not run"}
+    rows |= {o.notebook: asdict(o) for o in outcomes if o.status not in ("kept", "skipped")}
     table = pd.DataFrame([rows[name] for name in NOTEBOOKS if name in rows])
     with atomic(path) as temporary:
         table.to_csv(temporary, index=False, float_format="%.1f")
@@ -174,12 +223,29 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("-p", "--parameter", action="append", type=parse_parameter, default=[], metavar="NAME=VALUE",
         help="override a parameter of the notebooks that have it; repeatable")  # fmt: skip
     add("--out", type=Path, default=Path("runs"), help="folder for results (default: runs)")
+    add("--resume", action="store_true", help="keep the notebooks that are done with the same parameters and code")
+    add("--verify", type=Path, metavar="RUN", help="run again what RUN did, and compare the numbers")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Run `python -m ssdie reproduce`: print notebooks and durations; 1 where a notebook failed."""
-    outcomes = reproduce(args.profile, args.only, dict(args.parameter), args.out)
+    """Run `python -m ssdie reproduce`: print notebooks and durations; 1 where a notebook failed or a number is off."""
+    try:
+        if args.verify:
+            from ssdie.verify import verify
+
+            return verify(args.verify, args.resume)
+        outcomes = reproduce(args.profile, args.only, dict(args.parameter), args.out, args.resume)
+    except (BlockingIOError, FileExistsError) as error:
+        print(f"ssdie reproduce: {error}", file=sys.stderr)
+        return 2
+    return tell(outcomes)
+
+
+def tell(outcomes: Sequence[Outcome]) -> int:
+    """Print how notebooks fared; 1 where one failed."""
     print(format_outcomes(outcomes))
-    failures = [o.message for o in outcomes if o.status == "failed"]
-    print(*failures, sep="\n", end="\n" if failures else "", file=sys.stderr)
-    return 1 if failures else 0
+    messages = [o.message for o in outcomes if o.message]
+    print(*messages, sep="\n", end="\n" if messages else "", file=sys.stderr)
+    if messages:
+        print("What is done stays; `--resume` goes on with the others.", file=sys.stderr)
+    return 1 if messages else 0

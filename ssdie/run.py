@@ -1,7 +1,7 @@
 """The state of a training run: networks, optimisers, averaged weights, logs; saved whole, resumed exactly."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict
 from pathlib import Path
 
@@ -12,11 +12,13 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from ssdie.checkpoint import current_commit, load_checkpoint, save_checkpoint, save_weights
 from ssdie.config import STAGES, LossWeights, TrainConfig
-from ssdie.data import Crops, derive_seed, find_photos, load_batches
-from ssdie.log import Log
+from ssdie.data import Crops, derive_seed, find_photos
+from ssdie.loader import load_batches
+from ssdie.log import Log, Tally
+from ssdie.manifest import alone, begin_manifest, fingerprint, make_manifest
 
 # settings that may differ between the runs that make and resume a checkpoint: they change no step already taken
-FREE = {"run", "workers", "report_every", "save_every"}
+FREE = {"run", "workers", "report_every", "save_every", "nonfinite"}
 
 
 class Run:
@@ -35,10 +37,13 @@ class Run:
         self.networks: dict[str, nn.Module] = {}
         self.optimizers: dict[str, torch.optim.Optimizer] = {}
         self.averaged: AveragedModel | None = None
-        self.done = 0
-        self.sums: dict[str, torch.Tensor] = {}
-        self.summed = 0
+        self.done = self.saved = 0
+        self.tally = Tally()
+        self.sound = torch.ones((), dtype=torch.bool, device=self.device)  # all losses finite since the last update
+        self.skipped = torch.zeros((), device=self.device)
+        self.buffers: dict[str, list[torch.Tensor]] = {}  # after the last sound update
         self.commit = current_commit()
+        self.photos = fingerprint(self.sources)
         self.checkpoint = self._read_checkpoint()
 
     @property
@@ -62,23 +67,41 @@ class Run:
         return self.accelerator.prepare_model(network, evaluation_mode=True)
 
     def batches(self, kind: str, offset: int = 0) -> Iterator[torch.Tensor]:
-        """Endless batches of "clear" (with depth) or "dusty" photos on the device, from the step to be done next."""
+        """Endless batches of "clear" (with depth) or "dusty" photos on the device, from the step to be done next.
+
+        Raises:
+            ValueError: there are no such photos, or others than when the checkpoint was written.
+        """
         c, a = self.config, self.accelerator
+        self._check_photos(kind)
         crops = Crops(getattr(self.sources, kind), c.size, derive_seed(c.seed, STAGES.index(c.stage), offset))
         start = self.checkpoint["step"] if self.checkpoint else 0
-        for batch in load_batches(crops, c.batch, start, c.workers, a.process_index, a.num_processes):
-            yield batch.to(self.device, non_blocking=True)
+        loaded = load_batches(crops, c.batch, start, c.workers, a.process_index, a.num_processes)
+        return (batch.to(self.device, non_blocking=True) for batch in loaded)
 
     def steps(self) -> Iterator[int]:
-        """Yield the steps that are left; save every `save_every` steps and after the last."""
+        """Yield the steps that are left; save every `save_every` steps and after the last.
+
+        Raises:
+            BlockingIOError: another process trains in the same folder.
+        """
+        with alone(self.config.run) if self.accelerator.is_main_process else nullcontext():
+            yield from self._steps()
+
+    def _steps(self) -> Iterator[int]:
         c = self.config
         self._resume()
-        self.log = Log(c.run, self.done) if self.accelerator.is_main_process else None
+        self.log = None
+        if self.accelerator.is_main_process:
+            settings, device = {**asdict(c), "run": c.run.name}, str(self.device)
+            begin_manifest(c.run, make_manifest(settings, c.seed, self.photos, device, self.commit), self.done)
+            self.log = Log(c.run, self.done)
         for name, network in self.networks.items():
             network.train()
             if c.frozen_norm and name == "generator":
                 for module in network.modules():
                     module.train(not isinstance(module, nn.BatchNorm2d) and module.training)
+            self.buffers[name] = [buffer.clone() for buffer in network.buffers()]
         for step in range(self.done, c.steps):
             for optimizer in self.optimizers.values():
                 for group in optimizer.param_groups:
@@ -101,30 +124,79 @@ class Run:
 
     def backward(self, terms: dict[str, torch.Tensor], weights: LossWeights | None = None) -> None:
         """Add the gradients of the weighted sum of the terms."""
-        self.accelerator.backward(sum(v * (getattr(weights, k) if weights else 1) for k, v in terms.items()))
+        self._look(terms)
+        total = sum(v * (getattr(weights, k) if weights else 1) for k, v in terms.items())
+        self.sound = self.sound & total.detach().isfinite()
+        self.accelerator.backward(total)
 
     def step(self, name: str) -> dict[str, torch.Tensor]:
         """Clip the gradient of a network, update it, clear the gradient; give its norm."""
         optimizer = self.optimizers[name]
-        norm = self.accelerator.clip_grad_norm_(self.networks[name].parameters(), self.config.clip)
+        norm = torch.as_tensor(self.accelerator.clip_grad_norm_(self.networks[name].parameters(), self.config.clip))
+        norms = {f"{name}_gradient": norm}
+        self._look({} if self.accelerator.scaler else norms)
+        if self.config.nonfinite == "skip":
+            self._guard(name, norm)
         optimizer.step()
         optimizer.zero_grad()
+        self.sound = torch.ones_like(self.sound)
         if name == "generator":
             self.averaged.update_parameters(self.accelerator.unwrap_model(self.networks[name]))
-        return {f"{name}_gradient": torch.as_tensor(norm)}
+        return norms
+
+    def _guard(self, name: str, norm: torch.Tensor) -> None:
+        """Let the coming update change nothing where a loss or the gradient is not finite; the device decides, unasked.
+
+        With fp16 the gradient is the scaler's to judge: it skips an update and lowers its scale as a matter of course.
+        """
+        sound = self.sound if self.accelerator.scaler else self.sound & norm.isfinite()
+        if self.accelerator.num_processes > 1:
+            sound = self.accelerator.reduce(sound.float(), "mean") == 1
+        self.optimizers[name].optimizer.found_inf = (~sound).float()  # fused Adam then leaves weights and moments
+        for buffer, kept in zip(self.networks[name].buffers(), self.buffers[name], strict=True):
+            buffer.copy_(torch.where(sound, buffer, kept))
+            kept.copy_(buffer)
+        self.skipped = self.skipped + ~sound
 
     def report(self, step: int, terms: dict[str, torch.Tensor]) -> Iterator[dict[str, float]]:
-        """Add up the terms; every `report_every` steps, log their means and yield them."""
-        for name, value in terms.items():
-            self.sums[name] = self.sums.get(name, 0) + value.detach().float()
-        self.summed += 1
+        """Add up the terms; every `report_every` steps, log the means of what was finite and yield them.
+
+        Raises:
+            FloatingPointError: a term was not finite, and such steps are not to be skipped.
+        """
+        self.tally.add(step + 1, terms)
         if (step + 1) % self.config.report_every == 0 or step + 1 == self.config.steps:
-            means = {name: float(value) / self.summed for name, value in self.sums.items()}
-            means = {"step": step + 1, **means, "learning_rate": self.config.learning_rate_at(step)}
-            self.sums, self.summed = {}, 0
+            self._check_tally()
+            means = {"step": step + 1, **self.tally.means(), "learning_rate": self.config.learning_rate_at(step)}
+            if self.config.nonfinite == "skip":
+                means["skipped"] = self.skipped.item()
+            self.tally = Tally()
             if self.log:
                 self.log.write(means)
             yield means
+
+    def _look(self, values: dict[str, torch.Tensor]) -> None:
+        """On a CPU, where a look is free, stop at the step itself; a GPU is asked when it reports or saves."""
+        if self.config.nonfinite == "stop" and self.device.type == "cpu":
+            for name, value in values.items():
+                if not value.isfinite():
+                    self._stop(name, self.done + 1)
+
+    def _check_tally(self) -> None:
+        """Stop where a term was not finite and the settings say so."""
+        scaled = self.accelerator.scaler is not None  # then a gradient may overflow now and then
+        firsts = {n: k for n, k in self.tally.firsts().items() if not (scaled and n.endswith("_gradient"))}
+        if firsts and self.config.nonfinite == "stop":
+            name = min(firsts, key=firsts.get)
+            self._stop(name, firsts[name])
+
+    def _stop(self, name: str, step: int) -> None:
+        """Stop, with where to go on."""
+        saved = f"{self.path}, of step {self.saved}" if self.saved else "none yet"
+        raise FloatingPointError(
+            f"Step {step} stopped: {name} is not finite. The last good checkpoint is {saved}. Take a lower learning "
+            'rate in a new run folder, or resume with nonfinite "skip" (--nonfinite skip) to leave such updates out.'
+        )
 
     def finish(self) -> None:
         """Write the averaged generator for release, close the log, part from the other processes."""
@@ -141,7 +213,9 @@ class Run:
 
     def save(self) -> None:
         """Write networks, optimisers, averages, step, sums of the log and settings, from the main process."""
+        self._check_tally()
         self.accelerator.wait_for_everyone()
+        self.saved = self.done
         if not self.accelerator.is_main_process:
             return
         state = {
@@ -152,8 +226,9 @@ class Run:
             "averaged": self.averaged.state_dict() if self.averaged is not None else {},
             "scaler": self.accelerator.scaler.state_dict() if self.accelerator.scaler else {},
             "random": torch.get_rng_state(),
-            "sums": self.sums,
-            "summed": self.summed,
+            "tally": self.tally.sums,
+            "skipped": self.skipped.item(),
+            "photos": self.photos,
         }
         save_checkpoint(self.path, state)
 
@@ -169,6 +244,23 @@ class Run:
             raise ValueError(f"{self.path} belongs to other settings ({told}); take another run folder or remove it.")
         return checkpoint
 
+    def _check_photos(self, kind: str) -> None:
+        """Refuse to go on with other photos than the checkpoint's: the order in which they come would be another."""
+        before = (self.checkpoint or {}).get("photos", {}).get(kind)
+        now, origin = self.photos[kind], self.sources.origin
+        if before is not None and before != now:
+            told = "names or sizes of files differ"
+            if before["count"] != now["count"]:
+                told = f"there were {before['count']} and are {now['count']}"
+            raise ValueError(
+                f"The {kind} photos of {origin} changed since {self.path} was written "
+                f"at step {self.checkpoint['step']}: {told}; put them back, or take another run folder."
+            )
+        if now["count"] == 0:
+            raise ValueError(
+                f"{origin} holds no {kind} photos to train on, which this stage needs; see data/README.md for layouts."
+            )
+
     def _resume(self) -> None:
         """Put the checkpoint's state in place."""
         if self.checkpoint is None:
@@ -182,8 +274,9 @@ class Run:
         if self.accelerator.scaler:
             self.accelerator.scaler.load_state_dict(state["scaler"])
         torch.set_rng_state(state["random"])
-        self.done, self.summed = state["step"], state["summed"]
-        self.sums = {k: v.to(self.device) for k, v in state["sums"].items()}
+        self.done = self.saved = state["step"]
+        self.tally.sums = {k: v.to(self.device) for k, v in state.get("tally", {}).items()}
+        self.skipped = torch.tensor(state.get("skipped", 0.0), device=self.device)
 
 
 def _comparable(config: dict) -> dict:

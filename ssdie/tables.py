@@ -83,12 +83,13 @@ def _heading(name: str, summary: pd.DataFrame, latex: bool) -> str:
     return " ".join(filter(None, (metric.title, model, metric.unit, ARROWS[metric.direction][latex])))
 
 
-def _cell(name: str, row: pd.Series) -> str:
-    """Mean [low, high]; three decimals where values lie in [0, 1]."""
+def _cell(name: str, row: pd.Series, spread: float = np.nan) -> str:
+    """Mean, spread over seeds where there is one, [low, high]; three decimals where values lie in [0, 1]."""
     digits = 3 if name in ("ssim", "dark_channel") else 2
     if np.isnan(row["mean"]):
         return "n/a"
-    return f"{row['mean']:.{digits}f} [{row['low']:.{digits}f}, {row['high']:.{digits}f}]"
+    told = "" if np.isnan(spread) else f" ± {spread:.{digits}f}"
+    return f"{row['mean']:.{digits}f}{told} [{row['low']:.{digits}f}, {row['high']:.{digits}f}]"
 
 
 def write_tables(pictures: pd.DataFrame, summary: pd.DataFrame, folder: Path) -> None:
@@ -136,7 +137,7 @@ def widen(pictures: pd.DataFrame, key: str = "method") -> pd.DataFrame:
 
 
 def lay_out(table: pd.DataFrame, key: str = "method") -> pd.DataFrame:
-    """Make a wide table readable: a column per metric, "mean [low, high]".
+    """Make a wide table readable: a column per metric, "mean [low, high]"; "mean ± spread [low, high]" over seeds.
 
     Example:
         >>> row = {"method": "a", "paired_psnr": 20.0, "paired_psnr_low": 19.0, "paired_psnr_high": 21.0}
@@ -147,8 +148,9 @@ def lay_out(table: pd.DataFrame, key: str = "method") -> pd.DataFrame:
     for column in (c for c in table if f"{c}_low" in table):
         name = column.rpartition("paired_")[2]
         cells = table[[column, f"{column}_low", f"{column}_high"]].set_axis(["mean", "low", "high"], axis=1)
+        spreads = table.get(f"{column}_spread", pd.Series(np.nan, table.index))
         laid_out[describe_metric(column).replace("\n", " ")] = [
-            _cell(name, row) for _, row in cells.iterrows()
+            _cell(name, row, spread) for (_, row), spread in zip(cells.iterrows(), spreads, strict=True)
         ]
     return laid_out
 

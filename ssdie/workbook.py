@@ -23,6 +23,7 @@ from ssdie.data import Sources, find_photos
 from ssdie.dust import add_dust, sample_dust
 from ssdie.evaluate import evaluate, resolve_methods
 from ssdie.images import fit_long_side
+from ssdie.manifest import begin_notebook
 from ssdie.metrics import METRICS
 from ssdie.paths import atomic, data_root, project_root
 from ssdie.run import FREE
@@ -35,7 +36,7 @@ UNPAIRED = [name for name in METRICS if name not in PAIRED]
 
 
 def open_folder(run: str | Path, name: str, seed: int = 0) -> Path:
-    """Seed everything, make the folder of a notebook, and say what it has to work with.
+    """Seed everything, make the folder of a notebook with its manifest, and say what it has to work with.
 
     Args:
         run: folder of the profile, such as "runs/quick"; a relative one lies in the checkout.
@@ -58,6 +59,7 @@ def open_folder(run: str | Path, name: str, seed: int = 0) -> Path:
     print(f"ssdie {__version__} · Python {platform.python_version()} · torch {torch.__version__} · {device}")
     print(f"data   {describe_data(find_photos())}")
     print(f"writes {shorten(folder)}")
+    begin_notebook(folder, name, seed)
     return folder
 
 

@@ -3,9 +3,10 @@ import itertools
 import pytest
 import torch
 
-from ssdie.data import Crops, Photo, augment, augment_copies, derive_seed, find_photos, load_batches, random_crop
+from ssdie.data import Crops, Photo, augment, augment_copies, derive_seed, find_photos, random_crop
 from ssdie.depth import write_side_by_side
 from ssdie.images import write_image
+from ssdie.loader import load_batches
 from ssdie.scenes import render_scene
 
 

@@ -2,14 +2,18 @@
 
 import json
 import os
+import re
+import subprocess
 import sys
 
 import nbformat
+import numpy as np
 import pandas as pd
 import pytest
 
 import ssdie.profiles
 import ssdie.reproduce
+import ssdie.verify
 from ssdie.__main__ import main
 from ssdie.profiles import (
     NOTEBOOKS,
@@ -20,6 +24,7 @@ from ssdie.profiles import (
     read_defaults,
 )
 from ssdie.reproduce import Outcome, format_outcomes, reproduce, write_durations
+from ssdie.verify import compare_runs, compare_tables
 
 PARAMETERS = """\
 run: str = "runs/quick"  # folder for results
@@ -52,7 +57,7 @@ def checkout(tmp_path, monkeypatch):
         write_notebook(root / "notebooks" / f"{name}.ipynb", PARAMETERS + extra, BODY)
     profile = "shared: {features: random}\n03_semi_supervised_training: {steps: 5, learning_rate: 1}\n"
     (root / "notebooks" / "quick.yaml").write_text(profile)
-    for module in (ssdie.profiles, ssdie.reproduce):
+    for module in (ssdie.profiles, ssdie.reproduce, ssdie.verify):
         monkeypatch.setattr(module, "project_root", lambda: root)
     return root
 
@@ -78,24 +83,103 @@ def test_a_notebook_runs_in_the_checkout_with_this_interpreter(checkout, tmp_pat
     assert durations["notebook"].tolist() == ["03_semi_supervised_training"] and durations["seconds"][0] > 0
 
 
-def test_the_first_failure_names_notebook_cell_and_last_line_and_ends_it(checkout, capfd):
-    path = checkout / "notebooks" / "00_enhance_a_photo.ipynb"
-    write_notebook(
-        path,
-        PARAMETERS,
-        "fine = 1",
-        "def inner():\n    raise ValueError('the dust won')\ninner()",
-        "more = 2",
-    )
-    assert main(["reproduce", "--only", "00", "03"]) == 1
+FAILING = ("fine = 1", "def inner():\n    raise ValueError('the dust won')\ninner()", "more = 2")
+
+
+def test_a_failing_notebook_leaves_the_others_and_resume_goes_on_with_it(checkout, capfd, tried):
+    failing = checkout / "notebooks" / "02_supervised_pretraining.ipynb"
+    whole = failing.read_bytes()
+    write_notebook(failing, PARAMETERS, *FAILING)
+    assert main(["reproduce", "--only", "01", "02", "03"]) == 1
     out, err = capfd.readouterr()
-    assert (
-        "00_enhance_a_photo, cell [4]: ValueError: the dust won" in err
-    )  # [2] holds the injected parameters
-    assert "not run" in out and "total" in out
+    assert "02_supervised_pretraining, cell [4]: ValueError: the dust won" in err  # [2] holds the injected parameters
+    assert "03_semi_supervised_training: skipped, it needs 02_supervised_pretraining" in err
+    assert re.findall(r"^0\d_\w+ +(\w+) ", out, re.MULTILINE) == ["done", "failed", "skipped"]
     folder = checkout / "runs" / "quick"
-    assert (folder / "00_enhance_a_photo.ipynb").is_file() and not (folder / "note.json").exists()
-    assert pd.read_csv(folder / "durations.csv")["status"].tolist() == ["failed"]
+    assert (folder / "02_supervised_pretraining.ipynb").is_file()  # as far as it came
+    assert pd.read_csv(folder / "durations.csv")["status"].tolist() == ["done", "failed"]
+
+    failing.write_bytes(whole)
+    (folder / "note.json").unlink()
+    outcomes = reproduce("quick", ["01", "02", "03"], resume=True)
+    assert [o.status for o in outcomes] == ["kept", "done", "done"]
+    kept = json.loads((folder / "manifest.json").read_text())
+    assert all(record["status"] == "done" for record in kept.values())
+    tried("notebook fails; the others, then --resume", lost=0)
+
+
+def test_resume_runs_what_has_changed(checkout, monkeypatch):
+    ran = []
+    monkeypatch.setattr(ssdie.reproduce, "run_notebook", lambda name, *_: ran.append(name[:2]) or Outcome(name, "done"))
+    only = ["01", "02", "03", "05"]
+    for parameters, wanted in (({}, only), ({}, []), ({"features": "vgg19"}, ["03", "05"])):  # 05 needs 03
+        reproduce("quick", only, parameters, resume=True)
+        assert ran == wanted
+        ran.clear()
+    monkeypatch.setattr("ssdie.manifest.code_digest", lambda: "other code")
+    reproduce("quick", ["01"], resume=True)
+    assert ran == ["01"]
+
+
+def test_two_runs_do_not_write_over_each_other(checkout, capsys, tried):
+    folder = checkout / "runs" / "quick"
+    hold = f"with alone({str(folder)!r}): print('held', flush=True); input()"
+    command = [sys.executable, "-c", f"from ssdie.manifest import alone\n{hold}"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout.readline() == "held\n"
+        assert main(["reproduce", "--only", "01"]) == 2
+        other.communicate("\n")
+    assert "quick is in use by another run; wait for its end, or give another folder." in capsys.readouterr().err
+    assert [path.name for path in folder.iterdir()] == [".lock"]
+    tried("two runs of the notebooks in one folder")
+
+
+# Verifying --------------------------------------------------------------------------------------------------
+
+
+def test_verify_finds_equal_numbers_equal_and_others_not(checkout, capsys):
+    numbers = """\
+import random, pathlib
+random.seed(learning_rate)
+folder = pathlib.Path(run, "01_dust_synthesis")
+folder.mkdir(parents=True)
+(folder / "realism.csv").write_text(f"recipe,auc\\nmeasured,{random.random()}\\n")
+"""
+    write_notebook(checkout / "notebooks" / "01_dust_synthesis.ipynb", PARAMETERS, numbers)
+    assert main(["reproduce", "--only", "01", "-p", "learning_rate=0.25"]) == 0
+    capsys.readouterr()
+    assert main(["reproduce", "--verify", "runs/quick"]) == 0
+    assert "1 numbers in 1 files: 1 the same, 0 files off" in capsys.readouterr().out
+    assert main(["reproduce", "--verify", "runs/quick"]) == 2
+    assert "earlier verification" in capsys.readouterr().err
+    table = checkout / "runs" / "quick" / "01_dust_synthesis" / "realism.csv"
+    value = float(table.read_text().split(",")[-1])
+    for change, status, verdict in ((0.01, 0, "within"), (0.03, 1, "off")):
+        table.write_text(f"recipe,auc\nmeasured,{value + change}\n")
+        assert main(["reproduce", "--verify", "runs/quick", "--resume"]) == status
+        assert verdict in capsys.readouterr().out
+    assert main(["reproduce", "--verify", "runs/none"]) == 2
+
+
+def test_tables_are_compared_number_by_number():
+    one = pd.DataFrame({"method": ["a", "b"], "paired_psnr_low": [20.0, np.nan], "style": [1.0, 2.0], "weights": "x"})
+    assert compare_tables(one, one.assign(weights="elsewhere")) == (4, 0, 0.0)
+    count, differ, largest = compare_tables(one, one.assign(style=[1.01, 2.0]))
+    assert (count, differ) == (4, 1) and largest == pytest.approx(0.5)
+    others = [one[:1], one.assign(method=["a", "c"]), one.assign(paired_psnr_low=[20.0, 1.0])]
+    others.append(one.drop(columns="style"))
+    for other in others:
+        assert compare_tables(one, other)[2] == np.inf
+
+
+def test_logs_of_trainings_are_compared_though_their_digest_has_changed(tmp_path):
+    for run, name in (("a", "stage_3-01234567"), ("b", "stage_3-89abcdef")):
+        (tmp_path / run / "03_x" / name).mkdir(parents=True)
+        (tmp_path / run / "03_x" / name / "log.csv").write_text("step,style\n1,2.0\n")
+    (tmp_path / "a" / "03_x" / "comparison.csv").write_text("psnr\n20.0\n")
+    table = compare_runs(tmp_path / "a", tmp_path / "b", ["03_x"]).set_index("file")
+    assert table.loc["03_x/stage_3-01234567/log.csv", "verdict"] == "same"
+    assert table.loc["03_x/comparison.csv", "verdict"] == "off"  # it is not there
 
 
 # Parameters -------------------------------------------------------------------------------------------------
@@ -189,7 +273,7 @@ def test_order_is_that_of_the_workbook():
 
 
 def test_durations_of_other_notebooks_stay(checkout):
-    write_durations("runs/quick", [Outcome("00_enhance_a_photo", "done", 10.0), Outcome("03_x", "not run")])
+    write_durations("runs/quick", [Outcome("00_enhance_a_photo", "done", 10.0), Outcome("03_x", "skipped")])
     write_durations("runs/quick", [Outcome("01_dust_synthesis", "failed", 2.0, "why, of course")])
     table = pd.read_csv(checkout / "runs" / "quick" / "durations.csv", keep_default_na=False)
     assert table["notebook"].tolist() == ["00_enhance_a_photo", "01_dust_synthesis"]
@@ -198,7 +282,7 @@ def test_durations_of_other_notebooks_stay(checkout):
 
 def test_total_is_the_sum():
     text = format_outcomes(
-        [Outcome("a", "done", 61.0), Outcome("b", "failed", 60.0), Outcome("c", "not run")]
+        [Outcome("a", "done", 61.0), Outcome("b", "failed", 60.0), Outcome("c", "skipped")]
     )
     assert (
         text.splitlines()[-1].split() == ["total", "2:01"]

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ssdie.tables import format_table, summarise
+from ssdie.tables import format_table, lay_out, summarise
 
 
 @pytest.fixture
@@ -67,3 +67,10 @@ def test_latex_is_escaped_and_has_as_many_cells_as_columns(pictures):
     assert len(body) == 3 and all(line.count(" & ") == 2 for line in body)
     assert body[0].count(r"\%") == 1 and body[2].startswith(r"gray\_world & ")
     assert "↑" not in "".join(lines)
+
+
+def test_the_spread_over_seeds_stands_beside_the_mean():
+    row = {"variant": "a", "paired_ssim": 0.8, "paired_ssim_low": 0.7, "paired_ssim_high": 0.9}
+    table = pd.DataFrame([{**row, "paired_ssim_spread": 0.0125}, {**row, "variant": "b", "paired_ssim_spread": np.nan}])
+    cells = lay_out(table, "variant")["SSIM ↑ paired"]
+    assert cells.tolist() == ["0.800 ± 0.013 [0.700, 0.900]", "0.800 [0.700, 0.900]"]
