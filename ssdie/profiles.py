@@ -19,6 +19,7 @@ NOTEBOOKS = (
     "05_paper_figures",
     "explore_dust",
     "explore_enhancement",
+    "explore_training",
 )
 PROFILES = ("quick", "budget", "paper")
 SHARED = "shared"  # key of a profile for parameters of every notebook that has them
