@@ -26,8 +26,18 @@ from ssdie.paths import project_root
 from ssdie.workbook import shorten
 
 PATIENCE = 600  # seconds without a new report after which nobody looks any more
-SMALL = """--options={"width":16,"head":"scattering"} --size=64 --batch=4 --learning-rate=1e-3 --schedule=cosine --ema=0.9
---weights={"reconstruction":10,"gradient":10,"perceptual":0,"style":0} --report-every=2 --save-every=10""".split()
+SMALL = {
+    "options": '{"width": 16, "head": "scattering"}',
+    "weights": '{"reconstruction": 10, "gradient": 10, "perceptual": 0, "style": 0}',
+    "size": 64,
+    "batch": 4,
+    "learning-rate": 1e-3,
+    "schedule": "cosine",
+    "ema": 0.9,
+    "report-every": 2,
+    "save-every": 10,
+}  # of the small training
+STARTED: dict[Path, subprocess.Popen] = {}  # small trainings of this process
 
 
 def list_runs(folder: str | Path) -> list[Path]:
@@ -65,7 +75,7 @@ def load_current(run: str | Path) -> tuple[Generator | None, int]:
 
 
 def start_small_training(run: str | Path, steps: int = 60, wait: bool | None = None) -> Path:
-    """Start a short supervised training of a small network in its own process; one that is done is left alone.
+    """Start a short supervised training of a small network in its own process; one that goes on or is done stays.
 
     Args:
         run: folder for it.
@@ -79,16 +89,17 @@ def start_small_training(run: str | Path, steps: int = 60, wait: bool | None = N
         RuntimeError: it failed while this waited; the message is what it said last.
     """
     run = Path(run)
-    if (run / "generator.safetensors").is_file():
+    going_on = run in STARTED and STARTED[run].poll() is None
+    if going_on or (run / "generator.safetensors").is_file():
         return run
     run.mkdir(parents=True, exist_ok=True)
-    command = [sys.executable, "-m", "ssdie", "train", "supervised", f"--run={run}", f"--steps={steps}", *SMALL]
+    options = [f"--{name}={value}" for name, value in {"run": run, "steps": steps, **SMALL}.items()]
+    command = [sys.executable, "-m", "ssdie", "train", "supervised", *options]
     paths = os.pathsep.join(filter(None, (str(project_root()), os.environ.get("PYTHONPATH"))))
     with (run / "said.txt").open("w", encoding="utf-8") as said:
-        process = subprocess.Popen(
-            command, stdout=said, stderr=said, cwd=project_root(), env={**os.environ, "PYTHONPATH": paths}
-        )
-    if (panels.is_static() if wait is None else wait) and process.wait():
+        environment = {**os.environ, "PYTHONPATH": paths}
+        STARTED[run] = subprocess.Popen(command, stdout=said, stderr=said, cwd=project_root(), env=environment)
+    if (panels.is_static() if wait is None else wait) and STARTED[run].wait():
         raise RuntimeError(f"training in {run} failed: {last_words(run)}")
     return run
 
