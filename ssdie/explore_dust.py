@@ -184,7 +184,7 @@ class DustExplorer(Panel):
         self.status, self.facts = panels.make_status(), widgets.HTML()
         self.pictures = {name: panels.picture() for name in ("clear", "dusty", "depth", "transmission")}
         self.charts = {"histogram": widgets.HTML(), "cast": widgets.HTML()}
-        super().__init__([panels.side_by_side(self._controls(), self._shown()), self.status])
+        super().__init__([panels.side_by_side(self._controls(), self._shown())])
         self.take_scene()
         for control in self.choice.values():
             control.observe(panels.guard(lambda _: self.take_scene(), self.status), "value")
@@ -258,7 +258,7 @@ class DustExplorer(Panel):
         ]
         made = [panels.button(label, action, self.status, hint) for label, action, hint in buttons]
         rows = [widgets.HBox(made[:2]), widgets.HBox(made[2:])]
-        return [*self.choice.values(), *self.sliders.values(), *rows, self.facts]
+        return [*self.choice.values(), *self.sliders.values(), *rows, self.facts, self.status]
 
     def _shown(self) -> list[widgets.Widget]:
         """The right column: four pictures, two charts."""

@@ -104,24 +104,25 @@ class EnhancementExplorer(Panel):
     Args:
         photos: dusty (3, H, W) in [0, 1] by name, at full size.
         model: None takes the released weights.
+        first: name of the photo to begin with; None takes the first.
     """
 
-    def __init__(self, photos: Mapping[str, torch.Tensor], model: Generator | None = None):
+    def __init__(
+        self, photos: Mapping[str, torch.Tensor], model: Generator | None = None, first: str | None = None
+    ):
         self.photos, self.model = dict(photos), model or load_model()
         self.known: dict[tuple, torch.Tensor] = {}  # previews of the photo on display, by method and working size
         self.whole: tuple[tuple, torch.Tensor] | None = None  # the last one at full size, and of what it is
-        self.gallery = Gallery(value=next(iter(self.photos)))
+        self.gallery = Gallery(value=first or next(iter(self.photos)))
         for name, photo in self.photos.items():
             self.gallery.add(name, _thumbnail(photo))
         self.upload = widgets.FileUpload(accept="image/*", description="your photo", layout={"width": "auto"})
         self.controls = _make_controls()
         self.compare, self.download = Compare(), Download(description="download at full size")
         self.numbers, self.cast, self.status = widgets.HTML(), widgets.HTML(), panels.make_status()
-        rest = [self.upload, *self.controls.values(), self.download]
+        rest = [self.upload, *self.controls.values(), self.download, self.status]
         facts = [panels.captioned("measured", self.numbers), panels.captioned("colour cast, in Lab", self.cast)]
-        super().__init__(
-            [self.gallery, panels.side_by_side(rest, [self.compare, widgets.HBox(facts)]), self.status]
-        )
+        super().__init__([self.gallery, panels.side_by_side(rest, [self.compare, widgets.HBox(facts)])])
         self.take_photo()
         listen = {
             self.take_photo: [self.gallery],
@@ -257,7 +258,7 @@ def _thumbnail(photo: torch.Tensor) -> bytes:
 def _make_controls() -> dict[str, widgets.Widget]:
     """What can be chosen, apart from the photo."""
     unit = {"min": 0.0, "max": 1.0, "step": 0.02}
-    views = widgets.ToggleButtons(options=VIEWS, style={"button_width": "91px"}, layout={"width": "auto"})
+    views = widgets.ToggleButtons(options=VIEWS, style={"button_width": "auto"}, layout={"width": "auto"})
     return {
         "method": panels.dropdown("method", METHODS),
         "strength": slider(widgets.FloatSlider, "strength", 1.0, **unit),

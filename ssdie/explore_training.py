@@ -19,6 +19,7 @@ from ssdie.charts import plot_curves
 from ssdie.checkpoint import load_checkpoint, load_weights
 from ssdie.controls import Compare, Gallery
 from ssdie.enhance import enhance
+from ssdie.figures import plot_pictures
 from ssdie.images import fit_long_side
 from ssdie.networks import Generator, build_generator
 from ssdie.panels import Panel
@@ -139,8 +140,8 @@ class TrainingExplorer(Panel):
         self.curves = widgets.Image(format="png", layout={"width": "100%", "object_fit": "contain"})
         self.compare = Compare(labels=("dusty", "network so far"))
         middle = [panels.captioned("photos", self.gallery, "100%"), self.compare]
-        row = panels.side_by_side([self.runs, self.follow, self.facts], middle)
-        super().__init__([row, self.curves, self.status])
+        row = panels.side_by_side([self.runs, self.follow, self.facts, self.status], middle)
+        super().__init__([row, self.curves])
         self.take_run()
         for control, action in ((self.runs, self.take_run), (self.gallery, self.draw_sample), (self.follow, self.look)):
             control.observe(panels.guard(lambda _, action=action: action(), self.status), "value")
@@ -195,8 +196,10 @@ class TrainingExplorer(Panel):
         return dusty if self.model is None else enhance(dusty, self.model)
 
     def figure(self) -> Figure:
-        """Draw the curves as a figure."""
-        return plot_curves({self.run.name: self.rows})
+        """Draw the curves as a figure; before the first report, the photos."""
+        if self.rows:
+            return plot_curves({self.run.name: self.rows})
+        return plot_pictures(self.photos)
 
     def _is_new(self, name: str) -> bool:
         """Say whether a file of the run has changed since the last time."""

@@ -77,7 +77,7 @@ def describe_error(error: Exception) -> str:
     if isinstance(error, ValueError | OSError | UnidentifiedImageError):
         return told
     trace = html.escape("".join(traceback.format_exception(error)))
-    return f"<b>{type(error).__name__}</b>: {told}<details><summary>traceback</summary><pre>{trace}</pre></details>"
+    return f"<b>{type(error).__name__}</b>: {told}<details><summary>traceback</summary><pre style="overflow:auto">{trace}</pre></details>"
 
 
 # Controls -------------------------------------------------------------------------------------------------------

@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import socket
+import statistics
 import subprocess
 import sys
 import time
@@ -24,7 +25,7 @@ QUIET = {  # settings of JupyterLab: no news, no network; every cell stands in t
     "@jupyterlab/apputils-extension/notification": {"fetchNews": "false", "checkForUpdates": False},
     "@jupyterlab/notebook-extension/tracker": {"windowingMode": "none"},
 }
-START, RUN, ANSWER = 90_000, 240_000, 60_000  # longest waits, milliseconds
+START, RUN, ANSWER = 60_000, 60_000, 20_000  # longest waits, milliseconds
 PICTURES = project_root() / "runs" / "browser"  # for screenshots
 
 
@@ -149,6 +150,34 @@ def changed(page: Page, picture: Locator, before: str) -> str:
     handle = picture.element_handle()
     page.wait_for_function("([img, before]) => img.src !== before && img.complete", arg=[handle, before])
     return picture.get_attribute("src")
+
+
+def time_answers(page: Page, handle: Locator, picture: Locator, count: int = 12) -> float:
+    """Press an arrow key on a slider so many times; give the median time until the new picture is there, milliseconds.
+
+    The clock is the browser's: from the key that goes down to the picture that is decoded and about to be painted.
+    """
+    page.evaluate(
+        """([img, handle]) => {
+            window.answers = [];
+            let pressed = 0;
+            const take = () => window.answers.push(performance.now() - pressed);
+            handle.addEventListener("keydown", () => { pressed = performance.now(); }, true);
+            img.addEventListener("load", () => requestAnimationFrame(take));
+        }""",
+        [picture.element_handle(), handle.element_handle()],
+    )
+    for k in range(count):
+        handle.press("ArrowLeft" if k % 2 else "ArrowRight")
+        page.wait_for_function("count => window.answers.length >= count", arg=k + 1)
+    return statistics.median(page.evaluate("window.answers"))
+
+
+def note_time(name: str, milliseconds: float) -> None:
+    """Keep a measured time in runs/browser/answers.json."""
+    path = PICTURES / "answers.json"
+    known = json.loads(path.read_text()) if path.is_file() else {}
+    path.write_text(json.dumps(known | {name: round(milliseconds)}, indent=2) + "\n")
 
 
 def look(page: Page, name: str) -> None:
