@@ -218,7 +218,7 @@ class DustExplorer(Panel):
         )
         parts = " · ".join(f"{name} <b>{value:.2f}</b>" for name, value in means.items())
         self.facts.value = f'<div style="font-size:12px;line-height:1.5">light that arrives<br>{parts}</div>'
-        panels.say(self.status)
+        panels.calm(self.status)
 
     def set(self, values: Mapping) -> None:
         """Set sliders and draw once."""

@@ -195,7 +195,7 @@ class EnhancementExplorer(Panel):
         with self.compare.hold_sync():
             self.compare.before, self.compare.after = map(panels.encode, pair)
             self.compare.labels = "dusty", self.settings[0]
-        panels.say(self.status)
+        panels.calm(self.status)
         shown = (self.name, *self.settings, self.controls["strength"].value)
         if shown == self.measured:
             return  # another view of the same

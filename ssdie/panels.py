@@ -59,6 +59,12 @@ def say(status: widgets.HTML, text: str = "", wrong: bool = False) -> None:
     status.value = f'<div role="{"alert" if wrong else "status"}" style="{bar}">{sign}{text}</div>'
 
 
+def calm(status: widgets.HTML) -> None:
+    """Take back a message about something wrong; any other stays."""
+    if 'role="alert"' in status.value:
+        say(status)
+
+
 def guard(action: Callable, status: widgets.HTML) -> Callable:
     """Let a callback say what went wrong in the notebook: the kernel would log it where nobody looks."""
 

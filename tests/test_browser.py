@@ -133,7 +133,7 @@ def test_enhancement(notebook, tmp_path):
     shown.append(changed(page, after, shown[-1]))
     control(page, "method").locator("select").select_option("ssdie")
     shown.append(changed(page, after, shown[-1]))
-    page.locator(".ssdie-gallery button").nth(1).click()
+    page.locator(".ssdie-gallery button").first.click()
     shown.append(changed(page, after, shown[-1]))
     page.get_by_role("button", name="dark channel").click()
     shown.append(changed(page, after, shown[-1]))
