@@ -262,7 +262,9 @@ def _make_controls() -> dict[str, widgets.Widget]:
     return {
         "method": panels.dropdown("method", METHODS),
         "strength": slider(widgets.FloatSlider, "strength", 1.0, **unit),
-        "working_size": slider(widgets.SelectionSlider, "working size", WORKING_SIZE, options=SIZES),
+        "working_size": slider(
+            widgets.IntSlider, "working size", WORKING_SIZE, min=SIZES[0], max=SIZES[-1], step=SIZES.step
+        ),
         "view": views,
         "zoom": slider(widgets.FloatSlider, "zoom", 4.0, min=1, max=12, step=0.5, readout_format=".1f"),
         "across": slider(widgets.FloatSlider, "across", 0.5, **unit),

@@ -130,7 +130,7 @@ class TrainingExplorer(Panel):
         runs = list(dict.fromkeys([*([Path(run)] if run else []), *list_runs(folder)]))
         if not runs:
             raise ValueError(f"{folder} holds no run; train one first, or give the folder of one that is training.")
-        self.runs = panels.dropdown("run", [(shorten(path), path) for path in runs])
+        self.runs = panels.dropdown("run", [(_name(path, self.folder), path) for path in runs])
         self.gallery = Gallery(value=next(iter(self.photos)))
         for name, photo in self.photos.items():
             self.gallery.add(name, panels.encode(fit_long_side(photo[None], 120)[0]))
@@ -139,9 +139,8 @@ class TrainingExplorer(Panel):
         self.facts, self.status = widgets.HTML(), panels.make_status()
         self.curves = widgets.Image(format="png", layout={"width": "100%", "object_fit": "contain"})
         self.compare = Compare(labels=("dusty", "network so far"))
-        middle = [panels.captioned("photos", self.gallery, "100%"), self.compare]
-        row = panels.side_by_side([self.runs, self.follow, self.facts, self.status], middle)
-        super().__init__([row, self.curves])
+        shown = [self.curves, self.gallery, self.compare]
+        super().__init__([panels.side_by_side([self.runs, self.follow, self.facts, self.status], shown)])
         self.take_run()
         for control, action in ((self.runs, self.take_run), (self.gallery, self.draw_sample), (self.follow, self.look)):
             control.observe(panels.guard(lambda _, action=action: action(), self.status), "value")
@@ -220,3 +219,8 @@ class TrainingExplorer(Panel):
         sample = "the last step" if done else f"step {self.step}"
         told += f"<br>photos: {f'by {sample}' if self.model else 'at the first checkpoint'}"
         self.facts.value = f'<div style="font-size:12px;line-height:1.6;padding:6px 0 0 6px">{told}</div>'
+
+
+def _name(run: Path, folder: Path) -> str:
+    """Name a run from the folder on, where it lies in it."""
+    return str(run.relative_to(folder)) if run.is_relative_to(folder) else shorten(run)

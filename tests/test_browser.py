@@ -191,10 +191,12 @@ def test_training(notebook):
     show(page)
     before = after.get_attribute("src")
     page.get_by_text("learning rate").first.wait_for()  # a report
+    show(page)
     look(page, "explore_training_begin")
     page.get_by_text("step 40, done").wait_for()  # while the reader does nothing
     assert after.get_attribute("src") != before and (folder / "small" / "generator.safetensors").is_file()
     page.locator(".ssdie-gallery button").nth(1).click()
     changed(page, after, after.get_attribute("src"))
+    show(page)
     look(page, "explore_training")
     assert faults(page) == []
