@@ -1,12 +1,15 @@
 """Dust laid over clear photos by the scattering model, I_c = J_c t_c + A_c (1 - t_c), t_c = exp(-beta_c d)."""
 
-from dataclasses import dataclass, fields
+import json
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
 
 import torch
 
 from ssdie.airlight import draw_airlight
 from ssdie.camera import add_sensor_noise, compress_jpeg
 from ssdie.images import check_image
+from ssdie.paths import atomic
 from ssdie.priors import gaussian_blur
 from ssdie.tone import luminance
 
@@ -172,7 +175,7 @@ def sample_dust(
 def add_dust(
     clear: torch.Tensor,
     depth: torch.Tensor,
-    dust: Dust | str = "measured",
+    dust: Dust | str | Path = "measured",
     generator: torch.Generator | int = 0,
 ) -> DustyPair:
     """Lay dust over clear photos: I = (J L) t + A (1 - t), then noise and JPEG.
@@ -180,7 +183,7 @@ def add_dust(
     Args:
         clear: J; (N, 3, H, W) in [0, 1].
         depth: relative; (N, 1, H, W), 0 near, 1 far (sky).
-        dust: the weather, or the name of a recipe to draw it from.
+        dust: the weather, the name of a recipe to draw it from, or a path (.json) that `write_dust` wrote.
         generator: of random numbers, or a seed; a CPU generator draws the weather, the noise is drawn on the device.
 
     Returns:
@@ -205,7 +208,9 @@ def add_dust(
         raise ValueError(f"{came} differ; wanted is the same N, H and W; resize one with ssdie.images.resize.")
     if isinstance(generator, int):
         generator = torch.Generator().manual_seed(generator)
-    dust = sample_dust(len(clear), generator, dust) if isinstance(dust, str) else dust
+    if isinstance(dust, str | Path):
+        saved = str(dust).endswith(".json")
+        dust = read_dust(dust) if saved else sample_dust(len(clear), generator, str(dust))
     dust = dust.to(clear.device)
     near, sky, spread = (v.view(-1, 1, 1, 1) for v in (dust.near, dust.sky, dust.spread))
     clear = torch.lerp(luminance(clear), clear, dust.vividness.view(-1, 1, 1, 1))
@@ -251,3 +256,31 @@ def visible_target(pair: DustyPair, low: float = 0.02, high: float = 0.12) -> to
     seen = ((pair.transmission.amax(1, keepdim=True) - low) / (high - low)).clamp(0, 1)
     neutral = pair.airlight.amax(1).sqrt()[:, None, None, None]
     return torch.lerp(neutral.expand_as(pair.clear), pair.clear, seen)
+
+
+def write_dust(path: str | Path, dust: Dust, about: dict | None = None) -> None:
+    """Write the weather as JSON, with whatever else is worth knowing in `about`.
+
+    Example:
+        >>> import tempfile
+        >>> path = Path(tempfile.mkdtemp()) / "dust.json"
+        >>> write_dust(path, sample_dust(2, torch.Generator().manual_seed(0)))
+        >>> read_dust(path).beta.shape
+        torch.Size([2, 3])
+    """
+    values = {name: value.tolist() for name, value in asdict(dust).items()}
+    with atomic(path) as temporary:
+        temporary.write_text(json.dumps({**(about or {}), "dust": values}, indent=2) + "\n", encoding="utf-8")
+
+
+def read_dust(path: str | Path) -> Dust:
+    """Read what `write_dust` wrote, to the last bit.
+
+    Raises:
+        ValueError: the file holds no dust.
+    """
+    try:
+        values = json.loads(Path(path).read_text(encoding="utf-8"))["dust"]
+        return Dust(**{field.name: torch.tensor(values[field.name]) for field in fields(Dust)})
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"{path} holds no dust; give a JSON file that ssdie.dust.write_dust wrote.") from error

@@ -19,6 +19,7 @@ NOTEBOOKS = (
     "05_paper_figures",
     "explore_dust",
     "explore_enhancement",
+    "explore_training",
 )
 NEEDS = {  # notebook: those whose results it reads
     "03_semi_supervised_training": ("02_supervised_pretraining",),

@@ -123,8 +123,12 @@ def _record(place: Path, name: str, record: Mapping) -> None:
 
 
 @contextmanager
-def own_kernel() -> Iterator[None]:
-    """Let the kernel `python3` be this interpreter, whatever else is installed; without progress bars."""
+def own_kernel(reader: bool = False) -> Iterator[None]:
+    """Let the kernel `python3` be this interpreter, whatever else is installed.
+
+    Args:
+        reader: somebody looks on; otherwise without progress bars, and with figures in the place of sliders.
+    """
     with tempfile.TemporaryDirectory(prefix="ssdie-kernel-") as folder:
         kernel = Path(folder) / "kernels" / "python3"
         kernel.mkdir(parents=True)
@@ -132,7 +136,7 @@ def own_kernel() -> Iterator[None]:
             "IPYTHONDIR": str(Path(folder) / "ipython"),
             "MPLBACKEND": "module://matplotlib_inline.backend_inline",
             "PYDEVD_DISABLE_FILE_VALIDATION": "1",
-            "TQDM_DISABLE": "1",
+            **({} if reader else {"TQDM_DISABLE": "1", "SSDIE_STATIC": "1"}),
         }
         command = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
         command.append("--log-level=CRITICAL")

@@ -26,7 +26,7 @@ def code(notebook) -> list[str]:
     return [cell.source for cell in notebook.cells if cell.cell_type == "code"]
 
 
-def test_there_are_the_eight_notebooks_and_no_other():
+def test_there_are_the_nine_notebooks_and_no_other():
     assert sorted(path.stem for path in FOLDER.glob("*.ipynb")) == sorted(NOTEBOOKS)
 
 

@@ -49,7 +49,7 @@ def write_notebook(path, parameters: str, *cells: str) -> None:
 
 @pytest.fixture
 def checkout(tmp_path, monkeypatch):
-    """A checkout with eight small notebooks and a profile."""
+    """A checkout with nine small notebooks and a profile."""
     root = tmp_path / "checkout"
     (root / "notebooks").mkdir(parents=True)
     for name in NOTEBOOKS:
@@ -265,7 +265,7 @@ def test_unknown_notebook_and_profile_are_refused(checkout):
 
 
 def test_order_is_that_of_the_workbook():
-    assert pick_notebooks(["explore", "01"]) == ["01_dust_synthesis", "explore_dust", "explore_enhancement"]
+    assert pick_notebooks(["explore", "01"]) == ["01_dust_synthesis", *NOTEBOOKS[-3:]]
     assert pick_notebooks() == list(NOTEBOOKS)
 
 
