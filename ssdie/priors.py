@@ -75,7 +75,7 @@ def box_filter(image: torch.Tensor, radius: int) -> torch.Tensor:
 
 
 def _window_sum(image: torch.Tensor, dim: int, radius: int) -> torch.Tensor:
-    """Sum over 2 radius + 1 neighbours along `dim`, zero beyond the border, from sums over 1, 2, 4, 8 ... neighbours."""
+    """Sum over 2 radius + 1 neighbours along `dim`, zero beyond the border, from sums over 1, 2, 4, 8 ... of them."""
     length, width = image.shape[dim], 2 * radius + 1
     border = (radius, radius) if dim == 3 else (0, 0, radius, radius)
     power, span, total, start = F.pad(image, border), 1, None, 0
