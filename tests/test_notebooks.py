@@ -127,7 +127,8 @@ def test_profile_fits_the_notebooks(profile):
     assert set(read_profile(profile)) - {"shared"} <= set(NOTEBOOKS)
 
 
-@pytest.mark.parametrize("name", NOTEBOOKS)
+# the training of explore_training goes on beside its notebook
+@pytest.mark.parametrize("name", [name for name in NOTEBOOKS if name != "explore_training"])
 def test_run_all_asks_for_hardly_more_work_than_the_profile_quick(name):
     defaults = read_defaults(name)
     for key, quick in choose_parameters("quick", [name], {})[name].items():
