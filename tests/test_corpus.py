@@ -5,6 +5,7 @@ import os
 import re
 import sys
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -307,3 +308,18 @@ def test_a_full_disk_costs_what_does_not_fit(tmp_path, weights, tried):
         str(photos / f"{seed}.png") for seed in range(10)
     )
     assert all("No space left on device" in reason for reason in told.values())
+
+
+@pytest.mark.parametrize("suffix, codec", [("avi", "MJPG"), ("mp4", "mp4v")])
+def test_a_video_that_does_not_fit_is_no_success(tmp_path, weights, tried, suffix, codec):
+    """OpenCV itself writes on as if nothing had happened."""
+    film, disk, random = tmp_path / f"film.{suffix}", tmp_path / "disk", np.random.default_rng(0)
+    writer = cv2.VideoWriter(str(film), cv2.VideoWriter_fourcc(*codec), 10, (160, 120))
+    for _ in range(30):
+        writer.write(random.integers(0, 255, (120, 160, 3), dtype=np.uint8))
+    writer.release()
+    done = run_child(on_disk(disk, command(weights, film, "-o", disk), f"size={film.stat().st_size // 3}"))
+    left = [line for line in done.stdout.splitlines() if line.endswith(suffix)]
+    tried("video on a full disk", lost=len(left), crashed=done.returncode != 1)
+    assert done.returncode == 1 and left == []
+    assert f"failed: {film}: only " in done.stderr and "make room" in done.stderr
