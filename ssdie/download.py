@@ -2,7 +2,6 @@
 
 import argparse
 import csv
-import os
 import sys
 import time
 from collections.abc import Sequence
@@ -16,7 +15,7 @@ from requests.exceptions import ChunkedEncodingError, HTTPError, InvalidSchema, 
 from tqdm import tqdm
 from urllib3.exceptions import ProtocolError, ReadTimeoutError
 
-from ssdie.paths import PACKAGE
+from ssdie.paths import PACKAGE, is_offline
 
 COMMIT = "60ae2bddc7a6b66b0a60c2f0e1c1c4b90a0f25fa"
 BASE_URL = f"https://raw.githubusercontent.com/bartani/dusty-images-dataset/{COMMIT}/"
@@ -115,11 +114,6 @@ def download(
 
 class OfflineError(Exception):
     """The network may not be used."""
-
-
-def is_offline() -> bool:
-    """Whether the environment variable SSDIE_OFFLINE is set, to anything but 0."""
-    return os.environ.get("SSDIE_OFFLINE", "0") not in ("", "0")
 
 
 def _fetch(url: str, target: Path, timeout: float) -> None:

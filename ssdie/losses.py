@@ -8,7 +8,7 @@ from safetensors.torch import load_file
 from torch import nn
 from torchvision.models import VGG19_Weights, vgg16, vgg19
 
-from ssdie.paths import data_root
+from ssdie.paths import data_root, is_offline
 from ssdie.priors import gaussian_blur, single_scale_retinex
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -247,6 +247,8 @@ class FeatureNetwork(nn.Module):
                 )
             weights = "vgg19"
         if weights == "vgg19":
+            if is_offline() and not cached.is_file():
+                raise FileNotFoundError(f"{cached} is not there, and SSDIE_OFFLINE forbids to fetch it; unset it.")
             return vgg19(weights=VGG19_Weights.IMAGENET1K_V1).features
         path = shared if weights == "auto" else Path(weights)
         if not path.is_file():

@@ -30,6 +30,11 @@ def data_root() -> Path | None:
     return root
 
 
+def is_offline() -> bool:
+    """Whether the environment variable SSDIE_OFFLINE is set, to anything but 0: then nothing may be fetched."""
+    return os.environ.get("SSDIE_OFFLINE", "0") not in ("", "0")
+
+
 def project_root() -> Path:
     """Give the checkout that holds `notebooks/`; the working directory where the package is installed elsewhere."""
     checkout = PACKAGE.parent

@@ -106,3 +106,10 @@ def test_the_joint_pseudo_label_leaves_an_opaque_veil_light_and_neutral():
     label = losses.make_pseudo_label(veil, "retinex_joint")
     colour = label.mean((0, 2, 3))
     assert colour.amax() - colour.amin() < 0.05 and colour.mean() > 0.6
+
+
+def test_offline_no_features_are_fetched(tmp_path, monkeypatch):
+    monkeypatch.setenv("SSDIE_OFFLINE", "1")
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    with pytest.raises(FileNotFoundError, match="SSDIE_OFFLINE forbids"):
+        FeatureNetwork("vgg19")
