@@ -33,7 +33,7 @@ def balance_veil(image: torch.Tensor, share: float = 0.5, voters: float = 0.4) -
     return (image * gain.clamp(0.7, 1.5)[:, :, None, None]).clamp(0, 1)
 
 
-def stretch_levels(image: torch.Tensor, clipped: float = 0.001, most: float = 1.5) -> torch.Tensor:
+def stretch_levels(image: torch.Tensor, clipped: float = 0.0, most: float = 1.5) -> torch.Tensor:
     """Spread the values over [0, 1], all channels alike: (v - low) / (high - low).
 
     Args:
@@ -62,7 +62,7 @@ def stretch_levels(image: torch.Tensor, clipped: float = 0.001, most: float = 1.
     return (gain * (image - middle) + torch.where(gain > 1, target, middle)).clamp(0, 1)
 
 
-def boost_detail(image: torch.Tensor, boost: float = 0.6, radius: float = 0.04, eps: float = 0.01) -> torch.Tensor:
+def boost_detail(image: torch.Tensor, boost: float = 1.0, radius: float = 0.04, eps: float = 0.004) -> torch.Tensor:
     """Add detail to the luminance, detail = Y - guided(Y): no halo at strong edges, which the guided filter keeps.
 
     Args:
