@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import torch
+import torch.nn.functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
 
@@ -143,12 +144,21 @@ def describe_machine() -> dict:
 
 
 def measure_ceiling(repeats: int, device: str = "cpu") -> dict[str, float]:
-    """Fastest large matrix product, "float32" and "bfloat16" (operations a second), and "copy" (bytes a second)."""
-    side = 2048 if device == "cpu" else 8192
+    """Fastest large matrix product or convolution, "float32" and "bfloat16" (operations a second), and "copy" (bytes).
+
+    Both are tried, since a processor's library may have a good kernel for the one alone.
+    """
+    side, channels = (2048, 256) if device == "cpu" else (8192, 1024)
     found = {}
     for dtype in (torch.float32, torch.bfloat16):
         a = torch.randn(side, side, device=device).to(dtype)
-        found[str(dtype).removeprefix("torch.")] = 2 * side**3 / min(time_calls(lambda a=a: a @ a, repeats))
+        image = torch.randn(4, channels, 64, 64, device=device).to(dtype, memory_format=torch.channels_last)
+        kernels = torch.randn(channels, channels, 3, 3, device=device).to(dtype, memory_format=torch.channels_last)
+        with torch.inference_mode():
+            product = min(time_calls(lambda a=a: a @ a, repeats))
+            convolution = min(time_calls(lambda i=image, k=kernels: F.conv2d(i, k, padding=1), repeats))
+        rates = 2 * side**3 / product, 2 * 9 * channels * image.numel() / convolution
+        found[str(dtype).removeprefix("torch.")] = max(rates)
     source = torch.ones(2**26, device=device)
     target = torch.empty_like(source)
     found["copy"] = 2 * source.nbytes / min(time_calls(lambda: target.copy_(source), repeats))
