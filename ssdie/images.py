@@ -202,7 +202,7 @@ def save_photo(path: str | Path, photo: Image.Image, kind: str | None = None, **
         raise ValueError(f"{path} has no suffix of a picture; give one of {', '.join(sorted(IMAGE_SUFFIXES))}.")
     photo.save(encoded, kind, **options)
     with atomic(path) as temporary:
-        temporary.write_bytes(encoded.getbuffer())
+        temporary.write_bytes(encoded.getvalue())
 
 
 def to_display(image: torch.Tensor) -> np.ndarray:
