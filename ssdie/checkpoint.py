@@ -34,7 +34,7 @@ def save_checkpoint(path: str | Path, state: dict) -> None:
     encoded = io.BytesIO()  # writing to the disk itself, torch says "unexpected pos" where it is full
     torch.save(_plain({"format": FORMAT, **state}), encoded)
     sweep(path.parent.glob(f".{path.stem[:40]}-*"))
-    _write(path, encoded.getbuffer())
+    _write(path, encoded.getvalue())
 
 
 def load_checkpoint(path: str | Path) -> dict:
@@ -80,7 +80,7 @@ def _check_format(path: Path, about: dict) -> None:
         raise ValueError(f"{path} was written by a newer ssdie ({told}); install that one.")
 
 
-def _write(path: Path, content: bytes | memoryview) -> None:
+def _write(path: Path, content: bytes) -> None:
     """Write a file whole or not at all, and have it on the disk before it takes its name."""
     with atomic(path) as temporary, temporary.open("wb") as file:
         file.write(content)

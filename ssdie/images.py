@@ -4,6 +4,8 @@ import io
 import os
 import stat
 import textwrap
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -57,22 +59,33 @@ def list_images(folder: str | Path, recursive: bool = False) -> list[Path]:
     return sorted(p for p in found if p.suffix.lower() in IMAGE_SUFFIXES and not p.name.startswith("."))
 
 
-def open_photo(path: str | Path | io.BytesIO) -> Image.Image:
-    """Open a picture of one of `FORMATS`; its pixels are decoded when they are asked for.
+@contextmanager
+def open_photo(path: str | Path | io.BytesIO) -> Iterator[Image.Image]:
+    """Open a picture of one of `FORMATS` for a block; its pixels are decoded when they are asked for.
 
     Raises:
         OSError: there is no such file, it cannot be read, or is no picture (PIL.UnidentifiedImageError).
         ValueError: it is a pipe or a device, or declares more pixels than a file of its size can mean.
     """
     if isinstance(path, io.BytesIO):
-        return Image.open(path, formats=FORMATS)
+        with Image.open(path, formats=FORMATS) as photo:
+            yield photo
+        return
     size = stat_file(path).st_size
-    photo = Image.open(path, formats=FORMATS)
-    width, height = photo.size
-    if width * height > max(HARMLESS, DENSEST * size):
-        photo.close()
-        raise ValueError(f"it declares {width} x {height} pixels in {size} bytes, which no photo does")
-    return photo
+    with BoundedFile(io.FileIO(path)) as file, Image.open(file, formats=FORMATS) as photo:
+        width, height = photo.size
+        if width * height > max(HARMLESS, DENSEST * size):
+            raise ValueError(f"it declares {width} x {height} pixels in {size} bytes, which no photo does")
+        yield photo
+
+
+class BoundedFile(io.BufferedReader):
+    """A file that makes room for what is left of it alone: decoders ask for as much as a damaged header says."""
+
+    def read(self, size: int | None = -1) -> bytes:
+        """Read at most `size` bytes, all that are left if it is negative or None."""
+        left = max(0, os.fstat(self.fileno()).st_size - self.tell())
+        return super().read(left if size is None or size < 0 else min(size, left))
 
 
 def stat_file(path: str | Path) -> os.stat_result:
@@ -189,7 +202,7 @@ def save_photo(path: str | Path, photo: Image.Image, kind: str | None = None, **
         raise ValueError(f"{path} has no suffix of a picture; give one of {', '.join(sorted(IMAGE_SUFFIXES))}.")
     photo.save(encoded, kind, **options)
     with atomic(path) as temporary:
-        temporary.write_bytes(encoded.getbuffer())
+        temporary.write_bytes(encoded.getvalue())
 
 
 def to_display(image: torch.Tensor) -> np.ndarray:

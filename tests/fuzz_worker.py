@@ -34,7 +34,8 @@ def main() -> None:
         if there != ([] if failures else [source.name]):
             told = f"left {there}"
         if not failures:
-            open_photo(folder / "out" / source.name).load()
+            with open_photo(folder / "out" / source.name) as photo:
+                photo.load()
         for path in (source, *(folder / "out").iterdir()):
             path.unlink()
         if not warm:

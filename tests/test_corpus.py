@@ -52,8 +52,9 @@ def failures(stderr: str) -> dict[str, str]:
     """Reason by path, as the command line told them; everything else on standard error but the bar is an error."""
     lines = re.split(r"[\r\n]+", stderr.replace("\x1b[A", ""))
     lines = [line for line in lines if line.strip() and not re.search(r"(file|frame)/s\]|s/(file|frame)\]", line)]
+    assert all(line.startswith("failed: ") for line in lines), lines
     told = dict(re.fullmatch(r"failed: (.+?): (.+)", line).groups() for line in lines)
-    assert len(told) == len(lines)
+    assert len(told) == len(lines), stderr
     return told
 
 

@@ -130,6 +130,11 @@ def test_every_seed_is_a_good_picture(worker):
     assert {worker.ask(suffix, content) for suffix, content in SEEDS[:-4] + SEEDS[-1:]} == {"done"}
 
 
+def test_a_chunk_that_says_it_is_long_takes_no_memory(worker):
+    content = encode("PNG")
+    assert "memory" not in worker.ask("png", content[:33] + struct.pack(">I", 2**31 - 1) + content[37:])
+
+
 def test_memory_above_the_bound_is_told(worker):
     """What the bound is worth: a picture that truly needs more fails, and the next is done."""
     assert "not enough memory" in worker.ask("png", png(8000, 8000, bytes(8000 * 24001)))
