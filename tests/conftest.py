@@ -1,5 +1,9 @@
 """What tests share: quiet threads, and pictures with known structure."""
 
+import os
+
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # many processes on few cores: who waits does not spin
+
 import pytest
 import torch
 from reliability import (  # noqa: F401  hooks and a fixture
@@ -9,6 +13,8 @@ from reliability import (  # noqa: F401  hooks and a fixture
     pytest_runtest_makereport,
     tried,
 )
+
+import ssdie  # noqa: F401  declares torchvision's operators before any test imports it
 
 torch.set_num_threads(2)
 
