@@ -20,6 +20,8 @@ WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 CHANGES = ("os.mkdir", "os.rename", "os.remove", "os.rmdir", "os.symlink", "os.link", "os.truncate", "os.chmod")
 
 def watch(event, values):
+    if event == "socket.bind" and values[1][0] in ("127.0.0.1", "::1"):
+        return  # urllib3 asks so whether the machine knows IPv6
     if event in ("socket.connect", "socket.getaddrinfo", "socket.gethostbyname", "socket.sendto", "socket.bind"):
         network.append(f"{event} {values[1:]}")
         raise OSError("the network is off")
