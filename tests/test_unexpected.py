@@ -88,7 +88,8 @@ def test_commands_use_no_network_and_write_where_they_are_told(tmp_path, tried):
     outside = [path for path in outside if not path.startswith(str(tmp_path / "scratch"))]  # emptied again, see below
     tried("command without a network, watched", times=len(commands), lost=len(outside), crashed=len(seen["network"]))
     assert seen["network"] == [] and outside == []
-    assert {path.rsplit("/", 1)[-1] for path in seen["started"]} <= {"git", "lscpu", "ldconfig"}  # commit; processor; torch looking for a GPU
+    known = {"git", "lscpu", "ldconfig"}  # for the commit, the processor, and torch's look for a GPU
+    assert {path.rsplit("/", 1)[-1] for path in seen["started"]} <= known
     for name, left in (("home", {".cache"}), ("here", set()), ("scratch", set())):
         assert {p.name for p in (tmp_path / name).iterdir()} <= left, name
     assert sorted(p.name for p in (tmp_path / "photos").iterdir()) == ["0.png", "1.png"]
