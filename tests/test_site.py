@@ -131,7 +131,8 @@ def test_the_notebooks_run_without_ssdie_data_and_write_no_committed_figure(tmp_
 
 
 def test_make_lab_opens_the_first_notebook_in_the_projects_environment():
-    done = subprocess.run(["make", "-n", "--no-print-directory", "lab", "LAB=--no-browser"], cwd=project_root(), capture_output=True, text=True)
+    words = ["make", "-n", "--no-print-directory", "lab", "LAB=--no-browser"]
+    done = subprocess.run(words, cwd=project_root(), capture_output=True, text=True)
     last = done.stdout.splitlines()[-1].split()
     assert last[1:] == [".venv/bin/jupyter-lab", "--no-browser", "notebooks/00_enhance_a_photo.ipynb"]
     assert (project_root() / last[-1]).is_file()
