@@ -100,12 +100,13 @@ def fingerprint(sources: Sources, limit: int = 0) -> dict[str, dict]:
     for kind in ("clear", "dusty"):
         digest, photos = hashlib.sha256(), getattr(sources, kind)
         sizes = {path: path.stat().st_size for photo in photos for path in photo.files}
+        whole = sum(sizes.values()) < limit
         digest.update("\n".join(photo.name for photo in photos).encode())
         for path, size in sizes.items():
             digest.update(f"\n{path.name} {size}\n".encode())
-            if sum(sizes.values()) < limit:
+            if whole:
                 digest.update(path.read_bytes())
-        of = "contents" if sum(sizes.values()) < limit else "names and sizes"
+        of = "contents" if whole else "names and sizes"
         found[kind] = {"count": len(photos), "sha256": digest.hexdigest(), "of": of}
     return found
 

@@ -10,7 +10,7 @@ from accelerate import Accelerator
 from torch import nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from ssdie.checkpoint import current_commit, load_checkpoint, save_checkpoint, save_weights
+from ssdie.checkpoint import current_commit, fill, load_checkpoint, save_checkpoint, save_weights
 from ssdie.config import STAGES, LossWeights, TrainConfig
 from ssdie.data import Crops, derive_seed, find_photos
 from ssdie.loader import load_batches
@@ -267,7 +267,7 @@ class Run:
             return
         state = self.checkpoint
         for name, network in self.networks.items():
-            self.accelerator.unwrap_model(network).load_state_dict(state["networks"][name])
+            fill(self.accelerator.unwrap_model(network), state["networks"][name], self.path)
             self.optimizers[name].load_state_dict(state["optimizers"][name])
         if self.averaged is not None:
             self.averaged.load_state_dict(state["averaged"])

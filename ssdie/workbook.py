@@ -7,8 +7,8 @@ import os
 import platform
 import random
 import statistics
-import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +24,7 @@ from ssdie.dust import add_dust, sample_dust
 from ssdie.evaluate import evaluate, resolve_methods
 from ssdie.images import fit_long_side
 from ssdie.manifest import begin_notebook
+from ssdie.measure import time_calls
 from ssdie.metrics import METRICS
 from ssdie.paths import atomic, data_root, project_root
 from ssdie.run import FREE
@@ -273,19 +274,12 @@ def measure_runtime(
             clear, depth = render_scene(0, (height, width))
             dusty = add_dust(clear[None], depth[None], generator=0).dusty
             for name, solve in solvers.items():
-                seconds = statistics.median([_time(solve, dusty, name) for _ in range(repeats + 1)][1:])
+                with torch.inference_mode():
+                    seconds = statistics.median(time_calls(partial(solve, dusty, name), repeats))
                 row = {"method": name, "size": f"{width} x {height}", "megapixels": width * height / 1e6}
                 rows.append({**row, "seconds": seconds, "threads": torch.get_num_threads()})
                 bar.update()
     return pd.DataFrame(rows)
-
-
-def _time(solve: Callable, dusty: torch.Tensor, name: str) -> float:
-    """Seconds that a method takes for a picture."""
-    begin = time.perf_counter()
-    with torch.inference_mode():
-        solve(dusty, name)
-    return time.perf_counter() - begin
 
 
 def describe_weights(path: str | Path) -> str:

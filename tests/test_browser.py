@@ -64,6 +64,11 @@ def button(page, label: str):
     return page.locator(".widget-button").filter(has_text=label)
 
 
+def choose(page, label: str, option: str) -> None:
+    """Choose from a list of an explorer."""
+    control(page, label).locator("select").select_option(option)
+
+
 def show(page) -> None:
     """Scroll to the explorer."""
     page.locator(".jp-OutputArea-output .widget-vbox").first.evaluate("panel => panel.scrollIntoView()")
@@ -95,9 +100,9 @@ def test_dust(notebook, data):
     shown.append(changed(page, dusty, shown[-1]))
     handle(page, "noise").press("ArrowRight")
     shown.append(changed(page, dusty, shown[-1]))
-    control(page, "depth").locator("select").select_option("by height in the picture")
+    choose(page, "depth", "by height in the picture")
     shown.append(changed(page, dusty, shown[-1]))
-    control(page, "depth").locator("select").select_option("of the scene")
+    choose(page, "depth", "of the scene")
     shown.append(changed(page, dusty, shown[-1]))
     button(page, "random").click()
     changed(page, dusty, shown[-1])
@@ -129,9 +134,9 @@ def test_enhancement(notebook, tmp_path):
 
     handle(page, "strength").press("ArrowLeft")
     shown.append(changed(page, after, shown[-1]))
-    control(page, "method").locator("select").select_option("msrcr")
+    choose(page, "method", "msrcr")
     shown.append(changed(page, after, shown[-1]))
-    control(page, "method").locator("select").select_option("ssdie")
+    choose(page, "method", "ssdie")
     shown.append(changed(page, after, shown[-1]))
     page.locator(".ssdie-gallery button").first.click()
     shown.append(changed(page, after, shown[-1]))
