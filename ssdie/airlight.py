@@ -1,4 +1,4 @@
-"""The colour of dust: a distribution of airlight, fitted to real dusty photos, and draws from it."""
+"""The colours of dust: airlight and looks, fitted to real dusty photos, and draws from them."""
 
 import argparse
 import functools
@@ -17,14 +17,15 @@ AIRLIGHT_FILE = WEIGHTS / "airlight.json"
 
 
 def fit_airlight(folder: str | Path, path: str | Path = AIRLIGHT_FILE) -> dict:
-    """Fit the distribution of airlight to real dusty photos and write it: a Gaussian kernel density of logit(A).
+    """Fit airlight and look of real dusty photos and write them: a Gaussian kernel density of logit(A), and a list.
 
     Args:
         folder: of dusty photos, at least eight.
         path: JSON file to write.
 
     Returns:
-        `colours` (n, 3), the airlight of each photo in RGB, and `bandwidth` (3, 3), the kernel's covariance in logits.
+        `colours` (n, 3), the airlight of each photo in RGB; `bandwidth` (3, 3), the kernel's covariance in logits;
+        `looks` (n, 9), see `measure_look`.
 
     Source: airlight by `ssdie.priors.estimate_airlight` at a short side of 128, voted for by 40 % of the pixels
     (a veil is wide, He's 0.1 % finds lamps); bandwidth half of Scott's rule, which is made for one peak (there are
@@ -33,14 +34,16 @@ def fit_airlight(folder: str | Path, path: str | Path = AIRLIGHT_FILE) -> dict:
     paths = list_images(folder)
     if len(paths) < 8:
         raise ValueError(f"{folder} holds {len(paths)} photos; wanted are at least 8 dusty ones.")
-    small = (fit_short_side(read_image(p)[None], 128) for p in tqdm(paths, "airlight", unit="photo"))
+    small = [fit_short_side(read_image(p)[None], 128) for p in tqdm(paths, "airlight", unit="photo")]
     colours = torch.cat([estimate_airlight(s, share=0.4) for s in small])
+    looks = torch.stack([measure_look(s[0]) for s in small])
     scott = len(colours) ** (-1 / 7)  # n^(-1 / (d + 4))
     bandwidth = gaussian_kde(torch.logit(colours, eps=0.01).T.numpy(), bw_method=scott / 2).covariance
     fitted = {
-        "about": "airlight of real dusty photos, RGB in [0, 1]; kernel covariance in logits; ssdie.dust.fit_airlight",
+        "about": "airlight and looks of real dusty photos; ssdie.airlight.fit_airlight says what the numbers are",
         "bandwidth": bandwidth.round(5).tolist(),
         "colours": [[round(v, 3) for v in colour] for colour in colours.tolist()],
+        "looks": [[round(v, 3) for v in look] for look in looks.tolist()],
     }
     with atomic(path) as temporary:
         temporary.write_text(json.dumps(fitted) + "\n", encoding="utf-8")
@@ -48,19 +51,44 @@ def fit_airlight(folder: str | Path, path: str | Path = AIRLIGHT_FILE) -> dict:
     return fitted
 
 
+def measure_look(photo: torch.Tensor) -> torch.Tensor:
+    """Mean and spread of a photo's colours: what dust, white balance and exposure together made of them.
+
+    Args:
+        photo: (3, H, W) in [0, 1].
+
+    Returns:
+        (9,): mean of R, G, B; the lower triangle, row by row, of the Cholesky factor of their covariance.
+
+    Example:
+        >>> measure_look(torch.full((3, 8, 8), 0.5))[:3].tolist()
+        [0.5, 0.5, 0.5]
+    """
+    colours = photo.flatten(1)
+    covariance = torch.cov(colours) + 1e-5 * torch.eye(3, device=photo.device)
+    rows, columns = torch.tril_indices(3, 3)
+    return torch.cat((colours.mean(1), torch.linalg.cholesky(covariance)[rows, columns]))
+
+
 @functools.cache
-def _read_airlight(path: Path = AIRLIGHT_FILE) -> tuple[torch.Tensor, torch.Tensor]:
-    """Colours in logits (n, 3) and the Cholesky factor of the bandwidth (3, 3)."""
+def _read_airlight(path: Path = AIRLIGHT_FILE) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Colours in logits (n, 3), the Cholesky factor of the bandwidth (3, 3), looks (n, 9)."""
     fitted = json.loads(path.read_text(encoding="utf-8"))
     colours = torch.logit(torch.tensor(fitted["colours"]), eps=0.01)
-    return colours, torch.linalg.cholesky(torch.tensor(fitted["bandwidth"]))
+    return colours, torch.linalg.cholesky(torch.tensor(fitted["bandwidth"])), torch.tensor(fitted["looks"])
 
 
 def draw_airlight(count: int, generator: torch.Generator) -> torch.Tensor:
     """Draw (count, 3) airlight colours from the distribution fitted to real photos."""
-    colours, factor = _read_airlight()
+    colours, factor, _ = _read_airlight()
     picked = colours[torch.randint(len(colours), (count,), generator=generator)]
     return torch.sigmoid(picked + torch.randn((count, 3), generator=generator) @ factor.T)
+
+
+def draw_looks(count: int, each: int, generator: torch.Generator) -> torch.Tensor:
+    """Draw (count, each, 9) looks of real photos."""
+    looks = _read_airlight()[2]
+    return looks[torch.randint(len(looks), (count, each), generator=generator)]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

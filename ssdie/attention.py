@@ -1,4 +1,4 @@
-"""Cross-attention between two scales, without ever holding the matrix of all pairs of positions."""
+"""What lets a pixel know of the rest of the scene: attention between two scales, and a pyramid of coarser ones."""
 
 import torch
 import torch.nn.functional as F
@@ -52,3 +52,41 @@ def attend(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, rows: in
 def _as_sequence(features: torch.Tensor) -> torch.Tensor:
     """(N, C, H, W) to (N, 1, HW, C)."""
     return features.flatten(2).transpose(1, 2)[:, None]
+
+
+class ContextPyramid(nn.Module):
+    """Judges the scene as a whole: halve the map `levels` times, take the mean, and hand down what was learnt.
+
+    Args:
+        channels: C of the map.
+        levels: halvings; at H/4, three of them lead to H/32.
+
+    Starts as the identity. Without normalisation: how bright and how coloured the scene is must get through. Not part
+    of the paper, whose attention sees all positions but is hardly used by a trained network (|gamma| below 0.1).
+    """
+
+    def __init__(self, channels: int, levels: int = 3):
+        super().__init__()
+
+        def convolve(stride: int) -> nn.Sequential:
+            return nn.Sequential(nn.Conv2d(channels, channels, 3, stride, padding=1), nn.LeakyReLU(0.2))
+
+        self.downs = nn.ModuleList(convolve(2) for _ in range(levels))
+        self.whole = nn.Sequential(nn.Conv2d(channels, channels, 1), nn.LeakyReLU(0.2), nn.Conv2d(channels, channels, 1))
+        self.ups = nn.ModuleList(convolve(1) for _ in range(levels))
+        self.output = nn.Conv2d(channels, channels, 1)
+        nn.init.zeros_(self.output.weight)
+        nn.init.zeros_(self.output.bias)
+
+    def forward(self, features: torch.Tensor) -> torch.Tensor:
+        """Map (N, C, H, W) to the same."""
+        maps, x = [], features
+        for down in self.downs:
+            maps.append(x)
+            x = down(x)
+        x = x + self.whole(x.mean((2, 3), keepdim=True))
+        for finer, up in zip(reversed(maps), self.ups, strict=True):
+            x = up(x)
+            x = F.interpolate(x, size=finer.shape[2:], mode="bilinear")
+            x = x if finer is features else x + finer
+        return features + self.output(x)

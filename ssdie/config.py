@@ -4,6 +4,8 @@ import math
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from ssdie.dust import RECIPES
+
 STAGES = ("supervised", "dark-channel", "semi-supervised")
 
 
@@ -41,7 +43,7 @@ class TrainConfig:
         clip: largest norm of the gradient; ema: decay of the averaged weights at each step.
         frozen_norm: keep the generator's BatchNorm at its running statistics.
         copies: K, disturbed and augmented copies of a real photo; noise: sigma of the disturbance in [-1, 1] units.
-        recipe: "measured", "reference", or "mixed": every fourth pair by the reference.
+        recipe: "measured", "scattering", "reference", or "mixed": the three in turn.
         target: "clear", the clear photo, or "visible", `ssdie.dust.visible_target`.
         pseudo_label: kind for `ssdie.losses.make_pseudo_label`.
         features: weights for `ssdie.losses.FeatureNetwork`; loaded only if a term that needs them has a weight.
@@ -86,7 +88,7 @@ class TrainConfig:
         """Refuse what no stage understands."""
         for name, value, known in (
             ("stage", self.stage, STAGES),
-            ("recipe", self.recipe, ("measured", "reference", "mixed")),
+            ("recipe", self.recipe, (*RECIPES, "mixed")),
             ("target", self.target, ("clear", "visible")),
             ("schedule", self.schedule, ("constant", "cosine")),
             ("nonfinite", self.nonfinite, ("stop", "skip")),

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from ssdie.attention import CrossAttention
+from ssdie.attention import ContextPyramid, CrossAttention
 from ssdie.images import check_image
 
 SLOPE = 0.2  # of every LeakyReLU
@@ -99,6 +99,7 @@ class MSFF(Generator):
             "tanh", the paper's form: the picture itself.
             "scattering": the scattering model solved for J, J = exp(k) (I - v), with gain k and veil v by pixel and
             channel (6 channels instead of 3; starts near the identity). Its two maps also serve `affine`.
+        context: halvings of a `ContextPyramid` on the coarsest attended map; 0, the paper's form, has none.
 
     Source: method section 3; 1,005,714 parameters with width 64 and head "tanh".
     """
@@ -106,7 +107,7 @@ class MSFF(Generator):
     multiple = 4
     least = 8  # the maps at H/4 are padded by reflection, which takes two pixels
 
-    def __init__(self, width: int = 64, head: str = "tanh"):
+    def __init__(self, width: int = 64, head: str = "tanh", context: int = 0):
         super().__init__()
         if head not in ("tanh", "scattering"):
             raise ValueError(f'head is {head!r}; wanted is "tanh" or "scattering".')
@@ -117,6 +118,7 @@ class MSFF(Generator):
         self.encode3 = nn.ModuleList([encode(3, f, 3, 1), encode(f, 2 * f, 3, 1)])
         self.attend12 = CrossAttention(2 * f)
         self.attend23 = CrossAttention(2 * f)
+        self.context = ContextPyramid(2 * f, context) if context else nn.Identity()
         self.decode3 = nn.ModuleList([decode(2 * f, f), decode(2 * f, f)])
         self.decode2 = nn.ModuleList([decode(2 * f, f), decode(2 * f, f, 4, 2)])
         self.decode1 = nn.ModuleList([decode(2 * f, f, 4, 2), decode(2 * f, f, 4, 2)])
@@ -160,7 +162,7 @@ class MSFF(Generator):
         skip = self.encode3[0](quarter)  # (N, f, H/4, W/4)
         e3 = self.encode3[1](skip)  # (N, 2f, H/4, W/4)
         a12 = add_noise(self.attend12(e1, e2), self, generator)
-        a23 = add_noise(self.attend23(e2, e3), self, generator)
+        a23 = add_noise(self.context(self.attend23(e2, e3)), self, generator)
         d3 = self.decode3[1](torch.cat((self.decode3[0](a23), skip), 1))  # (N, f, H/4, W/4)
         d2 = self.decode2[1](torch.cat((self.decode2[0](a12), d3), 1))  # (N, f, H/2, W/2)
         d1 = self.decode1[1](torch.cat((self.decode1[0](e1), d2), 1))  # (N, f, H, W)

@@ -13,7 +13,7 @@ from ssdie.checkpoint import fill, load_checkpoint, load_weights
 from ssdie.config import STAGES, LossWeights, TrainConfig
 from ssdie.data import augment_copies
 from ssdie.discriminators import DarkChannelNet, PatchDiscriminator
-from ssdie.dust import add_dust, sample_dust, visible_target
+from ssdie.dust import RECIPES, add_dust, sample_dust, visible_target
 from ssdie.losses import (
     FeatureNetwork,
     clear_loss,
@@ -160,10 +160,11 @@ def make_pairs(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Lay dust over a batch: (N, 4, H, W) of clear photo and depth to dusty and target, both (N, 3, H, W)."""
     clear, depth = batch[:, :3], batch[:, 3:]
-    dust = sample_dust(len(batch), random, "measured" if config.recipe == "mixed" else config.recipe)
-    if config.recipe == "mixed":
-        reference, every = sample_dust(len(batch), random, "reference"), torch.arange(len(batch)) % 4 == 3
-        dust = dust.where(~every, reference)
+    recipes = RECIPES if config.recipe == "mixed" else (config.recipe,)
+    dust = sample_dust(len(batch), random, recipes[0])
+    for place, recipe in enumerate(recipes[1:], start=1):  # in turn
+        others = torch.arange(len(batch)) % len(recipes) != place
+        dust = dust.where(others, sample_dust(len(batch), random, recipe))
     pair = add_dust(clear, depth, dust, random)
     return pair.dusty, visible_target(pair) if config.target == "visible" else pair.clear
 

@@ -1,6 +1,9 @@
+from dataclasses import replace
+
 import pytest
 import torch
 
+from ssdie.airlight import measure_look
 from ssdie.dust import (
     RECIPES,
     DustyPair,
@@ -53,11 +56,32 @@ def test_reference_recipe_is_the_formula_of_the_method(picture, depth, generator
 
 
 def test_measured_recipe_orders_extinction_and_spans_haze_to_storm(generator):
-    dust = sample_dust(3000, generator)
-    assert (dust.beta.diff(dim=1) >= 0).all()
-    assert dust.beta[:, 1].min() < 1 < 4 < dust.beta[:, 1].max()
-    mean = dust.airlight.mean(0)
-    assert mean[0] > mean[1] > mean[2]  # dust is orange on average
+    for recipe, haze, storm in (("measured", 1.5, 30), ("scattering", 0.7, 6)):
+        dust = sample_dust(3000, generator, recipe)
+        assert (dust.beta.diff(dim=1) >= 0).all()
+        assert dust.beta[:, 1].min() < haze < storm < dust.beta[:, 1].max()
+        mean = dust.airlight.mean(0)
+        assert mean[0] > mean[1] > mean[2]  # dust is orange on average
+
+
+def test_the_measured_recipe_gives_a_picture_the_look_of_a_real_one(picture, depth, generator):
+    dust = sample_dust(2, generator)
+    dust.noise[:], dust.quality[:] = 0, 101
+    inner = (0.35, 0.3, 0.25, 0.04, 0.02, 0.03, 0.01, 0.01, 0.02)  # dark and flat: nothing has to be clamped
+    dust.looks[:] = torch.tensor(inner)
+    pair = add_dust(picture, depth, dust)
+    for dusty in pair.dusty:
+        assert torch.allclose(measure_look(dusty), torch.tensor(inner), atol=2e-3)
+
+
+def test_of_several_looks_a_picture_takes_its_own(picture, depth, generator):
+    plain = sample_dust(2, generator, "scattering", density=1.0)
+    plain.noise[:], plain.quality[:] = 0, 101
+    before = add_dust(picture, depth, plain).dusty
+    own = torch.stack([measure_look(dusty) for dusty in before])
+    far = own + 0.3 * torch.eye(9)[3]
+    after = add_dust(picture, depth, replace(plain, looks=torch.stack((far, own), 1))).dusty
+    assert torch.allclose(after, before, atol=1e-3)
 
 
 def test_density_can_be_asked_for(generator):
@@ -103,11 +127,11 @@ def test_the_target_is_the_clear_photo_where_light_arrives(picture):
     seen = visible_target(DustyPair(picture, picture, torch.full_like(picture, 0.5), airlight))
     lost = visible_target(DustyPair(picture, picture, torch.full_like(picture, 0.001), airlight))
     assert torch.equal(seen, picture)
-    assert torch.allclose(lost, torch.tensor(0.8))  # light, and the same in all channels
+    assert torch.allclose(lost, torch.tensor(0.64**0.75))  # light, and the same in all channels
 
 
 def test_wrong_input_is_told(picture, depth):
     with pytest.raises(ValueError, match="differ"):
         add_dust(picture, depth[..., 1:])
-    with pytest.raises(ValueError, match="measured, reference"):
+    with pytest.raises(ValueError, match="measured, scattering, reference"):
         add_dust(picture, depth, "fog")
