@@ -10,6 +10,7 @@ from scipy.stats import gaussian_kde
 from tqdm import tqdm
 
 from ssdie.images import fit_short_side, list_images, read_image
+from ssdie.looks import measure_look
 from ssdie.paths import WEIGHTS, atomic
 from ssdie.priors import estimate_airlight
 
@@ -25,7 +26,7 @@ def fit_airlight(folder: str | Path, path: str | Path = AIRLIGHT_FILE) -> dict:
 
     Returns:
         `colours` (n, 3), the airlight of each photo in RGB; `bandwidth` (3, 3), the kernel's covariance in logits;
-        `looks` (n, 9), see `measure_look`.
+        `looks` (n, 9), see `ssdie.looks.measure_look`.
 
     Source: airlight by `ssdie.priors.estimate_airlight` at a short side of 128, voted for by 40 % of the pixels
     (a veil is wide, He's 0.1 % finds lamps); bandwidth half of Scott's rule, which is made for one peak (there are
@@ -49,25 +50,6 @@ def fit_airlight(folder: str | Path, path: str | Path = AIRLIGHT_FILE) -> dict:
         temporary.write_text(json.dumps(fitted) + "\n", encoding="utf-8")
     _read_airlight.cache_clear()
     return fitted
-
-
-def measure_look(photo: torch.Tensor) -> torch.Tensor:
-    """Mean and spread of a photo's colours: what dust, white balance and exposure together made of them.
-
-    Args:
-        photo: (3, H, W) in [0, 1].
-
-    Returns:
-        (9,): mean of R, G, B; the lower triangle, row by row, of the Cholesky factor of their covariance.
-
-    Example:
-        >>> measure_look(torch.full((3, 8, 8), 0.5))[:3].tolist()
-        [0.5, 0.5, 0.5]
-    """
-    colours = photo.flatten(1)
-    covariance = torch.cov(colours) + 1e-5 * torch.eye(3, device=photo.device)
-    rows, columns = torch.tril_indices(3, 3)
-    return torch.cat((colours.mean(1), torch.linalg.cholesky(covariance)[rows, columns]))
 
 
 @functools.cache

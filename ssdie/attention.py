@@ -1,8 +1,11 @@
 """What lets a pixel know of the rest of the scene: attention between two scales, and a pyramid of coarser ones."""
 
+from collections.abc import Iterator
+
 import torch
 import torch.nn.functional as F
 from torch import nn
+from torch.autograd.function import once_differentiable
 
 
 class CrossAttention(nn.Module):
@@ -20,11 +23,12 @@ class CrossAttention(nn.Module):
         self.key = nn.Conv2d(channels, channels // 8, 1)
         self.value = nn.Conv2d(channels, channels, 1)
         self.gamma = nn.Parameter(torch.zeros(1))
+        self.attend = attend  # any function of query, key and value
 
     def forward(self, fine: torch.Tensor, coarse: torch.Tensor) -> torch.Tensor:
         """Attend from `fine` (N, C, H, W) to `coarse` (N, C, h, w); gives (N, C, H, W)."""
         query, key, value = (_as_sequence(x) for x in (self.query(fine), self.key(coarse), self.value(coarse)))
-        attended = attend(query, key, value)  # (N, 1, HW, C)
+        attended = self.attend(query, key, value)  # (N, 1, HW, C)
         return fine + self.gamma * attended[:, 0].transpose(1, 2).reshape(fine.shape)
 
 
@@ -33,20 +37,63 @@ def attend(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, rows: in
 
     Args:
         query: (N, 1, HW, c); key: (N, 1, hw, c); value: (N, 1, hw, C), C >= c.
-        rows: of the matrix that are held at a time on a CPU, where no gradient is wanted: half the time of the fused
-            kernel, which wants query and key as wide as the value.
+        rows: of the matrix that are held at a time on a CPU, forward and backward: half the time of the fused kernel,
+            which wants query and key as wide as the value.
 
     Returns:
         (N, 1, HW, C).
     """
-    if value.device.type == "cpu" and not torch.is_grad_enabled():
-        turned, output = key.float().transpose(2, 3), value.new_empty(*query.shape[:3], value.shape[3])
-        for top in range(0, query.shape[2], rows):
-            share = torch.softmax(query[:, :, top : top + rows].float() @ turned, dim=3)
-            output[:, :, top : top + rows] = share.to(value.dtype) @ value
-        return output
+    if value.device.type == "cpu":
+        return AttendByRows.apply(query[:, 0], key[:, 0], value[:, 0], rows)[:, None]
     padding = (0, value.shape[3] - query.shape[3])  # zeros change no scalar product
     return F.scaled_dot_product_attention(F.pad(query, padding), F.pad(key, padding), value, scale=1.0)
+
+
+class AttendByRows(torch.autograd.Function):
+    """softmax(Q K^T) V, some rows of the matrix at a time; the way back makes them again instead of keeping them.
+
+    Logits and softmax are float32, the large products in the precision of the value. No second derivative.
+    """
+
+    @staticmethod
+    def forward(ctx, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, rows: int) -> torch.Tensor:
+        """Map (N, HW, c), (N, hw, c), (N, hw, C) to (N, HW, C)."""
+        ctx.save_for_backward(query, key, value)
+        ctx.rows = rows
+        output = value.new_empty(*query.shape[:2], value.shape[2])
+        with torch.autocast(value.device.type, enabled=False):
+            for n, turned, some in _blocks(query, key, rows):
+                share = torch.softmax(_wide(query[n, some]) @ turned, dim=1)
+                output[n, some] = share.to(value.dtype) @ value[n]
+        return output
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, gradient: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, None]:
+        """Gradients of query, key and value."""
+        query, key, value = ctx.saved_tensors
+        for_query, for_key, for_value = (torch.zeros_like(_wide(x)) for x in (query, key, value))
+        for n, turned, some in _blocks(query, key, ctx.rows):
+            given, share = gradient[n, some], torch.softmax(_wide(query[n, some]) @ turned, dim=1)
+            for_value[n] += share.to(value.dtype).T @ given
+            slope = _wide(given @ value[n].T).mul_(share)
+            slope = slope.sub_(share.mul_(slope.sum(1, keepdim=True))).to(value.dtype)
+            for_query[n, some] = _wide(slope @ key[n])
+            for_key[n] += (query[n, some].T @ slope).T
+        return for_query.to(query.dtype), for_key.to(key.dtype), for_value.to(value.dtype), None
+
+
+def _wide(x: torch.Tensor) -> torch.Tensor:
+    """At least float32."""
+    return x.to(torch.promote_types(x.dtype, torch.float32))
+
+
+def _blocks(query: torch.Tensor, key: torch.Tensor, rows: int) -> Iterator[tuple[int, torch.Tensor, slice]]:
+    """Number of the picture, its keys as (c, hw), and the rows to be done."""
+    for n in range(len(query)):
+        turned = _wide(key[n]).T.contiguous()
+        for top in range(0, query.shape[1], rows):
+            yield n, turned, slice(top, top + rows)
 
 
 def _as_sequence(features: torch.Tensor) -> torch.Tensor:
@@ -72,7 +119,8 @@ class ContextPyramid(nn.Module):
             return nn.Sequential(nn.Conv2d(channels, channels, 3, stride, padding=1), nn.LeakyReLU(0.2))
 
         self.downs = nn.ModuleList(convolve(2) for _ in range(levels))
-        self.whole = nn.Sequential(nn.Conv2d(channels, channels, 1), nn.LeakyReLU(0.2), nn.Conv2d(channels, channels, 1))
+        mix, judge = nn.Conv2d(channels, channels, 1), nn.Conv2d(channels, channels, 1)
+        self.whole = nn.Sequential(mix, nn.LeakyReLU(0.2), judge)
         self.ups = nn.ModuleList(convolve(1) for _ in range(levels))
         self.output = nn.Conv2d(channels, channels, 1)
         nn.init.zeros_(self.output.weight)

@@ -7,16 +7,20 @@ from pathlib import Path
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 
-from ssdie.attention import attend
+from ssdie.attention import CrossAttention, attend
 from ssdie.config import TrainConfig
 from ssdie.data import augment_copies
 from ssdie.discriminators import DarkChannelNet, PatchDiscriminator
 from ssdie.enhance import RELEASED, enhance, load_model
 from ssdie.losses import FeatureNetwork, make_pseudo_label
 from ssdie.networks import Generator, build_generator
-from ssdie.published import PublishedInputs, published_discriminator_step, published_generator_step
+from ssdie.published import (
+    PublishedInputs,
+    attend_explicitly,
+    published_discriminator_step,
+    published_generator_step,
+)
 from ssdie.scenes import render_scene
 from ssdie.train import discriminator_term, disturb, generator_groups
 
@@ -86,6 +90,9 @@ def make_published_step(name: str, batch: int, size: int) -> Callable[..., Terms
     """Give the published step without the optimisers, on the same pictures and random numbers as `make_fast_step`."""
     (dusty, clear, real, others), config, networks = _set_up(name, batch, size)
     features = tuple(FeatureNetwork("random").requires_grad_(True) for _ in range(2))
+    for module in networks[0].modules():
+        if isinstance(module, CrossAttention):
+            module.attend = attend_explicitly
 
     def step(watch=lambda part: nullcontext()) -> Terms:
         (random, latent), k = (torch.Generator().manual_seed(s) for s in (1, 2)), config.copies
@@ -142,4 +149,4 @@ def run_attention(kind: str, side: int) -> None:
 
 def attention(kind: str, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
     """Give softmax(Q K^T) V, "fused" as in the networks or "explicit" as in the formula."""
-    return attend(query, key, value) if kind == "fused" else F.softmax(query @ key.transpose(2, 3), dim=3) @ value
+    return (attend if kind == "fused" else attend_explicitly)(query, key, value)

@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ssdie.dust import RECIPES
+from ssdie.weather import RECIPES
 
 STAGES = ("supervised", "dark-channel", "semi-supervised")
 

@@ -13,11 +13,12 @@ from matplotlib.figure import Figure
 from ssdie import panels
 from ssdie.airlight import draw_airlight
 from ssdie.depth import Source, estimate_depth
-from ssdie.dust import Dust, add_dust, sample_dust, transmission_from_depth, write_dust
+from ssdie.dust import add_dust, transmission_from_depth
 from ssdie.figures import plot_grid
 from ssdie.images import write_image
 from ssdie.panels import Panel, mean_colour, slider
 from ssdie.priors import dark_channel
+from ssdie.weather import Dust, sample_dust, write_dust
 
 DUST = {"density": 2.0, "ratio": 1.5, "airlight": "#d9a461", "light": 0.5, "noise": 0.01, "quality": 90}
 SEED = 0  # of the noise

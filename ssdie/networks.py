@@ -166,7 +166,8 @@ class MSFF(Generator):
         d3 = self.decode3[1](torch.cat((self.decode3[0](a23), skip), 1))  # (N, f, H/4, W/4)
         d2 = self.decode2[1](torch.cat((self.decode2[0](a12), d3), 1))  # (N, f, H/2, W/2)
         d1 = self.decode1[1](torch.cat((self.decode1[0](e1), d2), 1))  # (N, f, H, W)
-        return self.output(self.final(torch.cat((d1, x.to(d1.dtype)), 1)))
+        x = x.to(d1.dtype, memory_format=torch.channels_last)  # else the joined map, the largest, is laid out anew
+        return self.output(self.final(torch.cat((d1, x), 1)))
 
 
 # U-Net and patch generators ----------------------------------------------------------------------------------------

@@ -1,9 +1,10 @@
 """The published training step, waste included: what `ssdie.bench` measures against. Nothing else uses it.
 
 Written from the method (sections 4 and 6), to be slow where the released code is slow: one generator pass for each copy
-(17 a step), two feature networks that are each run on output and clear photo, with gradients for their own weights, a
-dark channel by loops over blocks, and a discriminator step that runs the generator again and goes back through it. The
-mathematics are those of `ssdie.train`: the same losses to rounding, where no BatchNorm looks at the batch.
+(17 a step), attention that holds the whole matrix, two feature networks that are each run on output and clear photo,
+with gradients for their own weights, a dark channel by loops over blocks, and a discriminator step that runs the
+generator again and goes back through it. The mathematics are those of `ssdie.train`: the same losses to rounding, where
+no BatchNorm looks at the batch.
 """
 
 from collections.abc import Callable
@@ -52,6 +53,11 @@ def loop_dark_channel(image: torch.Tensor, block: int = 16) -> torch.Tensor:
                 window = image[n, :, top : top + block, left : left + block]
                 dark[n, 0, top : top + block, left : left + block] = window.min()
     return dark
+
+
+def attend_explicitly(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
+    """Give softmax(Q K^T) V as it is written, with the whole matrix; shapes as for `ssdie.attention.attend`."""
+    return F.softmax(query @ key.transpose(2, 3), dim=3) @ value
 
 
 def published_generator_step(

@@ -15,10 +15,11 @@ from sklearn.preprocessing import StandardScaler
 from tqdm.auto import tqdm
 
 from ssdie.data import derive_seed, find_photos
-from ssdie.dust import RECIPES, add_dust
+from ssdie.dust import add_dust
 from ssdie.images import check_image, fit_short_side, to_display
 from ssdie.priors import box_filter, dark_channel
 from ssdie.tone import luminance
+from ssdie.weather import RECIPES
 
 SHORT_SIDE = 256  # pixels: both kinds are measured at this size
 LEVELS = (0.05, 0.5, 0.95)  # quantiles that describe a distribution

@@ -10,9 +10,10 @@ from tqdm import tqdm
 from ssdie.data import derive_seed
 from ssdie.depth import Source, estimate_depth, write_depth
 from ssdie.depth_gan import DEPTH_MODEL, load_depth_model
-from ssdie.dust import RECIPES, add_dust, sample_dust
+from ssdie.dust import add_dust
 from ssdie.images import list_images, read_image, write_image
 from ssdie.paths import atomic
+from ssdie.weather import RECIPES, sample_dust
 
 COLUMNS = ("file", "recipe", "seed", *(f"{name}_{c}" for name in ("beta", "airlight", "tint") for c in "rgb"))
 
@@ -43,7 +44,7 @@ def dust_folder(
         out: folder for the dusty photos, of the same names; also gets `dust.csv`, the weather of each, and `depth/`,
             16-bit PNG files of the depth that was used.
         depth: folder of depth files of the same stems, a depth model, or a function of `clear`.
-        recipe, density: see `ssdie.dust.sample_dust`.
+        recipe, density: see `ssdie.weather.sample_dust`.
         seed: a photo's weather derives from it and the photo's place in the folder.
 
     Returns:

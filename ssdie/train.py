@@ -13,7 +13,7 @@ from ssdie.checkpoint import fill, load_checkpoint, load_weights
 from ssdie.config import STAGES, LossWeights, TrainConfig
 from ssdie.data import augment_copies
 from ssdie.discriminators import DarkChannelNet, PatchDiscriminator
-from ssdie.dust import RECIPES, add_dust, sample_dust, visible_target
+from ssdie.dust import add_dust, visible_target
 from ssdie.losses import (
     FeatureNetwork,
     clear_loss,
@@ -28,6 +28,7 @@ from ssdie.losses import (
 from ssdie.networks import Generator, build_generator
 from ssdie.priors import block_dark_channel
 from ssdie.run import Run, frozen
+from ssdie.weather import RECIPES, sample_dust
 
 
 def train(config: TrainConfig) -> Iterator[dict[str, float]]:

@@ -20,7 +20,7 @@ from ssdie import __version__
 from ssdie.checkpoint import read_header, read_log
 from ssdie.config import TrainConfig
 from ssdie.data import Sources, find_photos
-from ssdie.dust import add_dust, sample_dust
+from ssdie.dust import add_dust
 from ssdie.evaluate import evaluate, resolve_methods
 from ssdie.images import fit_long_side
 from ssdie.manifest import begin_notebook
@@ -31,6 +31,7 @@ from ssdie.run import FREE
 from ssdie.scenes import render_scene
 from ssdie.tables import widen
 from ssdie.train import train
+from ssdie.weather import sample_dust
 
 PAIRED = [name for name, metric in METRICS.items() if metric.needs == "clear"]
 UNPAIRED = [name for name in METRICS if name not in PAIRED]
@@ -219,7 +220,7 @@ def fixed_pairs(
     Args:
         count: of pairs.
         long_side: of the pictures, at most; pixels.
-        density: of the dust, as for `ssdie.dust.sample_dust`; None draws it.
+        density: of the dust, as for `ssdie.weather.sample_dust`; None draws it.
     """
     pairs = {}
     for seed, photo in enumerate(_spread(find_photos(split="val").clear, count), start=1):

@@ -3,16 +3,9 @@ from dataclasses import replace
 import pytest
 import torch
 
-from ssdie.airlight import measure_look
-from ssdie.dust import (
-    RECIPES,
-    DustyPair,
-    add_dust,
-    sample_dust,
-    scatter,
-    transmission_from_depth,
-    visible_target,
-)
+from ssdie.dust import DustyPair, add_dust, scatter, transmission_from_depth, visible_target
+from ssdie.looks import measure_look
+from ssdie.weather import RECIPES, sample_dust
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from PIL import Image
 import ssdie.explore_enhancement
 from ssdie import panels
 from ssdie.config import LossWeights, TrainConfig
-from ssdie.dust import add_dust, read_dust
+from ssdie.dust import add_dust
 from ssdie.enhance import enhance
 from ssdie.explore_dust import DEPTHS, DUST, DustExplorer, draw_settings, make_dust, save_dusty, view_dust
 from ssdie.explore_enhancement import (
@@ -35,6 +35,7 @@ from ssdie.metrics import colour_cast, measure
 from ssdie.networks import build_generator
 from ssdie.scenes import render_scene
 from ssdie.train import train
+from ssdie.weather import read_dust
 
 
 @pytest.fixture(scope="module")

@@ -95,16 +95,30 @@ def test_fast_step_has_the_losses_and_gradients_of_the_published_one(pictures, n
 
 def test_attention_of_every_kind_is_the_plain_formula():
     random = torch.Generator().manual_seed(0)
-    query, key, value = (torch.randn(2, 1, n, c, generator=random) for n, c in ((300, 16), (80, 16), (80, 128)))
-    query.requires_grad_()
-    plain = torch.softmax(query @ key.transpose(2, 3), dim=3) @ value
-    fused = attend(query, key, value)
-    assert (fused - plain).abs().max() < 1e-5
-    wanted, given = (torch.autograd.grad(x.square().sum(), query)[0] for x in (plain, fused))
-    assert (wanted - given).abs().max() < 1e-4 * wanted.abs().max()
-    with torch.inference_mode():
-        for rows in (1, 7, 128, 1000):
-            assert (attend(query, key, value, rows) - plain).abs().max() < 1e-5
+    inputs = [torch.randn(2, 1, n, c, generator=random) for n, c in ((300, 16), (80, 16), (80, 128))]
+    inputs = [x.requires_grad_() for x in inputs]
+
+    def explicit(query, key, value):
+        return torch.softmax(query @ key.transpose(2, 3), dim=3) @ value
+
+    plain = explicit(*inputs)
+    wanted = torch.autograd.grad(plain.square().sum(), inputs)
+    for rows in (1, 7, 128, 1000):
+        output = attend(*inputs, rows)
+        assert (output - plain).abs().max() < 1e-5
+        for given, other in zip(torch.autograd.grad(output.square().sum(), inputs), wanted, strict=True):
+            assert (given - other).abs().max() < 1e-4 * other.abs().max()
+    with torch.autocast("cpu", torch.bfloat16):
+        coarse = attend(*(x.bfloat16() for x in inputs))
+    assert coarse.dtype == torch.bfloat16 and (coarse - plain).abs().max() < 0.02 * plain.abs().max()
+    elsewhere = attend(*(x.detach().to("meta") for x in inputs))  # the kernel that other devices take
+    assert elsewhere.shape == plain.shape
+
+
+def test_gradients_of_attention_are_those_of_finite_differences():
+    random = torch.Generator().manual_seed(1)
+    inputs = [torch.randn(2, 1, n, c, generator=random, dtype=torch.float64) for n, c in ((5, 2), (4, 2), (4, 3))]
+    assert torch.autograd.gradcheck(lambda *x: attend(*x, rows=2), [x.requires_grad_() for x in inputs])
 
 
 # Processes ---------------------------------------------------------------------------------------------------------
