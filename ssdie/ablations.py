@@ -15,7 +15,7 @@ from ssdie.workbook import follow, in_own_folder, judge, shorten, write_table
 
 WEIGHTS_FILE = "generator.safetensors"  # written when a run ends
 
-# what differs from the full method: settings of `TrainConfig`; in `weights`, terms of the objective
+# what differs from the full method: settings of `TrainConfig`; in `weights` and `options` those that are named
 VARIANTS = {
     "supervised only": {"stage": "supervised"},
     "full": {},
@@ -28,8 +28,15 @@ VARIANTS = {
     "patch generator": {"generator": "patch", "options": {}},
     "tanh head": {"options": {"head": "tanh"}},
     "scattering head": {"options": {"head": "scattering"}},
+    "no context": {"options": {"context": 0}},
+    "context": {"options": {"context": 3}},
     "reference recipe": {"recipe": "reference"},
+    "scattering recipe": {"recipe": "scattering"},
+    "measured recipe": {"recipe": "measured"},
 }
+
+
+DEFAULTS = {"head": "tanh", "context": 0}  # of MSFF
 
 
 def vary(base: TrainConfig, variant: str, width: int = 64) -> TrainConfig:
@@ -55,16 +62,15 @@ def vary(base: TrainConfig, variant: str, width: int = 64) -> TrainConfig:
         changes["weights"] = dataclasses.replace(base.weights, **changes["weights"])
     if "generator" in changes:
         changes["options"] = {"width": width}
+    elif "options" in changes:
+        changes["options"] = DEFAULTS | base.options | changes["options"]
     return dataclasses.replace(base, **changes)
 
 
 def list_variants(base: TrainConfig) -> list[str]:
-    """Name the variants that differ from the full method: one of the two heads is its own."""
-    return [
-        name
-        for name in VARIANTS
-        if name == "full" or dataclasses.asdict(vary(base, name)) != dataclasses.asdict(base)
-    ]
+    """Name the variants that differ from the full method: one of the heads is its own, and so on."""
+    base = dataclasses.replace(base, options=DEFAULTS | base.options)
+    return [name for name in VARIANTS if name == "full" or vary(base, name) != base]
 
 
 def train_variant(base: TrainConfig, variant: str, warmup: int, width: int = 64) -> Path:

@@ -149,6 +149,14 @@ def test_the_head_that_the_full_method_has_is_no_variant():
     plain = dataclasses.replace(FULL, options={"head": "tanh"})
     assert "tanh head" not in list_variants(plain) and "scattering head" in list_variants(plain)
     assert list_variants(plain)[:2] == ["supervised only", "full"]
+    assert "no context" not in list_variants(plain) and "context" in list_variants(plain)
+    assert "measured recipe" not in list_variants(dataclasses.replace(FULL, recipe="measured"))
+
+
+def test_a_variant_of_the_network_keeps_its_other_options():
+    released = dataclasses.replace(FULL, options={"head": "scattering", "context": 3})
+    assert vary(released, "tanh head").options == {"head": "tanh", "context": 3}
+    assert vary(released, "no context").options == {"head": "scattering", "context": 0}
 
 
 def test_variants_share_a_warm_up_where_they_may(monkeypatch, tmp_path):
