@@ -13,17 +13,19 @@ from ssdie.tone import luminance
 from ssdie.weather import Dust, read_dust, sample_dust
 
 FAR = 0.8  # depth beyond which a surface counts as sky
+DISTANT = (0.45, 0.85)  # depth up to which a surface is what it is, from which on it may be a veil
 SPREAD = 2.3  # sigma of the light spread by multiple scattering; pixels of a picture of 256 pixels
 
 
 @dataclass
 class DustyPair:
-    """A synthetic pair: `dusty`, `clear` and `transmission` are (N, 3, H, W), `airlight` (N, 3); all in [0, 1]."""
+    """A synthetic pair: `dusty`, `clear`, `transmission` (N, 3, H, W), `airlight` (N, 3), `depth` (N, 1, H, W)."""
 
     dusty: torch.Tensor
     clear: torch.Tensor
     transmission: torch.Tensor
     airlight: torch.Tensor
+    depth: torch.Tensor
 
 
 def transmission_from_depth(depth: torch.Tensor, beta: torch.Tensor) -> torch.Tensor:
@@ -109,7 +111,7 @@ def add_dust(
     dust = dust.to(clear.device)
     near, sky, spread = (v.view(-1, 1, 1, 1) for v in (dust.near, dust.sky, dust.spread))
     clear = torch.lerp(luminance(clear), clear, dust.vividness.view(-1, 1, 1, 1))
-    distance = depth + near + sky * ((depth - FAR) / (1 - FAR)).clamp(0, 1)
+    distance = depth + near + sky * _ramp(depth, FAR, 1)
     transmission = transmission_from_depth(distance, dust.beta)
     lit = (clear * dust.tint[:, :, None, None]).clamp(0, 1)
     soft = gaussian_blur(lit, SPREAD * min(clear.shape[-2:]) / 256)
@@ -124,7 +126,7 @@ def add_dust(
     dusty = add_sensor_noise(dusty, dust.noise, noise)
     filed = compress_jpeg(dusty, dust.quality.clamp(1, 100))
     dusty = torch.where(dust.quality.view(-1, 1, 1, 1) > 100, dusty, filed)
-    return DustyPair(dusty, clear.expand_as(dusty), transmission, airlight)
+    return DustyPair(dusty, clear.expand_as(dusty), transmission, airlight, depth)
 
 
 def _blur(image: torch.Tensor, sigma: float) -> torch.Tensor:
@@ -140,10 +142,11 @@ def _glowing(dust: Dust, size: tuple[int, int]) -> torch.Tensor:
 
 
 def visible_target(pair: DustyPair, low: float = 0.02, high: float = 0.12) -> torch.Tensor:
-    """What an enhancer can honestly be asked for: J where light arrives, a light neutral veil where none does.
+    """What an enhancer can honestly be asked for: J where light arrives, far away without it a light neutral veil.
 
     A clear photo has a blue sky where the dusty one has opaque dust. Trained towards that, a network learns to invent
-    blue skies; trained towards the whitened veil it leaves them light and neutral.
+    blue skies; trained towards the whitened veil it leaves them light and neutral. What is near stays J, however thick
+    the dust: trained towards a veil there, a network takes an even road for fog.
 
     Args:
         pair: a synthetic pair.
@@ -154,10 +157,15 @@ def visible_target(pair: DustyPair, low: float = 0.02, high: float = 0.12) -> to
 
     Example:
         >>> one = torch.ones(1, 3, 1, 1)
-        >>> pair = DustyPair(one, 0.5 * one, 0 * one, torch.tensor([[0.81, 0.5, 0.1]]))
+        >>> pair = DustyPair(one, 0.5 * one, 0 * one, torch.tensor([[0.81, 0.5, 0.1]]), one[:, :1])
         >>> round(visible_target(pair).max().item(), 2)  # opaque: a little brighter than the veil, neutral
         0.85
     """
-    seen = ((pair.transmission.amax(1, keepdim=True) - low) / (high - low)).clamp(0, 1)
+    hidden = 1 - _ramp(pair.transmission.amax(1, keepdim=True), low, high)
     neutral = pair.airlight.amax(1)[:, None, None, None] ** 0.75
-    return torch.lerp(neutral.expand_as(pair.clear), pair.clear, seen)
+    return torch.lerp(pair.clear, neutral.expand_as(pair.clear), hidden * _ramp(pair.depth, *DISTANT))
+
+
+def _ramp(x: torch.Tensor, low: float, high: float) -> torch.Tensor:
+    """0 up to `low`, 1 from `high` on."""
+    return ((x - low) / (high - low)).clamp(0, 1)

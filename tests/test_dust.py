@@ -115,12 +115,14 @@ def test_weather_can_be_picked_and_mixed(generator):
     assert torch.equal(mixed[1:2].airlight, reference.airlight[1:2])
 
 
-def test_the_target_is_the_clear_photo_where_light_arrives(picture):
+def test_the_target_is_the_clear_photo_where_light_arrives(picture, depth):
     airlight = torch.tensor([[0.64, 0.4, 0.2]]).expand(2, 3)
-    seen = visible_target(DustyPair(picture, picture, torch.full_like(picture, 0.5), airlight))
-    lost = visible_target(DustyPair(picture, picture, torch.full_like(picture, 0.001), airlight))
+    seen, lost = (
+        visible_target(DustyPair(picture, picture, torch.full_like(picture, t), airlight, depth)) for t in (0.5, 0.001)
+    )
     assert torch.equal(seen, picture)
-    assert torch.allclose(lost, torch.tensor(0.64**0.75))  # light, and the same in all channels
+    assert torch.allclose(lost[:, :, 0], torch.tensor(0.64**0.75))  # far: light, and the same in all channels
+    assert torch.equal(lost[:, :, -1], picture[:, :, -1])  # near: a road is a road
 
 
 def test_wrong_input_is_told(picture, depth):
