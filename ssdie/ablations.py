@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from ssdie.config import LossWeights, TrainConfig
+from ssdie.config import TrainConfig
 from ssdie.manifest import other_code
 from ssdie.tables import widen
 from ssdie.workbook import follow, in_own_folder, judge, shorten, write_table
@@ -89,7 +89,7 @@ def train_variant(base: TrainConfig, variant: str, warmup: int, width: int = 64)
     generator = dataclasses.asdict(varied)["generator"]
     first = dataclasses.replace(
         varied, stage="supervised", run=base.run / f"warmup_{generator}", steps=warmup,
-        judge=None, weights=LossWeights(gradient=base.weights.gradient), pseudo_label=base.pseudo_label,
+        judge=None, weights=base.weights, pseudo_label=base.pseudo_label,
     )  # fmt: skip
     init = finish_run(first)
     name = f"{variant}_{base.seed}".lower().replace(" ", "_").replace("-", "_")

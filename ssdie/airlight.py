@@ -67,10 +67,10 @@ def draw_airlight(count: int, generator: torch.Generator) -> torch.Tensor:
     return torch.sigmoid(picked + torch.randn((count, 3), generator=generator) @ factor.T)
 
 
-def draw_looks(count: int, each: int, generator: torch.Generator) -> torch.Tensor:
-    """Draw (count, each, 9) looks of real photos."""
+def draw_looks(count: int, generator: torch.Generator) -> torch.Tensor:
+    """Draw (count, 9) looks of real photos."""
     looks = _read_airlight()[2]
-    return looks[torch.randint(len(looks), (count, each), generator=generator)]
+    return looks[torch.randint(len(looks), (count,), generator=generator)]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

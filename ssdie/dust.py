@@ -7,7 +7,7 @@ import torch
 
 from ssdie.camera import add_sensor_noise, compress_jpeg
 from ssdie.images import check_image
-from ssdie.looks import find_look
+from ssdie.looks import find_turn
 from ssdie.priors import gaussian_blur
 from ssdie.tone import luminance
 from ssdie.weather import Dust, read_dust, sample_dust
@@ -119,7 +119,7 @@ def add_dust(
     dusty = scatter(lit, transmission, _glowing(dust, clear.shape[-2:])).clamp(0, 1)
     sigmas = (dust.blur * min(clear.shape[-2:]) / 256).tolist()
     dusty = torch.cat([_blur(picture, sigma) for picture, sigma in zip(dusty.split(1), sigmas, strict=True)])
-    turn, shift = find_look(dusty, dust.looks)
+    turn, shift = find_turn(dusty, dust.look)
     airlight = (torch.einsum("nij,nj->ni", turn, dust.airlight) + shift).clamp(0, 1)
     dusty = (torch.einsum("nij,njhw->nihw", turn, dusty) + shift[:, :, None, None]).clamp(0, 1)
     noise = torch.Generator(clear.device).manual_seed(int(torch.randint(2**62, (), generator=generator)))

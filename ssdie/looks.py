@@ -22,29 +22,35 @@ def measure_look(photo: torch.Tensor) -> torch.Tensor:
     return torch.cat((colours.mean(1), torch.linalg.cholesky(covariance)[rows, columns]))
 
 
-def find_look(photos: torch.Tensor, looks: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Find the affine maps of colour, c -> turn c + shift, that give photos the looks they are nearest to already.
+def find_turn(photos: torch.Tensor, looks: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Find the affine maps of colour, c -> turn c + shift, that give photos other looks.
 
     Args:
         photos: (N, 3, H, W) in [0, 1].
-        looks: K to choose from for each photo; (N, K, 9). All zero: the photo stays as it is.
+        looks: (N, 9); all zero: the photo stays as it is.
 
     Returns:
         turn (N, 3, 3), lower triangular, and shift (N, 3).
+
+    Source: with Cholesky factors F of the photo's covariance and G of the look's, turn = G F^-1 takes one to the other.
+
+    Example:
+        >>> photo = torch.rand(1, 3, 8, 8)
+        >>> turn, shift = find_turn(photo, measure_look(photo[0])[None])
+        >>> torch.allclose(turn[0], torch.eye(3), atol=1e-3), torch.allclose(shift, torch.zeros(3), atol=1e-3)
+        (True, True)
     """
     own = torch.stack([measure_look(photo) for photo in photos])
-    same, none = torch.eye(3, device=photos.device), looks.abs().sum((1, 2)) == 0
-    turns = _unfold(looks) @ torch.linalg.inv(_unfold(own))[:, None]  # (N, K, 3, 3)
-    nearest = (turns - same).square().sum((2, 3)).argmin(1)
-    each = torch.arange(len(photos), device=photos.device)
-    turn = torch.where(none[:, None, None], same, turns[each, nearest])
-    shift = looks[each, nearest, :3] - torch.einsum("nij,nj->ni", turn, own[:, :3])
-    return turn, torch.where(none[:, None], torch.zeros_like(shift), shift)
+    turn = _unfold(looks) @ torch.linalg.inv(_unfold(own))
+    shift = looks[:, :3] - torch.einsum("nij,nj->ni", turn, own[:, :3])
+    none = looks.abs().sum(1) == 0
+    same = torch.eye(3, device=photos.device)
+    return torch.where(none[:, None, None], same, turn), torch.where(none[:, None], torch.zeros_like(shift), shift)
 
 
 def _unfold(looks: torch.Tensor) -> torch.Tensor:
-    """Cholesky factors (..., 3, 3) of looks (..., 9)."""
-    factor = looks.new_zeros(*looks.shape[:-1], 3, 3)
+    """Cholesky factors (N, 3, 3) of looks (N, 9)."""
+    factor = looks.new_zeros(len(looks), 3, 3)
     rows, columns = torch.tril_indices(3, 3)
-    factor[..., rows, columns] = looks[..., 3:]
+    factor[:, rows, columns] = looks[:, 3:]
     return factor

@@ -12,7 +12,6 @@ from ssdie.paths import atomic
 RECIPES = ("measured", "scattering", "reference")
 # extinction of green per unit of depth, log-uniform, haze to sandstorm
 DENSITY = {"measured": (1.2, 45.0), "scattering": (0.6, 7.0)}
-LOOKS = 2  # looks of real photos that a picture may choose from
 
 
 @dataclass
@@ -29,8 +28,8 @@ class Dust:
         sky: extra depth of the sky; (N,).
         spread: share of the lost light that comes back spread by multiple scattering; (N,) in [0, 1].
         blur: sigma of the lens; (N,) pixels of a picture of 256 pixels.
-        looks: of real dusty photos, see `ssdie.looks.measure_look`; (N, K, 9). The camera's white balance and
-            exposure give a picture the nearest of its K looks; zeros leave it as the light came.
+        look: of a real dusty photo, see `ssdie.looks.measure_look`; (N, 9). White balance and exposure of the camera
+            give it to the picture; zeros leave it as the light came.
         noise: standard deviation of the sensor noise; (N,) share of full scale.
         quality: of the JPEG; (N,) from 1 to 100; above 100 no file is simulated.
     """
@@ -44,7 +43,7 @@ class Dust:
     sky: torch.Tensor
     spread: torch.Tensor
     blur: torch.Tensor
-    looks: torch.Tensor
+    look: torch.Tensor
     noise: torch.Tensor
     quality: torch.Tensor
 
@@ -93,7 +92,7 @@ def sample_dust(
     def uniform(low: float, high: float, *shape: int) -> torch.Tensor:
         return low + (high - low) * torch.rand((count, *shape), generator=generator)
 
-    zero, none = torch.zeros(count), torch.zeros(count, LOOKS, 9)
+    zero, none = torch.zeros(count), torch.zeros(count, 9)
     if recipe == "reference":
         coloured = torch.cat((uniform(0.7, 1.0, 1), uniform(0.3, 0.5, 1), uniform(0.0, 0.1, 1)), 1)
         grey = uniform(0.7, 0.8, 1).expand(-1, 3)
@@ -115,12 +114,12 @@ def sample_dust(
         airlight=airlight,
         tint=tint,
         vividness=1 - 0.3 * uniform(0, 1) ** 2,
-        glow=0.1 * torch.randn((count, 2), generator=generator),
+        glow=0.06 * torch.randn((count, 2), generator=generator) - torch.tensor([0.0, 0.06]),  # brighter above
         near=uniform(0, 0.01),
         sky=2.5 * uniform(0, 1) ** 2,
         spread=uniform(0.2, 1),
         blur=uniform(0, 0.8),
-        looks=draw_looks(count, LOOKS, generator) if recipe == "measured" and density is None else none,
+        look=draw_looks(count, generator) if recipe == "measured" and density is None else none,
         noise=uniform(0, 0.004),
         quality=torch.where(uniform(0, 1) < 0.2, 101 * torch.ones(count), uniform(40, 98)),
     )
