@@ -47,19 +47,23 @@ def make_photo(height: int, width: int) -> np.ndarray:
 # A step of training ------------------------------------------------------------------------------------------------
 
 
-def _set_up(name: str, batch: int, size: int) -> tuple[list[torch.Tensor], TrainConfig, list[torch.nn.Module]]:
-    """Pictures, settings and networks of a semi-supervised step; evaluation mode: no BatchNorm looks at the batch."""
+def _set_up(
+    name: str, batch: int, size: int, training: bool
+) -> tuple[list[torch.Tensor], TrainConfig, list[torch.nn.Module]]:
+    """Pictures, settings and networks of a semi-supervised step; not in `training`, no BatchNorm looks at the batch."""
     random = torch.Generator().manual_seed(0)
     pictures = [torch.rand(batch, 3, size, size, generator=random) * 0.6 + 0.2 for _ in range(4)]
     torch.manual_seed(0)
     networks = [build_generator(name), PatchDiscriminator(), DarkChannelNet()]
     config = TrainConfig("semi-supervised", Path("."), pseudo_label="retinex")
-    return pictures, config, [network.eval() for network in networks]
+    return pictures, config, [network.train(training) for network in networks]
 
 
-def make_fast_step(name: str, batch: int, size: int, precision: str = "float32") -> Callable[..., Terms]:
+def make_fast_step(
+    name: str, batch: int, size: int, precision: str = "float32", training: bool = False
+) -> Callable[..., Terms]:
     """Give `ssdie.train`'s semi-supervised step without the optimisers: a function of a watch that gives the terms."""
-    (dusty, clear, real, others), config, networks = _set_up(name, batch, size)
+    (dusty, clear, real, others), config, networks = _set_up(name, batch, size, training)
     features = FeatureNetwork("random")
     for network in (*networks, features):
         network.to(memory_format=torch.channels_last)
@@ -86,9 +90,9 @@ def make_fast_step(name: str, batch: int, size: int, precision: str = "float32")
     return step
 
 
-def make_published_step(name: str, batch: int, size: int) -> Callable[..., Terms]:
+def make_published_step(name: str, batch: int, size: int, training: bool = False) -> Callable[..., Terms]:
     """Give the published step without the optimisers, on the same pictures and random numbers as `make_fast_step`."""
-    (dusty, clear, real, others), config, networks = _set_up(name, batch, size)
+    (dusty, clear, real, others), config, networks = _set_up(name, batch, size, training)
     features = tuple(FeatureNetwork("random").requires_grad_(True) for _ in range(2))
     for module in networks[0].modules():
         if isinstance(module, CrossAttention):

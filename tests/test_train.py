@@ -137,11 +137,13 @@ def test_features_of_the_target_have_no_gradient_and_each_side_is_evaluated_once
     assert calls == [False, True] and set(terms) == {"reconstruction", "perceptual", "style"}
 
 
-def test_mixed_recipe_takes_the_reference_for_every_fourth(photo_folder, tmp_path):
-    batch = torch.rand(8, 4, 16, 16)
-    settings = config("supervised", tmp_path, photo_folder, recipe="mixed")
-    dusty, target = make_pairs(batch, settings, torch.Generator().manual_seed(0))
-    assert torch.equal(target[3::4], batch[3::4, :3]) and not torch.equal(target, batch[:, :3])
+def test_mixed_recipe_takes_the_three_in_turn(photo_folder, tmp_path):
+    batch = torch.rand(9, 4, 16, 16)
+    settings = {r: config("supervised", tmp_path, photo_folder, recipe=r) for r in ("mixed", "measured", "reference")}
+    pairs = {r: make_pairs(batch, c, torch.Generator().manual_seed(0)) for r, c in settings.items()}
+    clear = [torch.equal(given, wanted) for given, wanted in zip(pairs["mixed"][1], batch[:, :3], strict=True)]
+    assert clear[2::3] == [True] * 3 and not all(clear)  # of the reference alone the target is the photo itself
+    assert torch.equal(pairs["reference"][1], batch[:, :3])
 
 
 def test_disturbance_has_its_sigma_and_stays_in_range(generator):
