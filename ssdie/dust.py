@@ -13,7 +13,7 @@ from ssdie.tone import luminance
 from ssdie.weather import Dust, read_dust, sample_dust
 
 FAR = 0.8  # depth beyond which a surface counts as sky
-DISTANT = (0.45, 0.85)  # depth up to which a surface is what it is, from which on it may be a veil
+DISTANT = (0.15, 0.5)  # depth up to which a surface is what it is, from which on it may be a veil
 SPREAD = 2.3  # sigma of the light spread by multiple scattering; pixels of a picture of 256 pixels
 
 
