@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from ssdie.config import TrainConfig
+from ssdie.checkpoint import load_checkpoint
+from ssdie.config import LossWeights, TrainConfig
 from ssdie.manifest import other_code
 from ssdie.tables import widen
 from ssdie.workbook import follow, in_own_folder, judge, shorten, write_table
@@ -24,6 +25,7 @@ VARIANTS = {
     "no Retinex": {"weights": {"retinex": 0.0}},
     "no adversarial": {"weights": {"adversarial": 0.0}},
     "published pseudo-label": {"pseudo_label": "exchanged"},
+    "dark channel of each colour": {"dark_channel": "each"},
     "U-Net generator": {"generator": "unet", "options": {}},
     "patch generator": {"generator": "patch", "options": {}},
     "tanh head": {"options": {"head": "tanh"}},
@@ -61,7 +63,8 @@ def vary(base: TrainConfig, variant: str, width: int = 64) -> TrainConfig:
     if "weights" in changes:
         changes["weights"] = dataclasses.replace(base.weights, **changes["weights"])
     if "generator" in changes:
-        changes["options"] = {"width": width}
+        levels = min(8, base.size.bit_length() - 1)  # more would need crops to be padded
+        changes["options"] = {"width": width} | ({"levels": levels} if changes["generator"] == "unet" else {})
     elif "options" in changes:
         changes["options"] = DEFAULTS | base.options | changes["options"]
     return dataclasses.replace(base, **changes)
@@ -93,8 +96,20 @@ def train_variant(base: TrainConfig, variant: str, warmup: int, width: int = 64)
     )  # fmt: skip
     init = finish_run(first)
     name = f"{variant}_{base.seed}".lower().replace(" ", "_").replace("-", "_")
-    stage = {"judge": None} if varied.stage == "supervised" else {}
-    return finish_run(dataclasses.replace(varied, run=base.run / name, init=init, **stage))
+    judge = None if varied.stage == "supervised" else _judge_of(base, varied.dark_channel)
+    return finish_run(dataclasses.replace(varied, run=base.run / name, init=init, judge=judge))
+
+
+def _judge_of(base: TrainConfig, kind: str) -> Path | None:
+    """The dc-Net of `base`, or one that was trained as it was for another kind of dark channel."""
+    if kind == base.dark_channel:
+        return base.judge
+    settings = load_checkpoint(base.judge)["config"]
+    settings["weights"] = LossWeights(**settings["weights"])
+    config = TrainConfig(**settings | {"run": base.run / f"judge_{kind}", "dark_channel": kind})
+    config = in_own_folder(config)
+    deque(follow(config, leave=False), maxlen=0)
+    return config.run / "checkpoint.pt"
 
 
 def finish_run(config: TrainConfig) -> Path:

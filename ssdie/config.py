@@ -4,6 +4,7 @@ import math
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from ssdie.priors import DARK_CHANNELS
 from ssdie.weather import RECIPES
 
 STAGES = ("supervised", "dark-channel", "semi-supervised")
@@ -45,7 +46,7 @@ class TrainConfig:
         copies: K, disturbed and augmented copies of a real photo; noise: sigma of the disturbance in [-1, 1] units.
         recipe: "measured", "scattering", "reference", or "mixed": the three in turn.
         target: "clear", the clear photo, or "visible", `ssdie.dust.visible_target`.
-        pseudo_label: kind for `ssdie.losses.make_pseudo_label`.
+        pseudo_label: kind for `ssdie.losses.make_pseudo_label`; dark_channel: for `ssdie.priors.block_dark_channel`.
         features: weights for `ssdie.losses.FeatureNetwork`; loaded only if a term that needs them has a weight.
         weights: of the terms.
         init: weights of the generator to start from; judge: checkpoint of stage 2, for stage 3.
@@ -73,6 +74,7 @@ class TrainConfig:
     recipe: str = "measured"
     target: str = "clear"
     pseudo_label: str = "retinex_joint"
+    dark_channel: str = "joint"
     features: str = "auto"
     weights: LossWeights = field(default_factory=LossWeights)
     init: Path | None = None
@@ -90,6 +92,7 @@ class TrainConfig:
             ("stage", self.stage, STAGES),
             ("recipe", self.recipe, (*RECIPES, "mixed")),
             ("target", self.target, ("clear", "visible")),
+            ("dark_channel", self.dark_channel, DARK_CHANNELS),
             ("schedule", self.schedule, ("constant", "cosine")),
             ("nonfinite", self.nonfinite, ("stop", "skip")),
         ):

@@ -76,7 +76,7 @@ def train_depth(
     accelerator = accelerator or Accelerator()
     random = torch.Generator().manual_seed(seed + 1_000_003 * accelerator.process_index)
     torch.manual_seed(seed)
-    discriminator = PatchDiscriminator(4)
+    model, discriminator = (n.to(memory_format=torch.channels_last) for n in (model, PatchDiscriminator(4)))
     adam = [torch.optim.Adam(n.parameters(), learning_rate, (0.5, 0.999)) for n in (model, discriminator)]
     generator, discriminator, *adam = accelerator.prepare(model, discriminator, *adam)
     generator.train()

@@ -37,7 +37,12 @@ class PatchDiscriminator(nn.Sequential):
 
 
 class DarkChannelNet(PatchDiscriminator):
-    """dc-Net: tells dark channels of clear photos (1) from those of dusty ones (0); 2,763,585 parameters."""
+    """dc-Net: tells dark channels of clear photos (1) from those of dusty ones (0); 2,763,585 parameters.
 
-    def __init__(self, width: int = 64):
-        super().__init__(in_channels=1, width=width)
+    Args:
+        width: channels of the first convolution.
+        kind: of the dark channel it looks at, see `ssdie.priors.block_dark_channel`.
+    """
+
+    def __init__(self, width: int = 64, kind: str = "joint"):
+        super().__init__(in_channels=1 if kind == "joint" else 3, width=width)

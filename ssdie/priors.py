@@ -7,6 +7,8 @@ import torch.nn.functional as F
 
 from ssdie.images import check_image
 
+DARK_CHANNELS = ("joint", "each")
+
 
 def dark_channel(image: torch.Tensor, window: int = 15) -> torch.Tensor:
     """Darkest value around each pixel: D(x) = min over y in window(x), c in {R, G, B} of I_c(y).
@@ -35,15 +37,20 @@ def dark_channel(image: torch.Tensor, window: int = 15) -> torch.Tensor:
     return -darkest
 
 
-def block_dark_channel(image: torch.Tensor, block: int = 16) -> torch.Tensor:
+def block_dark_channel(image: torch.Tensor, block: int = 16, kind: str = "joint") -> torch.Tensor:
     """Darkest value of each block, held constant over the block: what dc-Net looks at.
 
     Args:
         image: (N, 3, H, W) in [0, 1]; sides need not be multiples of `block` (the last blocks are smaller).
         block: side of a block; pixels.
+        kind: "joint", the paper's: darkest over the channels too; "each": every channel by itself. An orange cast has
+            a dark blue channel, so the joint one takes it for clear; each channel by itself gives it away.
 
     Returns:
-        (N, 1, H, W) in [0, 1]; the gradient reaches the darkest pixel of each block alone.
+        (N, 1, H, W), or (N, 3, H, W) for "each", in [0, 1]; the gradient reaches the darkest pixel of each block alone.
+
+    Raises:
+        ValueError: no such kind.
 
     Source: method section 4; the released code fills only 256 x 256 of a larger picture, this fills any size.
 
@@ -54,8 +61,11 @@ def block_dark_channel(image: torch.Tensor, block: int = 16) -> torch.Tensor:
         [[0.25, 0.25, 1.0], [0.25, 0.25, 1.0], [1.0, 1.0, 1.0]]
     """
     check_image(image)
+    if kind not in DARK_CHANNELS:
+        raise ValueError(f"dark channel is {kind!r}; wanted is one of {', '.join(DARK_CHANNELS)}.")
     height, width = image.shape[-2:]
-    blocks = -F.max_pool2d(-image.amin(dim=1, keepdim=True), block, ceil_mode=True)
+    image = image.amin(dim=1, keepdim=True) if kind == "joint" else image
+    blocks = -F.max_pool2d(-image, block, ceil_mode=True)
     held = blocks.repeat_interleave(block, dim=2).repeat_interleave(block, dim=3)
     return held[..., :height, :width]
 

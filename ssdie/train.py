@@ -66,11 +66,11 @@ def train_supervised(config: TrainConfig) -> Iterator[dict[str, float]]:
 def train_dark_channel(config: TrainConfig) -> Iterator[dict[str, float]]:
     """Stage 2: dc-Net on dark channels, 1 for clear photos and 0 for real dusty ones; see `train`."""
     run = Run(config)
-    judge = run.add("dark_channel_net", DarkChannelNet())
+    judge = run.add("dark_channel_net", DarkChannelNet(kind=config.dark_channel))
     clear, dusty = run.batches("clear"), run.batches("dusty")
     for step in run.steps():
         run.seed_step(step)
-        dark = block_dark_channel(torch.cat((next(clear)[:, :3], next(dusty))))
+        dark = block_dark_channel(torch.cat((next(clear)[:, :3], next(dusty))), kind=config.dark_channel)
         terms = {"dark_channel": discriminator_loss(*judge(dark).chunk(2))}
         run.backward(terms)
         yield from run.report(step, terms | run.step("dark_channel_net"))
@@ -140,7 +140,8 @@ def generator_groups(
     if w.dark_channel or w.adversarial:
         enhanced = generator(augment_copies(real, config.copies, random), latent)
         with frozen(discriminator):
-            group = {"dark_channel": clear_loss(judge(block_dark_channel(enhanced)))}
+            dark = block_dark_channel(enhanced, kind=config.dark_channel)
+            group = {"dark_channel": clear_loss(judge(dark))}
             group["adversarial"] = clear_loss(discriminator(enhanced))
             yield group, enhanced
 
@@ -210,7 +211,7 @@ def load_judge(config: TrainConfig) -> DarkChannelNet:
     """Load dc-Net from the checkpoint of stage 2."""
     if config.judge is None:
         raise ValueError("Stage 3 needs dc-Net: give the checkpoint of a finished stage 2 as `judge`.")
-    network = DarkChannelNet()
+    network = DarkChannelNet(kind=config.dark_channel)
     networks = load_checkpoint(config.judge)["networks"]
     if "dark_channel_net" not in networks:
         raise ValueError(f"{config.judge} holds {', '.join(networks)} and no dc-Net; give the checkpoint of stage 2.")

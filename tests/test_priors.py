@@ -28,6 +28,16 @@ def test_block_dark_channel_equals_loops_in_value_and_gradient(size, generator):
     assert torch.allclose(fast.grad, slow.grad, rtol=1e-5)
 
 
+def test_the_dark_channel_of_each_colour_sees_a_cast_that_the_joint_one_does_not(picture):
+    orange = picture * torch.tensor([1.0, 0.6, 0.0]).view(1, 3, 1, 1)
+    joint, each = (priors.block_dark_channel(orange, kind=kind) for kind in ("joint", "each"))
+    assert not joint.any()  # as dark as can be: "clear"
+    for c in range(3):
+        assert torch.equal(each[:, c : c + 1], priors.block_dark_channel(orange[:, c : c + 1].expand(-1, 3, -1, -1)))
+    with pytest.raises(ValueError, match="joint, each"):
+        priors.block_dark_channel(picture, kind="blue")
+
+
 def test_even_windows_are_refused(picture):
     with pytest.raises(ValueError, match="use 9"):
         priors.dark_channel(picture, 8)

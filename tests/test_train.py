@@ -112,6 +112,15 @@ def test_the_discriminator_step_leaves_the_generator_alone_and_frozen_networks_g
     assert all(p.grad is None for p in seen["judge"].parameters())
 
 
+def test_the_judge_looks_at_the_dark_channel_it_was_trained_on(tmp_path, photo_folder, judge):
+    list(train(config("dark-channel", tmp_path / "judge", photo_folder, steps=1, dark_channel="each")))
+    own = tmp_path / "judge" / "checkpoint.pt"
+    reports = list(train(config("semi-supervised", tmp_path / "a", photo_folder, own, steps=1, dark_channel="each")))
+    assert reports[0]["dark_channel"] > 0
+    with pytest.raises(ValueError, match="checkpoint.pt"):
+        list(train(config("semi-supervised", tmp_path / "b", photo_folder, judge, steps=1, dark_channel="each")))
+
+
 def test_three_groups_give_the_gradient_of_the_sum(photo_folder):
     torch.manual_seed(0)
     network = torch.nn.Conv2d(3, 3, 3)

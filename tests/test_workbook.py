@@ -3,6 +3,7 @@
 import dataclasses
 import random
 import re
+from collections import deque
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ from ssdie.config import LossWeights, TrainConfig
 from ssdie.evaluate import METHODS
 from ssdie.networks import build_generator
 from ssdie.paths import project_root
+from ssdie.train import train
 
 FULL = TrainConfig("semi-supervised", "runs/x", options={"head": "scattering"}, judge="judge.pt", steps=3)
 
@@ -133,7 +135,8 @@ def test_each_variant_changes_what_it_says_and_nothing_else():
         varied, full = (dataclasses.asdict(c) for c in (vary(FULL, name, width=16), FULL))
         assert {key for key in full if full[key] != varied[key]} <= set(changes), name
     assert vary(FULL, "no Retinex").weights == LossWeights(retinex=0)
-    assert vary(FULL, "U-Net generator", 16).options == {"width": 16}
+    assert vary(FULL, "U-Net generator", 16).options == {"width": 16, "levels": 8}
+    assert vary(dataclasses.replace(FULL, size=64), "U-Net generator").options["levels"] == 6
     with pytest.raises(ValueError, match="no Retinex"):
         vary(FULL, "no magic")
 
@@ -172,6 +175,16 @@ def test_variants_share_a_warm_up_where_they_may(monkeypatch, tmp_path):
     warmups = runs[::2]
     assert len(set(warmups[:4])) == 1 and warmups[4] != warmups[0]
     assert len(set(runs[1::2])) == 5
+
+
+def test_a_variant_with_another_dark_channel_trains_its_own_judge(tmp_path):
+    small = {"steps": 1, "batch": 2, "size": 32, "report_every": 1}
+    deque(train(TrainConfig("dark-channel", tmp_path / "judge", **small)), maxlen=0)
+    terms = LossWeights(perceptual=0, style=0)
+    base = TrainConfig("semi-supervised", tmp_path, options={"width": 8}, copies=1, weights=terms, **small)
+    base = dataclasses.replace(base, judge=tmp_path / "judge" / "checkpoint.pt")
+    weights = train_variant(base, "dark channel of each colour", warmup=1)
+    assert weights.is_file() and len(list(tmp_path.glob("judge_each-*/checkpoint.pt"))) == 1
 
 
 def test_a_finished_variant_is_not_trained_again(monkeypatch, tmp_path):
