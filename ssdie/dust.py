@@ -158,11 +158,11 @@ def visible_target(pair: DustyPair, low: float = 0.02, high: float = 0.12) -> to
     Example:
         >>> one = torch.ones(1, 3, 1, 1)
         >>> pair = DustyPair(one, 0.5 * one, 0 * one, torch.tensor([[0.81, 0.5, 0.1]]), one[:, :1])
-        >>> round(visible_target(pair).max().item(), 2)  # opaque: a little brighter than the veil, neutral
-        0.85
+        >>> round(visible_target(pair).max().item(), 2)  # opaque: brighter than the veil, and neutral
+        0.9
     """
     hidden = 1 - _ramp(pair.transmission.amax(1, keepdim=True), low, high)
-    neutral = pair.airlight.amax(1)[:, None, None, None] ** 0.75
+    neutral = pair.airlight.amax(1).sqrt()[:, None, None, None]
     return torch.lerp(pair.clear, neutral.expand_as(pair.clear), hidden * _ramp(pair.depth, *DISTANT))
 
 
