@@ -13,6 +13,7 @@ COMMANDS = {
     "train": ("commands", "run one stage of training, or resume it"),
     "dust": ("synthesis", "lay dust over a folder of clear photos"),
     "depth": ("depth", "estimate the depth of clear photos"),
+    "export": ("export", "write the network as an ONNX file"),
     "download": ("download", "fetch the registered real dusty photos"),
     "fit-airlight": ("airlight", "fit the colours of dust to real photos"),
     "realism": ("realism", "measure how far synthetic dust is from real dust"),

@@ -49,6 +49,11 @@ def attend(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, rows: in
     return F.scaled_dot_product_attention(F.pad(query, padding), F.pad(key, padding), value, scale=1.0)
 
 
+def attend_explicitly(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
+    """Give softmax(Q K^T) V as it is written, with the whole matrix: like `attend`, for export and comparison."""
+    return torch.softmax(query @ key.transpose(2, 3), dim=3) @ value
+
+
 class AttendByRows(torch.autograd.Function):
     """softmax(Q K^T) V, some rows of the matrix at a time; the way back makes them again instead of keeping them.
 

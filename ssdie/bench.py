@@ -16,7 +16,8 @@ from ssdie.bench_gpu import measure_gpu
 from ssdie.bench_tasks import attention, make_fast_step, make_model, make_photo, make_published_step
 from ssdie.config import TrainConfig
 from ssdie.data import Crops, find_photos
-from ssdie.enhance import WORKING_SIZE, enhance
+from ssdie.enhance import WORKING_SIZE, enhance, load_model
+from ssdie.export import export_onnx
 from ssdie.loader import load_batches
 from ssdie.measure import (
     Stopwatch,
@@ -56,8 +57,8 @@ def bench(quick: bool = False) -> dict:
     """
     result = {"quick": quick, "machine": describe_machine(), "figures": [], "parts": {}, "photos": []}
     result["ceiling"] = measure_ceiling(5)
-    sections = (measure_photos, measure_network, measure_kernels, measure_steps, measure_batchnorm, measure_loader)
-    for section in tqdm((*sections, measure_video, measure_gpu), "bench", unit="section"):
+    sections = (measure_photos, measure_network, measure_onnx, measure_kernels, measure_steps, measure_batchnorm)
+    for section in tqdm((*sections, measure_loader, measure_video, measure_gpu), "bench", unit="section"):
         section(result, quick)
     return result
 
@@ -94,6 +95,18 @@ def measure_network(result: dict, quick: bool) -> None:
     difference = (enhance(photo, model, working_size=WORKING_SIZE, touch=False) - direct).abs().mean().item()
     name = f"difference from a direct pass of the network, {side} x {side}"
     result["figures"].append(figure(name, difference, "", ("<=", 0.03)))
+
+
+def measure_onnx(result: dict, quick: bool) -> None:
+    """The network by ONNX Runtime: the same output, and how fast against PyTorch in float32."""
+    model, dusty = make_model(), torch.rand(1, 3, 128, 128).contiguous(memory_format=torch.channels_last)
+    with tempfile.TemporaryDirectory() as folder, torch.inference_mode():
+        exported = load_model(export_onnx(model, Path(folder) / "msff.onnx"))
+        networks = (model, exported)
+        slow, fast = (time_calls(lambda network=network: network(dusty), 3 if quick else 9) for network in networks)
+        difference = (exported(dusty) - model(dusty)).abs().max().item()
+    result["figures"].append(figure("network by ONNX Runtime, against PyTorch in float32", ratios(slow, fast), "x"))
+    result["figures"].append(figure("network by ONNX Runtime, difference", difference, "", ("<=", 1e-3)))
 
 
 def measure_kernels(result: dict, quick: bool) -> None:

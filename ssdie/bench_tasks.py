@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from ssdie.attention import CrossAttention, attend
+from ssdie.attention import CrossAttention, attend, attend_explicitly
 from ssdie.config import TrainConfig
 from ssdie.data import augment_copies
 from ssdie.discriminators import DarkChannelNet, PatchDiscriminator
@@ -17,7 +17,6 @@ from ssdie.losses import FeatureNetwork, make_pseudo_label
 from ssdie.networks import Generator, build_generator
 from ssdie.published import (
     PublishedInputs,
-    attend_explicitly,
     published_discriminator_step,
     published_generator_step,
 )

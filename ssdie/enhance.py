@@ -18,6 +18,7 @@ import torch.nn.functional as F
 from PIL import Image, ImageCms, ImageOps
 
 from ssdie.checkpoint import load_weights
+from ssdie.export import OnnxGenerator
 from ssdie.images import deep_values, explain, fitted_size, open_photo
 from ssdie.networks import Generator
 from ssdie.paths import WEIGHTS
@@ -47,7 +48,8 @@ def load_model(path: str | Path | None = None, device: str | torch.device = "cpu
     """Load a generator in evaluation mode.
 
     Args:
-        path: of weights that `python -m ssdie train` wrote; None takes the released ones, whose sha256 is checked.
+        path: of weights that `python -m ssdie train` wrote, or of an ONNX file that `python -m ssdie export` wrote;
+            None takes the released ones, whose sha256 is checked.
         device: to put it on.
 
     Raises:
@@ -56,6 +58,8 @@ def load_model(path: str | Path | None = None, device: str | torch.device = "cpu
     """
     if path is None:
         _check_sum(RELEASED)
+    elif Path(path).suffix == ".onnx":
+        return OnnxGenerator(path)
     return load_weights(path or RELEASED).to(device, memory_format=torch.channels_last)
 
 
@@ -223,7 +227,7 @@ def shrink(pixels: torch.Tensor, long_side: int) -> torch.Tensor:
 @torch.inference_mode()
 def find_correction(dusty: torch.Tensor, model: Generator, strength: float = 1.0, touch: bool = True) -> Correction:
     """Fit the change that the network makes to (1, 3, h, w) in [0, 1] by affine maps of colour in small windows."""
-    device = next(model.parameters()).device
+    device = next(model.parameters(), dusty).device
     dusty = dusty.to(device).contiguous(memory_format=torch.channels_last)
     with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda" or _fast_bfloat16()):
         enhanced = model(dusty).float().contiguous()

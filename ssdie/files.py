@@ -274,7 +274,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("inputs", nargs="+", type=Path, metavar="PHOTO_OR_FOLDER", help="photos, videos, folders")
     parser.add_argument("-o", "--out", required=True, type=Path, help="folder to write to")
     parser.add_argument("--strength", type=float, default=1.0, help="0 nothing, 1 everything (default: 1)")
-    parser.add_argument("--weights", type=Path, help="of a generator that you trained (default: the released ones)")
+    parser.add_argument("--weights", type=Path, help="that you trained, or an ONNX file (default: the released ones)")
     parser.add_argument("--working-size", type=int, default=WORKING_SIZE, help="longer side that the network sees")
     parser.add_argument("--no-touch", action="store_true", help="leave out the last touch to veil, detail and levels")
     parser.add_argument("--no-overwrite", action="store_true", help="count files that are there already as failures")

@@ -55,11 +55,6 @@ def loop_dark_channel(image: torch.Tensor, block: int = 16) -> torch.Tensor:
     return dark
 
 
-def attend_explicitly(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
-    """Give softmax(Q K^T) V as it is written, with the whole matrix; shapes as for `ssdie.attention.attend`."""
-    return F.softmax(query @ key.transpose(2, 3), dim=3) @ value
-
-
 def published_generator_step(
     networks: tuple[nn.Module, nn.Module, nn.Module, tuple[FeatureNetwork, FeatureNetwork] | None],
     inputs: PublishedInputs,
