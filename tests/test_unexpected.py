@@ -137,8 +137,9 @@ def test_notebooks_hold_no_output_and_no_absolute_path():
 
 def test_dependencies_are_pinned_and_are_those_tried():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    assert set(project["optional-dependencies"]) == {"dev", "audit"}
-    for requirement in project["dependencies"] + project["optional-dependencies"]["dev"]:
+    extras = project["optional-dependencies"]
+    assert set(extras) == {"dev", "audit", "onnx"} and extras["dev"].pop(0) == "ssdie[onnx]"
+    for requirement in project["dependencies"] + extras["onnx"] + extras["dev"]:
         name, version = re.fullmatch(r"([\w-]+)==([\d.]+)", requirement).groups()
         assert importlib.metadata.version(name).split("+")[0] == version, name
 
