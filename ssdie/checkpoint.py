@@ -193,6 +193,20 @@ def load_weights(path: str | Path) -> Generator:
     return network.eval()
 
 
+def check_sum(path: Path) -> None:
+    """Compare a released file with the `SHA256SUMS` beside it.
+
+    Raises:
+        FileNotFoundError: it is not there.
+        ValueError: it is another file, or a damaged one.
+    """
+    wanted = dict(reversed(line.split()) for line in (path.parent / "SHA256SUMS").read_text().splitlines())
+    found = hashlib.sha256(path.read_bytes()).hexdigest()
+    if found != wanted.get(path.name):
+        told = f"its sha256 is {found}, wanted is {wanted.get(path.name)}"
+        raise ValueError(f"{path} is damaged: {told}; install ssdie again.")
+
+
 def current_commit() -> str:
     """Commit of the checkout, "unknown" outside of one; "+" where files differ from it."""
     command = ["git", "-C", str(project_root()), "describe", "--always", "--dirty=+", "--abbrev=12", "--exclude=*"]

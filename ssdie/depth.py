@@ -12,7 +12,7 @@ from PIL import Image
 from torch import nn
 from tqdm import tqdm
 
-from ssdie.depth_gan import DEPTH_MODEL, load_depth_model, save_depth_model, train_depth  # noqa: F401
+from ssdie.depth_gan import DEPTH_MODEL, SIDE, load_depth_model, save_depth_model, train_depth  # noqa: F401
 from ssdie.images import check_image, fit_short_side, list_images, read_image, resize, write_image
 from ssdie.paths import atomic
 
@@ -183,7 +183,7 @@ def estimate_depth(clear: torch.Tensor, source: Source, names: Sequence[str] | N
     Args:
         clear: (N, 3, H, W) in [0, 1]; any size.
         source: a folder of depth files (with `names`), a depth file (N = 1), a .safetensors file of the
-            conditional GAN, the loaded model (it sees the photo with a shorter side of 256 pixels), or any
+            conditional GAN, the loaded model (it sees the photo at the size it was trained on), or any
             function from `clear` to depth.
         names: file names of the photos; the depth file has the same name up to the suffix.
 
@@ -209,7 +209,7 @@ def estimate_depth(clear: torch.Tensor, source: Source, names: Sequence[str] | N
             raise ValueError(f"{len(files)} depth files for {len(clear)} photos; wanted is one name a photo.")
         return torch.cat([resize(read_depth(file)[None], clear.shape[-2:]) for file in files]).to(clear)
     if isinstance(source, nn.Module):
-        return resize(source.eval()(fit_short_side(clear, 256)), clear.shape[-2:])
+        return resize(source.eval()(fit_short_side(clear, getattr(source, "side", SIDE))), clear.shape[-2:])
     depth = source(clear)
     check_image(depth, "depth (from your function)", channels=1)
     return resize(depth, clear.shape[-2:])

@@ -7,12 +7,13 @@ import torch
 import torch.nn.functional as F
 from accelerate import Accelerator
 
-from ssdie.checkpoint import load_weights, read_header, save_weights
+from ssdie.checkpoint import check_sum, load_weights, read_header, save_weights
 from ssdie.discriminators import PatchDiscriminator
 from ssdie.networks import UNetGenerator
 from ssdie.paths import WEIGHTS
 
 DEPTH_MODEL = WEIGHTS / "depth.safetensors"
+SIDE = 256  # shorter side at which a model sees a photo unless it says otherwise; pixels
 
 
 def draw_crops(pairs: Sequence, batch: int, size: int, random: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
@@ -57,7 +58,7 @@ def train_depth(
     """Train photo to depth: min over G, max over D of log D(J, d) + log(1 - D(J, G(J))) + 100 |G(J) - d|.
 
     Args:
-        model: `UNetGenerator(3, 1)`; trained in place, in evaluation mode at the end.
+        model: `UNetGenerator(3, 1)`; trained in place, in evaluation mode at the end; notes `size` as its `side`.
         pairs: as for `draw_crops`.
         steps: updates of both networks.
         batch, size: crops a step, and their side; pixels, at least 32, best a multiple of 2^levels.
@@ -73,7 +74,7 @@ def train_depth(
     Source: Isola et al., "Image-to-image translation with conditional adversarial networks", CVPR 2017,
         equations 1 to 4.
     """
-    accelerator = accelerator or Accelerator()
+    accelerator, model.side = accelerator or Accelerator(), size
     random = torch.Generator().manual_seed(seed + 1_000_003 * accelerator.process_index)
     torch.manual_seed(seed)
     model, discriminator = (n.to(memory_format=torch.channels_last) for n in (model, PatchDiscriminator(4)))
@@ -113,16 +114,28 @@ def save_depth_model(path: str | Path, model: UNetGenerator, **about) -> None:
     """Write the model as safetensors; `about` (data, steps, scores: plain values) goes into the header."""
     options = {"width": model.downs[0][-1].out_channels, "levels": len(model.downs)}
     options |= {"in_channels": 3, "out_channels": 1}
-    save_weights(path, model, {**about, "generator": "unet", "options": options})
+    size = getattr(model, "side", SIDE)
+    save_weights(path, model, {**about, "size": size, "generator": "unet", "options": options})
 
 
 def load_depth_model(path: str | Path = DEPTH_MODEL) -> UNetGenerator:
     """Load what `save_depth_model` wrote; in evaluation mode, on the CPU.
 
+    Args:
+        path: of the weights; the default are the released ones, whose sha256 is checked.
+
+    Returns:
+        The model; its `side` is that of the crops it was trained on, the shorter side at which it sees a photo.
+
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: the file holds another network.
+        ValueError: the file holds another network, or the released one is damaged.
     """
-    if read_header(path)["options"].get("out_channels") != 1:
+    if Path(path) == DEPTH_MODEL:
+        check_sum(DEPTH_MODEL)
+    header = read_header(path)
+    if header["options"].get("out_channels") != 1:
         raise ValueError(f"{path} holds no depth model; give a file that ssdie.depth.save_depth_model wrote.")
-    return load_weights(path)
+    model = load_weights(path)
+    model.side = header.get("size", SIDE)
+    return model

@@ -6,7 +6,6 @@ pixels: time and memory grow linearly, no tiles, no seams, edges as sharp as the
 """
 
 import functools
-import hashlib
 import io
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from PIL import Image, ImageCms, ImageOps
 
-from ssdie.checkpoint import load_weights
+from ssdie.checkpoint import check_sum, load_weights
 from ssdie.export import OnnxGenerator
 from ssdie.images import deep_values, explain, fitted_size, open_photo
 from ssdie.networks import Generator
@@ -57,18 +56,10 @@ def load_model(path: str | Path | None = None, device: str | torch.device = "cpu
         ValueError: the file is damaged or was not written by ssdie.
     """
     if path is None:
-        _check_sum(RELEASED)
+        check_sum(RELEASED)
     elif Path(path).suffix == ".onnx":
         return OnnxGenerator(path)
     return load_weights(path or RELEASED).to(device, memory_format=torch.channels_last)
-
-
-def _check_sum(path: Path) -> None:
-    wanted = dict(reversed(line.split()) for line in (path.parent / "SHA256SUMS").read_text().splitlines())
-    found = hashlib.sha256(path.read_bytes()).hexdigest()
-    if found != wanted[path.name]:
-        told = f"its sha256 is {found}, wanted is {wanted[path.name]}"
-        raise ValueError(f"{path} is damaged: {told}; install ssdie again.")
 
 
 @functools.cache

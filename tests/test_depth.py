@@ -138,6 +138,16 @@ def test_model_is_saved_and_estimates_any_size_the_same_twice(tmp_path):
     assert read_header(tmp_path / "d.safetensors")["steps"] == 7
 
 
+def test_a_model_sees_photos_at_the_size_it_was_trained_on(tmp_path):
+    seen, model = [], UNetGenerator(3, 1, 4, 5)
+    pairs = [(torch.rand(3, 40, 50), torch.rand(1, 40, 50))]
+    assert len(list(depths.train_depth(model, pairs, steps=1, batch=1, size=32))) == 1
+    depths.save_depth_model(tmp_path / "depth.safetensors", model)
+    loaded = depths.load_depth_model(tmp_path / "depth.safetensors")
+    loaded.register_forward_pre_hook(lambda module, inputs: seen.append(tuple(inputs[0].shape[-2:])))
+    assert depths.estimate_depth(torch.rand(1, 3, 100, 150), loaded).shape == (1, 1, 100, 150) and seen == [(32, 48)]
+
+
 def test_other_weights_are_no_depth_model(tmp_path):
     model = UNetGenerator(3, 3, width=4, levels=2)
     about = {"generator": "unet", "options": {"width": 4, "levels": 2}}
