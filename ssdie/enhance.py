@@ -25,7 +25,7 @@ from ssdie.priors import box_filter, fit_affine
 from ssdie.tone import finish
 
 RELEASED = WEIGHTS / "msff.safetensors"
-WORKING_SIZE = 192  # pixels of the longer side that the network sees; larger, it takes bare walls for fog
+WORKING_SIZE = 128  # pixels of the longer side that the network sees; larger, a cast stays in patches
 RADIUS, EPS = 3, 3e-5  # of the affine fit: window in working pixels, ridge weight
 STRIP = 16  # rows of the photo that are mapped at a time
 ORIENTATION = 0x0112

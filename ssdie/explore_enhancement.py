@@ -23,7 +23,7 @@ from ssdie.panels import Panel, slider
 from ssdie.priors import dark_channel
 
 PREVIEW = 512  # longer side of what is shown, pixels
-SIZES = range(128, 385, 64)  # working sizes to choose from, pixels
+SIZES = range(64, 385, 64)  # working sizes to choose from, pixels
 METHODS = ("ssdie", *BASELINES)
 VIEWS = ("photo", "dark channel", "zoom")
 SHOWN = ("cast", "dark_channel", "e", "r", "saturated")  # metrics that are quick enough for a slider
