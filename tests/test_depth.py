@@ -12,7 +12,8 @@ from ssdie import depth_gan
 from ssdie.checkpoint import read_header, save_weights
 from ssdie.images import read_image, write_image
 from ssdie.networks import UNetGenerator
-from ssdie.scenes import render_scene
+from ssdie.scenes import draw_embedded, embedded_names, render_scene
+from ssdie.synthesis import ramp_depth
 
 
 @pytest.fixture
@@ -146,6 +147,26 @@ def test_a_model_sees_photos_at_the_size_it_was_trained_on(tmp_path):
     loaded = depths.load_depth_model(tmp_path / "depth.safetensors")
     loaded.register_forward_pre_hook(lambda module, inputs: seen.append(tuple(inputs[0].shape[-2:])))
     assert depths.estimate_depth(torch.rand(1, 3, 100, 150), loaded).shape == (1, 1, 100, 150) and seen == [(32, 48)]
+
+
+def test_the_released_model_is_whole_and_better_than_a_ramp():
+    assert depths.DEPTH_MODEL.stat().st_size <= 8_000_000
+    model, errors = depths.load_depth_model(), []
+    for name in embedded_names(6, "val"):
+        clear, depth = draw_embedded(name)
+        guesses = depths.estimate_depth(clear[None], model), ramp_depth(clear[None])
+        errors.append([(guess - depth).abs().mean().item() for guess in guesses])
+    ours, ramp = np.mean(errors, axis=0)
+    assert ours < 0.75 * ramp
+
+
+def test_a_damaged_released_model_is_refused(tmp_path, monkeypatch):
+    path = tmp_path / "depth.safetensors"
+    path.write_bytes(b"damaged")
+    (tmp_path / "SHA256SUMS").write_text(f"{'0' * 64}  depth.safetensors\n")
+    monkeypatch.setattr(depth_gan, "DEPTH_MODEL", path)
+    with pytest.raises(ValueError, match="is damaged"):
+        depths.load_depth_model(path)
 
 
 def test_other_weights_are_no_depth_model(tmp_path):
