@@ -8,6 +8,9 @@ from torch import nn
 from torch.autograd.function import once_differentiable
 
 
+BLOCK = 2**18  # values of the matrix of attention that are held at a time
+
+
 class CrossAttention(nn.Module):
     """The finer scale asks, the coarser answers: out = fine + gamma softmax(Q(fine) K(coarse)^T) V(coarse).
 
@@ -32,18 +35,19 @@ class CrossAttention(nn.Module):
         return fine + self.gamma * attended[:, 0].transpose(1, 2).reshape(fine.shape)
 
 
-def attend(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, rows: int = 128) -> torch.Tensor:
+def attend(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, rows: int = 0) -> torch.Tensor:
     """Give softmax(Q K^T) V without ever holding the whole HW x hw matrix.
 
     Args:
         query: (N, 1, HW, c); key: (N, 1, hw, c); value: (N, 1, hw, C), C >= c.
         rows: of the matrix that are held at a time on a CPU, forward and backward: half the time of the fused kernel,
-            which wants query and key as wide as the value.
+            which wants query and key as wide as the value. 0: as many as make a block of a megabyte.
 
     Returns:
         (N, 1, HW, C).
     """
     if value.device.type == "cpu":
+        rows = rows or max(1, BLOCK // key.shape[2])
         return AttendByRows.apply(query[:, 0], key[:, 0], value[:, 0], rows)[:, None]
     padding = (0, value.shape[3] - query.shape[3])  # zeros change no scalar product
     return F.scaled_dot_product_attention(F.pad(query, padding), F.pad(key, padding), value, scale=1.0)
