@@ -7,7 +7,6 @@ import torch.nn.functional as F
 from torch import nn
 from torch.autograd.function import once_differentiable
 
-
 BLOCK = 2**18  # values of the matrix of attention that are held at a time
 
 
