@@ -108,6 +108,7 @@ def add_dust(
     if isinstance(dust, str | Path):
         saved = str(dust).endswith(".json")
         dust = read_dust(dust) if saved else sample_dust(len(clear), generator, str(dust))
+    sigmas = (dust.blur * min(clear.shape[-2:]) / 256).tolist()  # while it is on the CPU: a GPU need not be waited for
     dust = dust.to(clear.device)
     near, sky, spread = (v.view(-1, 1, 1, 1) for v in (dust.near, dust.sky, dust.spread))
     clear = torch.lerp(luminance(clear), clear, dust.vividness.view(-1, 1, 1, 1))
@@ -117,7 +118,6 @@ def add_dust(
     soft = gaussian_blur(lit, SPREAD * min(clear.shape[-2:]) / 256)
     lit = torch.lerp(lit, soft, spread * (1 - transmission))
     dusty = scatter(lit, transmission, _glowing(dust, clear.shape[-2:])).clamp(0, 1)
-    sigmas = (dust.blur * min(clear.shape[-2:]) / 256).tolist()
     dusty = torch.cat([_blur(picture, sigma) for picture, sigma in zip(dusty.split(1), sigmas, strict=True)])
     turn, shift = find_turn(dusty, dust.look)
     airlight = (torch.einsum("nij,nj->ni", turn, dust.airlight) + shift).clamp(0, 1)
