@@ -7,6 +7,7 @@ Exported is what the network does at its working size; what carries the change t
 import argparse
 import hashlib
 import importlib
+import warnings
 from pathlib import Path
 from types import ModuleType
 
@@ -52,10 +53,12 @@ def export_onnx(model: Generator, path: str | Path) -> Path:
     try:
         sides = {2: torch.export.Dim.AUTO, 3: torch.export.Dim.AUTO}
         example = torch.zeros(EXAMPLE)
-        program = torch.onnx.export(
-            _Transform(model).eval(), (example,), dynamic_shapes=(sides,), input_names=["dusty"],
-            output_names=["enhanced"], dynamo=True, verbose=False,
-        )  # fmt: skip
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)  # of PyTorch's exporter, about PyTorch
+            program = torch.onnx.export(
+                _Transform(model).eval(), (example,), dynamic_shapes=(sides,), input_names=["dusty"],
+                output_names=["enhanced"], dynamo=True, verbose=False,
+            )  # fmt: skip
     finally:
         for block, attend in zip(blocks, kept, strict=True):
             block.attend = attend
