@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 from torch import nn
 
+from ssdie.attention import ContextPyramid
 from ssdie.config import LossWeights
 from ssdie.figures import FAINT, INK, PAGE, Picture, cover, show_picture, styled
 from ssdie.networks import MSFF, count_parameters
@@ -227,6 +228,8 @@ def draw_network(network: MSFF, size: int = 256) -> Figure:
 
     (_, e1), (_, e2), (skip, e3) = encoders
     a12, a23 = (block(2.88, rows[k], f"attend{k}{k + 1}", "cross-attention", LOSS, 0.84) for k in (1, 2))
+    if isinstance(network.context, ContextPyramid):
+        note(2.88, rows[2] - 0.1, "then context pyramid")
     d1, d2, d3 = (
         [
             block(3.9 + 0.88 * n, rows[k - 1], f"decode{k}.{n}", _name_convolution(part), JUDGE)
