@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 
-from ssdie import enhance
+from ssdie import depth_gan, enhance
 from ssdie.checkpoint import read_header
 from ssdie.dust import add_dust
 from ssdie.enhance import Correction, apply_correction, find_correction, load_model, shrink
@@ -261,13 +261,16 @@ def test_wrong_strength_is_refused(photo, model):
         enhance(photo, model, strength=2)
 
 
-def test_damaged_weights_are_refused(tmp_path, monkeypatch):
-    path = tmp_path / "msff.safetensors"
+@pytest.mark.parametrize(
+    "where, name, load", [(module, "RELEASED", load_model), (depth_gan, "DEPTH_MODEL", depth_gan.load_depth_model)]
+)
+def test_damaged_released_weights_are_refused(tmp_path, monkeypatch, where, name, load):
+    path = tmp_path / "w.safetensors"
     path.write_bytes(b"damaged")
-    (tmp_path / "SHA256SUMS").write_text(f"{'0' * 64}  msff.safetensors\n")
-    monkeypatch.setattr(module, "RELEASED", path)
+    (tmp_path / "SHA256SUMS").write_text(f"{'0' * 64}  w.safetensors\n")
+    monkeypatch.setattr(where, name, path)
     with pytest.raises(ValueError, match="is damaged"):
-        load_model()
+        load(*(() if load is load_model else (path,)))
 
 
 def test_the_released_weights_are_whole_and_repair_a_synthetic_pair():
