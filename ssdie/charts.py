@@ -37,7 +37,7 @@ def plot_airlight(groups: Mapping[str, torch.Tensor], width: float = PAGE) -> Fi
         axes.axhline(0, color="#b5bac2", lw=0.8, zorder=1)
         axes.axvline(0, color="#b5bac2", lw=0.8, zorder=1)
         axes.scatter(lab[:, 1], lab[:, 2], c=rgb, s=22, edgecolor="white", linewidth=0.4, zorder=2)
-        axes.set(title=f"{title}  (n = {len(rgb)})", xlabel="a*  green to red", aspect="equal")
+        axes.set(title=f"{title}\n(n = {len(rgb)})", xlabel="a*  green to red", aspect="equal")
     panels[0, 0].set_ylabel("b*  blue to yellow")
     return figure
 
