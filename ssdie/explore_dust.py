@@ -119,13 +119,13 @@ def view_dust(
 
 
 def draw_settings(seed: int) -> dict:
-    """Draw settings of `make_dust` as the measured recipe has them: colours of real dust.
+    """Draw settings of `make_dust` as the scattering recipe has them: colours of real dust.
 
     Example:
         >>> sorted(draw_settings(3)) == sorted(DUST)
         True
     """
-    dust = sample_dust(1, torch.Generator().manual_seed(seed))
+    dust = sample_dust(1, torch.Generator().manual_seed(seed), "scattering")  # no look: it has no slider
     return {
         "density": round(float(dust.beta[0, 1]), 2),
         "ratio": round(float(dust.beta[0, 2] / dust.beta[0, 0]), 2),
