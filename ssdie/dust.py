@@ -146,7 +146,8 @@ def visible_target(pair: DustyPair, low: float = 0.02, high: float = 0.12) -> to
 
     A clear photo has a blue sky where the dusty one has opaque dust. Trained towards that, a network learns to invent
     blue skies; trained towards the whitened veil it leaves them light and neutral. What is near stays J, however thick
-    the dust: trained towards a veil there, a network takes an even road for fog.
+    the dust: trained towards a veil there, a network takes an even road for fog. The veil's value lies half way between
+    the whitened airlight and the mean luminance of what it hides: light, and no brighter than skies are.
 
     Args:
         pair: a synthetic pair.
@@ -158,12 +159,14 @@ def visible_target(pair: DustyPair, low: float = 0.02, high: float = 0.12) -> to
     Example:
         >>> one = torch.ones(1, 3, 1, 1)
         >>> pair = DustyPair(one, 0.5 * one, 0 * one, torch.tensor([[0.81, 0.5, 0.1]]), one[:, :1])
-        >>> round(visible_target(pair).max().item(), 2)  # opaque: brighter than the veil, and neutral
-        0.9
+        >>> [round(v, 2) for v in visible_target(pair).flatten().tolist()]  # opaque: neutral, half way from 0.9 to 0.5
+        [0.7, 0.7, 0.7]
     """
-    hidden = 1 - _ramp(pair.transmission.amax(1, keepdim=True), low, high)
-    neutral = pair.airlight.amax(1).sqrt()[:, None, None, None]
-    return torch.lerp(pair.clear, neutral.expand_as(pair.clear), hidden * _ramp(pair.depth, *DISTANT))
+    hidden = (1 - _ramp(pair.transmission.amax(1, keepdim=True), low, high)) * _ramp(pair.depth, *DISTANT)
+    area = hidden.sum((1, 2, 3), keepdim=True).clamp_min(1e-6)
+    luma = (hidden * luminance(pair.clear)).sum((1, 2, 3), keepdim=True) / area
+    neutral = (pair.airlight.amax(1).sqrt()[:, None, None, None] + luma) / 2
+    return torch.lerp(pair.clear, neutral.expand_as(pair.clear), hidden)
 
 
 def _ramp(x: torch.Tensor, low: float, high: float) -> torch.Tensor:

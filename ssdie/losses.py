@@ -51,6 +51,23 @@ def gradient_loss(enhanced: torch.Tensor, clear: torch.Tensor) -> torch.Tensor:
     return difference.diff(dim=2).abs().mean() + difference.diff(dim=3).abs().mean()
 
 
+def psnr_loss(enhanced: torch.Tensor, clear: torch.Tensor) -> torch.Tensor:
+    """Negative peak signal-to-noise ratio in dB, averaged over the pictures: each counts alike, however thick its dust.
+
+    Args:
+        enhanced, clear: (N, 3, H, W) in [0, 1].
+
+    Source: Chen et al., "HINet: Half instance normalization network for image restoration", CVPR Workshops 2021,
+    section 3.3. Not part of the paper's objective.
+
+    Example:
+        >>> round(psnr_loss(torch.full((1, 3, 4, 4), 0.1), torch.zeros(1, 3, 4, 4)).item(), 2)
+        -20.0
+    """
+    error = (enhanced - clear).square().mean((1, 2, 3))
+    return 10 * (error + 1e-5).log10().mean()
+
+
 def gram_matrix(features: torch.Tensor) -> torch.Tensor:
     """Correlation of channels: G = F F^T / (C H W), with F the (C, H W) matrix of features.
 

@@ -22,6 +22,7 @@ from ssdie.losses import (
     gradient_loss,
     make_pseudo_label,
     perceptual_loss,
+    psnr_loss,
     reconstruction_loss,
     style_loss,
 )
@@ -184,6 +185,8 @@ def supervised_terms(
         terms["style"] = style_loss(given, wanted)
     if weights.gradient:
         terms["gradient"] = gradient_loss(enhanced, target)
+    if weights.psnr:
+        terms["psnr"] = psnr_loss(enhanced, target)
     return terms
 
 

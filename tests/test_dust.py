@@ -3,6 +3,7 @@ import torch
 
 from ssdie.dust import DustyPair, add_dust, scatter, transmission_from_depth, visible_target
 from ssdie.looks import measure_look
+from ssdie.tone import luminance
 from ssdie.weather import RECIPES, sample_dust
 
 
@@ -105,13 +106,17 @@ def test_weather_can_be_picked_and_mixed(generator):
     assert torch.equal(mixed[1:2].airlight, reference.airlight[1:2])
 
 
-def test_the_target_is_the_clear_photo_where_light_arrives(picture, depth):
+def test_the_target_is_the_clear_photo_where_light_arrives_or_things_are_near(picture, depth):
     airlight = torch.tensor([[0.64, 0.4, 0.2]]).expand(2, 3)
     seen, lost = (
         visible_target(DustyPair(picture, picture, torch.full_like(picture, t), airlight, depth)) for t in (0.5, 0.001)
     )
     assert torch.equal(seen, picture)
-    assert torch.allclose(lost[:, :, 0], torch.tensor(0.8))  # far: light, and the same in all channels
+    far = lost[:, :, 0]
+    assert (far == far[:, :1, :1]).all()  # far: even, and the same in all channels
+    share = ((depth - 0.15) / 0.35).clamp(0, 1)
+    behind = (share * luminance(picture)).sum((1, 2, 3)) / share.sum((1, 2, 3))
+    assert torch.allclose(far[:, 0, 0], (0.8 + behind) / 2)  # half way from the whitened airlight to what it hides
     assert torch.equal(lost[:, :, -1], picture[:, :, -1])  # near: a road is a road
 
 

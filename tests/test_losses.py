@@ -2,6 +2,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from safetensors.torch import save_file
+from torchmetrics.image import PeakSignalNoiseRatio
 from torchvision.models import vgg16, vgg19
 
 from ssdie import losses
@@ -17,6 +18,16 @@ def features():
 def test_reconstruction_counts_in_units_of_minus_one_to_one(picture):
     other = picture.flip(3)
     assert torch.isclose(losses.reconstruction_loss(picture, other), F.l1_loss(2 * picture - 1, 2 * other - 1))
+
+
+def test_psnr_loss_is_the_metric_and_counts_each_picture_alike(picture):
+    noisy = torch.stack((picture[0] * 0.7, picture[1] * 0.9))
+    metric = PeakSignalNoiseRatio(data_range=1.0, reduction="elementwise_mean", dim=(1, 2, 3))
+    assert torch.isclose(losses.psnr_loss(noisy, picture), -metric(noisy, picture), atol=0.05)
+    noisy.requires_grad_()
+    losses.psnr_loss(noisy, picture).backward()
+    steps = (noisy.grad * (noisy - picture)).sum((1, 2, 3))  # of a relative change of the error
+    assert torch.isclose(steps[0], steps[1], rtol=0.2)
 
 
 def test_gram_matrix_is_the_sum_over_places(generator):
