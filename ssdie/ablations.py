@@ -25,6 +25,8 @@ VARIANTS = {
     "no Retinex": {"weights": {"retinex": 0.0}},
     "no adversarial": {"weights": {"adversarial": 0.0}},
     "published pseudo-label": {"pseudo_label": "exchanged"},
+    "Retinex pseudo-label": {"pseudo_label": "retinex_joint"},
+    "mean teacher": {"pseudo_label": "teacher"},
     "dark channel of each colour": {"dark_channel": "each"},
     "U-Net generator": {"generator": "unet", "options": {}},
     "patch generator": {"generator": "patch", "options": {}},
@@ -79,6 +81,8 @@ def list_variants(base: TrainConfig) -> list[str]:
 def train_variant(base: TrainConfig, variant: str, warmup: int, width: int = 64) -> Path:
     """Train a variant, unless that was done: `warmup` supervised steps, then `base.steps` of its own stage.
 
+    Without a warm-up, variants start from the weights `base.init`: fine-tuning of weights that are there.
+
     Args:
         base: of the full method; `run` is the folder that holds all variants.
         variant: one of `VARIANTS`; those that share a warm-up share the run.
@@ -90,11 +94,13 @@ def train_variant(base: TrainConfig, variant: str, warmup: int, width: int = 64)
     """
     varied = vary(base, variant, width)
     generator = dataclasses.asdict(varied)["generator"]
-    first = dataclasses.replace(
-        varied, stage="supervised", run=base.run / f"warmup_{generator}", steps=warmup,
-        judge=None, weights=base.weights, pseudo_label=base.pseudo_label,
-    )  # fmt: skip
-    init = finish_run(first)
+    init = base.init
+    if warmup:
+        first = dataclasses.replace(
+            varied, stage="supervised", run=base.run / f"warmup_{generator}", steps=warmup,
+            judge=None, weights=base.weights, pseudo_label=base.pseudo_label,
+        )  # fmt: skip
+        init = finish_run(first)
     name = f"{variant}_{base.seed}".lower().replace(" ", "_").replace("-", "_")
     judge = None if varied.stage == "supervised" else _judge_of(base, varied.dark_channel)
     return finish_run(dataclasses.replace(varied, run=base.run / name, init=init, judge=judge))

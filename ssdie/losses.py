@@ -1,5 +1,6 @@
 """Every term of the objective as a function of tensors, in the paper's order; `config.LossWeights` weighs them."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -10,9 +11,10 @@ from torchvision.models import VGG19_Weights, vgg16, vgg19
 
 from ssdie.paths import data_root, is_offline
 from ssdie.priors import gaussian_blur, single_scale_retinex
+from ssdie.tone import finish
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-PSEUDO_LABELS = ("retinex", "retinex_joint", "exchanged")
+PSEUDO_LABELS = ("retinex", "retinex_joint", "exchanged", "teacher")
 
 
 # Supervised, on a synthetic pair -----------------------------------------------------------------------------------
@@ -163,24 +165,32 @@ def discriminator_loss(clear: torch.Tensor, other: torch.Tensor) -> torch.Tensor
     return (F.softplus(-clear.float()).mean() + F.softplus(other.float()).mean()) / 2
 
 
-def make_pseudo_label(dusty: torch.Tensor, kind: str = "retinex_joint") -> torch.Tensor:
-    """Retinex of a real dusty photo, the target of the term `retinex`.
+def make_pseudo_label(
+    dusty: torch.Tensor, kind: str = "retinex_joint", teacher: Callable[[torch.Tensor], torch.Tensor] | None = None
+) -> torch.Tensor:
+    """What a real dusty photo should become, the target of the term `retinex`.
 
     Args:
         dusty: (N, 3, H, W) in [0, 1].
         kind: "retinex": the paper's formula, each channel stretched by its own extremes; "retinex_joint": one stretch
             by quantiles for all channels, at a scale in proportion to the picture; its detail is laid over the
             gray-world corrected veil, which keeps flat skies light and neutral; "exchanged": what the
-            released code computes, the first with red and blue exchanged.
+            released code computes, the first with red and blue exchanged; "teacher": the output of `teacher` with the
+            last touch (`ssdie.tone.finish`), so that the network learns the touch where photos need it.
+        teacher: for "teacher"; in training, the generator with averaged weights (a mean teacher).
 
     Returns:
         (N, 3, H, W) in [0, 1], without gradient.
 
-    Source: method sections 4 and 6.
+    Source: method sections 4 and 6; Tarvainen and Valpola, "Mean teachers are better role models", NeurIPS 2017.
     """
     if kind not in PSEUDO_LABELS:
         raise ValueError(f"pseudo-label is {kind!r}; wanted is one of {', '.join(PSEUDO_LABELS)}.")
+    if kind == "teacher" and teacher is None:
+        raise ValueError('The pseudo-label "teacher" needs a network: give it as `teacher`.')
     with torch.no_grad():
+        if kind == "teacher":
+            return finish(teacher(dusty).float())
         if kind == "retinex":
             return single_scale_retinex(dusty)
         if kind == "exchanged":

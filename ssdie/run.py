@@ -66,6 +66,11 @@ class Run:
         network = network.requires_grad_(False).eval().to(self.device, memory_format=torch.channels_last)
         return self.accelerator.prepare_model(network, evaluation_mode=True)
 
+    def teach(self, image: torch.Tensor) -> torch.Tensor:
+        """Enhance a batch by the averaged generator, without gradient and in the run's precision."""
+        with torch.no_grad(), self.accelerator.autocast():
+            return self.averaged.eval()(image)
+
     def batches(self, kind: str, offset: int = 0) -> Iterator[torch.Tensor]:
         """Endless batches of "clear" (with depth) or "dusty" photos on the device, from the step to be done next.
 

@@ -4,7 +4,7 @@ Everything random in step s is drawn from seeds that derive from (seed, s): a ru
 the same weights, bit for bit, as one that was not. accelerate owns device, precision and processes.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import torch
 from torch import nn
@@ -91,7 +91,7 @@ def train_semi_supervised(config: TrainConfig) -> Iterator[dict[str, float]]:
         latent = run.device_random(random)
         pair, terms = make_pairs(next(paired), config, random), {}
         networks = (generator, discriminator, judge, features)
-        for group, outputs in generator_groups(networks, pair, next(unpaired), config, random, latent):
+        for group, outputs in generator_groups(networks, pair, next(unpaired), config, random, latent, run.teach):
             run.backward(group, w)
             terms, enhanced = terms | group, outputs.detach()
         terms |= run.step("generator")
@@ -112,6 +112,7 @@ def generator_groups(
     config: TrainConfig,
     random: torch.Generator,
     latent: torch.Generator,
+    teacher: Callable[[torch.Tensor], torch.Tensor] | None = None,
 ) -> Iterator[tuple[dict[str, torch.Tensor], torch.Tensor]]:
     """Yield the generator's objective in three groups of terms, each with the outputs it was computed from.
 
@@ -125,6 +126,7 @@ def generator_groups(
         config: weights (a term without one is left out), K, noise and kind of pseudo-label.
         random: of the augmentations, on the CPU.
         latent: of disturbance and latent noise, on the device.
+        teacher: for the pseudo-label of that name.
     """
     (generator, discriminator, judge, features), w = networks, config.weights
     enhanced = generator(pair[0], latent)
@@ -134,7 +136,8 @@ def generator_groups(
         count = config.copies if w.consistency else 0
         disturbed = disturb(real.repeat(count, 1, 1, 1), config.noise, latent)
         enhanced, copies = generator(torch.cat((real, disturbed)), latent).split((len(real), len(disturbed)))
-        group = {"retinex": reconstruction_loss(enhanced, make_pseudo_label(real, config.pseudo_label))}
+        label = make_pseudo_label(real, config.pseudo_label, teacher)
+        group = {"retinex": reconstruction_loss(enhanced, label)}
         group |= {"consistency": consistency_loss(enhanced, copies)} if count else {}
         yield group, enhanced
 

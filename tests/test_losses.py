@@ -8,6 +8,7 @@ from torchvision.models import vgg16, vgg19
 from ssdie import losses
 from ssdie.losses import FeatureNetwork
 from ssdie.priors import gaussian_blur
+from ssdie.tone import finish
 
 
 @pytest.fixture(scope="module")
@@ -110,6 +111,14 @@ def test_pseudo_labels(picture):
     assert not joint.requires_grad and joint.min() >= 0 and joint.max() <= 1
     with pytest.raises(ValueError, match="retinex_joint"):
         losses.make_pseudo_label(picture, "hsv")
+
+
+def test_the_teachers_pseudo_label_is_its_output_with_the_last_touch(picture):
+    teacher = torch.nn.Conv2d(3, 3, 1)
+    label = losses.make_pseudo_label(picture, "teacher", lambda x: teacher(x).clamp(0, 1))
+    assert torch.equal(label, finish(teacher(picture).clamp(0, 1).detach())) and not label.requires_grad
+    with pytest.raises(ValueError, match="give it as `teacher`"):
+        losses.make_pseudo_label(picture, "teacher")
 
 
 def test_the_joint_pseudo_label_leaves_an_opaque_veil_light_and_neutral():

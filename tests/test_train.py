@@ -112,6 +112,18 @@ def test_the_discriminator_step_leaves_the_generator_alone_and_frozen_networks_g
     assert all(p.grad is None for p in seen["judge"].parameters())
 
 
+def test_the_teacher_is_the_averaged_generator(tmp_path, photo_folder, judge, monkeypatch):
+    seen = []
+    monkeypatch.setattr("ssdie.losses.finish", lambda image: seen.append(image) or image)
+    settings = {"pseudo_label": "teacher", "steps": 2, "report_every": 1, "frozen_norm": True}
+    settings |= {"weights": LossWeights(perceptual=0, style=0, consistency=0, dark_channel=0, adversarial=0)}
+    first, second = (list(train(config("semi-supervised", tmp_path / n, photo_folder, judge, ema=e, **settings)))
+                     for n, e in (("kept", 1.0), ("followed", 0.0)))  # fmt: skip
+    assert first[0]["retinex"] < 1e-5  # before the first update, teacher and generator are one
+    assert second[1]["retinex"] < 1e-5 < first[1]["retinex"]
+    assert len(seen) == 4 and not seen[0].requires_grad  # with the last touch
+
+
 def test_the_judge_looks_at_the_dark_channel_it_was_trained_on(tmp_path, photo_folder, judge):
     list(train(config("dark-channel", tmp_path / "judge", photo_folder, steps=1, dark_channel="each")))
     own = tmp_path / "judge" / "checkpoint.pt"
