@@ -115,13 +115,13 @@ def test_the_discriminator_step_leaves_the_generator_alone_and_frozen_networks_g
 def test_the_teacher_is_the_averaged_generator(tmp_path, photo_folder, judge, monkeypatch):
     seen = []
     monkeypatch.setattr("ssdie.losses.finish", lambda image: seen.append(image) or image)
-    settings = {"pseudo_label": "teacher", "steps": 2, "report_every": 1, "frozen_norm": True}
+    settings = {"pseudo_label": "teacher", "steps": 3, "report_every": 1, "frozen_norm": True, "learning_rate": 0.01}
     settings |= {"weights": LossWeights(perceptual=0, style=0, consistency=0, dark_channel=0, adversarial=0)}
     first, second = (list(train(config("semi-supervised", tmp_path / n, photo_folder, judge, ema=e, **settings)))
                      for n, e in (("kept", 1.0), ("followed", 0.0)))  # fmt: skip
     assert first[0]["retinex"] < 1e-5  # before the first update, teacher and generator are one
-    assert second[1]["retinex"] < 1e-5 < first[1]["retinex"]
-    assert len(seen) == 4 and not seen[0].requires_grad  # with the last touch
+    assert second[2]["retinex"] < 1e-5 < first[2]["retinex"]
+    assert len(seen) == 6 and not seen[0].requires_grad  # with the last touch
 
 
 def test_the_judge_looks_at_the_dark_channel_it_was_trained_on(tmp_path, photo_folder, judge):
