@@ -11,14 +11,17 @@ import pandas as pd
 from ssdie.checkpoint import load_checkpoint
 from ssdie.config import LossWeights, TrainConfig
 from ssdie.manifest import other_code
+from ssdie.metrics import METRICS
 from ssdie.tables import widen
 from ssdie.workbook import follow, in_own_folder, judge, shorten, write_table
 
 WEIGHTS_FILE = "generator.safetensors"  # written when a run ends
 
+PLAIN = "supervised only"
+
 # what differs from the full method: settings of `TrainConfig`; in `weights` and `options` those that are named
 VARIANTS = {
-    "supervised only": {"stage": "supervised"},
+    PLAIN: {"stage": "supervised"},
     "full": {},
     "no consistency": {"weights": {"consistency": 0.0}},
     "no dark channel": {"weights": {"dark_channel": 0.0}},
@@ -141,6 +144,8 @@ def study(
         warmup, width: as for `train_variant`.
         **test: for `ssdie.workbook.judge`.
 
+    Writes `differences.csv` too, where "supervised only" is one of the variants, see `subtract`.
+
     Yields:
         A row per variant: variant, seeds, steps, means with 95 % intervals over pictures (each the mean over
         seeds), TEST_METRIC_spread, the standard deviation over seeds, and weights, those of the first seed.
@@ -152,7 +157,11 @@ def study(
             weights = train_variant(dataclasses.replace(base, seed=seed), variant, warmup, width)
             done.append(_judge_once(weights, variant, seed, test))
             files.setdefault(variant, shorten(weights))
-        table = tabulate(pd.concat(done), warmup + base.steps)
+        pictures = pd.concat(done)
+        if PLAIN in variants:
+            differences = widen(subtract(pictures, PLAIN), "variant")
+            write_table(base.run / "differences.csv", differences)
+        table = tabulate(pictures, warmup + base.steps)
         yield write_table(base.run / "ablations.csv", table.assign(weights=table["variant"].map(files)))
 
 
@@ -162,6 +171,29 @@ def _judge_once(weights: Path, variant: str, seed: int, test: Mapping) -> pd.Dat
     if not kept.is_file():
         write_table(kept, judge({variant: weights}, **test)[0])
     return pd.read_csv(kept).assign(variant=variant, seed=seed)
+
+
+def subtract(pictures: pd.DataFrame, variant: str) -> pd.DataFrame:
+    """Take a variant's numbers from those of all, picture by picture and seed by seed.
+
+    Pictures differ more than variants do: the interval of a mean difference is far narrower than that of a mean.
+
+    Args:
+        pictures: columns variant, test, picture, seed, and names of `ssdie.metrics.METRICS`.
+        variant: that is subtracted; rows that it has no twin for are left out.
+
+    Example:
+        >>> rows = [("a", "paired", "p", 0, 20.0), ("b", "paired", "p", 0, 21.5)]
+        >>> pictures = pd.DataFrame(rows, columns=["variant", "test", "picture", "seed", "psnr"])
+        >>> subtract(pictures, "a")["psnr"].tolist()
+        [0.0, 1.5]
+    """
+    keys = ["test", "picture", "seed"]
+    numbers = [m for m in METRICS if m in pictures]
+    indexed = pictures.set_index(keys)
+    twins = indexed.loc[indexed["variant"] == variant, numbers]
+    indexed[numbers] -= twins.reindex(indexed.index)
+    return indexed.dropna(subset=numbers, how="all").reset_index()
 
 
 def tabulate(pictures: pd.DataFrame, steps: int) -> pd.DataFrame:

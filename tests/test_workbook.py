@@ -13,11 +13,12 @@ import torch
 
 import ssdie.ablations
 import ssdie.workbook as workbook
-from ssdie.ablations import VARIANTS, list_variants, study, tabulate, train_variant, vary
+from ssdie.ablations import VARIANTS, list_variants, study, subtract, tabulate, train_variant, vary
 from ssdie.config import LossWeights, TrainConfig
 from ssdie.evaluate import METHODS
 from ssdie.networks import build_generator
 from ssdie.paths import project_root
+from ssdie.tables import widen
 from ssdie.train import train
 
 FULL = TrainConfig("semi-supervised", "runs/x", options={"head": "scattering"}, judge="judge.pt", steps=3)
@@ -177,6 +178,13 @@ def test_variants_share_a_warm_up_where_they_may(monkeypatch, tmp_path):
     assert len(set(runs[1::2])) == 5
 
 
+def test_without_a_warm_up_given_weights_are_tuned(monkeypatch, tmp_path):
+    runs = []
+    monkeypatch.setattr(ssdie.ablations, "finish_run", lambda config: runs.append(config) or config.run)
+    train_variant(dataclasses.replace(FULL, init=tmp_path / "given.safetensors"), "no Retinex", warmup=0)
+    assert [(c.stage, c.init) for c in runs] == [("semi-supervised", tmp_path / "given.safetensors")]
+
+
 def test_a_variant_with_another_dark_channel_trains_its_own_judge(tmp_path):
     small = {"steps": 1, "batch": 2, "size": 32, "report_every": 1}
     deque(train(TrainConfig("dark-channel", tmp_path / "judge", **small)), maxlen=0)
@@ -204,11 +212,21 @@ def test_a_finished_variant_is_not_trained_again(monkeypatch, tmp_path):
     monkeypatch.setattr(ssdie.ablations, "judge", pretend_to_judge)
     base = dataclasses.replace(FULL, run=tmp_path)
     for _ in range(2):
-        *_, table = study(base, ["full", "no Retinex"], seeds=[0, 1], warmup=2, limit=2)
+        *_, table = study(base, ["full", "supervised only"], seeds=[0, 1], warmup=2, limit=2)
     assert len(trained) == len(set(trained)) == 6  # two warm-ups, four variants
-    assert table["variant"].tolist() == ["full", "no Retinex"] and table["seeds"].tolist() == ["0 1", "0 1"]
+    assert table["variant"].tolist() == ["full", "supervised only"] and table["seeds"].tolist() == ["0 1", "0 1"]
     assert table["paired_psnr"].tolist() == [20.0, 20.0] and table["steps"].tolist() == [5, 5]
     assert pd.read_csv(tmp_path / "ablations.csv").shape == table.shape
+    assert pd.read_csv(tmp_path / "differences.csv")["paired_psnr"].tolist() == [0.0, 0.0]
+
+
+def test_differences_are_taken_picture_by_picture_and_seed_by_seed():
+    rows = [(v, "paired", p, s, 10.0 * p + s + (v == "b")) for v in "ab" for p in (1, 2, 3) for s in (0, 1)]
+    rows += [("b", "unpaired", 9, 0, 5.0)]  # without a twin
+    pictures = pd.DataFrame(rows, columns=["variant", "test", "picture", "seed", "psnr"]).sample(frac=1, random_state=0)
+    table = widen(subtract(pictures, "a"), "variant").set_index("variant")
+    assert table.loc["b", ["paired_psnr", "paired_psnr_low", "paired_psnr_high"]].tolist() == [1.0, 1.0, 1.0]
+    assert table.loc["a", "paired_psnr"] == 0 and "unpaired_psnr" not in table
 
 
 def test_spread_is_that_of_the_seeds():
