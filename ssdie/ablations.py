@@ -111,9 +111,9 @@ def train_variant(base: TrainConfig, variant: str, warmup: int, width: int = 64)
 
 def _judge_of(base: TrainConfig, kind: str) -> Path | None:
     """The dc-Net of `base`, or one that was trained as it was for another kind of dark channel."""
-    if kind == base.dark_channel:
-        return base.judge
     settings = load_checkpoint(base.judge)["config"]
+    if settings["dark_channel"] == kind:
+        return base.judge
     settings["weights"] = LossWeights(**settings["weights"])
     config = TrainConfig(**settings | {"run": base.run / f"judge_{kind}", "dark_channel": kind})
     config = in_own_folder(config)
