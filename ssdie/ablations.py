@@ -111,7 +111,7 @@ def train_variant(base: TrainConfig, variant: str, warmup: int, width: int = 64)
 
 def _judge_of(base: TrainConfig, kind: str) -> Path | None:
     """The dc-Net of `base`, or one that was trained as it was for another kind of dark channel."""
-    settings = load_checkpoint(base.judge)["config"]
+    settings = load_checkpoint(base.judge)["config"] if base.judge else {"dark_channel": kind}
     if settings["dark_channel"] == kind:
         return base.judge
     settings["weights"] = LossWeights(**settings["weights"])

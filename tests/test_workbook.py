@@ -171,6 +171,7 @@ def test_variants_share_a_warm_up_where_they_may(monkeypatch, tmp_path):
         return tmp_path / runs[-1] / "generator.safetensors"
 
     monkeypatch.setattr(ssdie.ablations, "finish_run", note)
+    monkeypatch.setattr(ssdie.ablations, "load_checkpoint", lambda path: {"config": {"dark_channel": "joint"}})
     for variant in ("full", "no Retinex", "supervised only", "published pseudo-label", "reference recipe"):
         train_variant(FULL, variant, warmup=2)
     warmups = runs[::2]
@@ -181,6 +182,7 @@ def test_variants_share_a_warm_up_where_they_may(monkeypatch, tmp_path):
 def test_without_a_warm_up_given_weights_are_tuned(monkeypatch, tmp_path):
     runs = []
     monkeypatch.setattr(ssdie.ablations, "finish_run", lambda config: runs.append(config) or config.run)
+    monkeypatch.setattr(ssdie.ablations, "load_checkpoint", lambda path: {"config": {"dark_channel": "joint"}})
     train_variant(dataclasses.replace(FULL, init=tmp_path / "given.safetensors"), "no Retinex", warmup=0)
     assert [(c.stage, c.init) for c in runs] == [("semi-supervised", tmp_path / "given.safetensors")]
 
@@ -210,6 +212,7 @@ def test_a_finished_variant_is_not_trained_again(monkeypatch, tmp_path):
 
     monkeypatch.setattr(ssdie.ablations, "follow", pretend)
     monkeypatch.setattr(ssdie.ablations, "judge", pretend_to_judge)
+    monkeypatch.setattr(ssdie.ablations, "load_checkpoint", lambda path: {"config": {"dark_channel": "joint"}})
     base = dataclasses.replace(FULL, run=tmp_path)
     for _ in range(2):
         *_, table = study(base, ["full", "supervised only"], seeds=[0, 1], warmup=2, limit=2)
