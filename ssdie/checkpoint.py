@@ -193,6 +193,30 @@ def load_weights(path: str | Path) -> Generator:
     return network.eval()
 
 
+def blend_weights(before: str | Path, after: str | Path, share: float, out: str | Path) -> None:
+    """Write weights between those before and after tuning: (1 - share) before + share after.
+
+    Tuning on real photos gains there and loses some of what pairs taught; on the way from one to the other the gain comes
+    first. The header is that of `after`, with "blended": the share.
+
+    Args:
+        before, after: files of one architecture that `save_weights` wrote.
+        share: of `after`; [0, 1].
+        out: file to write.
+
+    Source: Wortsman et al., "Robust fine-tuning of zero-shot models", CVPR 2022.
+    """
+    if not 0 <= share <= 1:
+        raise ValueError(f"share is {share}; wanted is a number from 0 (as before) to 1 (as after).")
+    network, state = load_weights(after), load_weights(before).state_dict()
+    tuned = network.state_dict()
+    if {k: v.shape for k, v in tuned.items()} != {k: v.shape for k, v in state.items()}:
+        raise ValueError(f"{before} and {after} hold different networks; blend weights before and after one tuning.")
+    floats = (k for k, v in tuned.items() if v.is_floating_point())
+    network.load_state_dict(tuned | {k: torch.lerp(state[k], tuned[k], share) for k in floats})
+    save_weights(out, network, read_header(after) | {"blended": share})
+
+
 def check_sum(path: Path) -> None:
     """Compare a released file with the `SHA256SUMS` beside it.
 

@@ -65,7 +65,7 @@ def stretch_levels(image: torch.Tensor, clipped: float = 0.0, most: float = 1.5)
     return (gain * (image - middle) + torch.where(gain > 1, target, middle)).clamp(0, 1)
 
 
-def missing_detail(image: torch.Tensor, natural: float = 0.05, width: float = 0.4) -> torch.Tensor:
+def missing_detail(image: torch.Tensor, natural: float = 0.05, width: float = 0.6) -> torch.Tensor:
     """Say how much detail is missing: 0 where gradients are those of clear photos, 1 where they are far weaker.
 
     Args:
@@ -105,4 +105,4 @@ def boost_detail(
 def finish(image: torch.Tensor) -> torch.Tensor:
     """Balance the veil, boost what detail is missing, stretch the levels: (N, 3, H, W) in [0, 1] to the same."""
     image = balance_veil(image)
-    return stretch_levels(boost_detail(image, missing_detail(image)))
+    return stretch_levels(boost_detail(image, 1.4 * missing_detail(image)))
