@@ -196,8 +196,8 @@ def load_weights(path: str | Path) -> Generator:
 def blend_weights(before: str | Path, after: str | Path, share: float, out: str | Path) -> None:
     """Write weights between those before and after tuning: (1 - share) before + share after.
 
-    Tuning on real photos gains there and loses some of what pairs taught; on the way from one to the other the gain comes
-    first. The header is that of `after`, with "blended": the share.
+    Tuning on real photos gains there and loses some of what pairs taught; a part of the way has most of the gain for
+    little of the loss. The header is that of `after`, with "blended": the share.
 
     Args:
         before, after: files of one architecture that `save_weights` wrote.
