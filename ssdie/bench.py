@@ -89,7 +89,7 @@ def measure_network(result: dict, quick: bool) -> None:
             share = [100 * operations / s / result["ceiling"][dtype] for s in seconds]
             result["figures"].append(figure(f"network 256 x 256, {dtype}", seconds, "s"))
             result["figures"].append(figure(f"network, share of the {dtype} ceiling", share, "%"))
-        side = 512 if quick else 1024
+        side = 384 if quick else 1024
         photo = torch.from_numpy(make_photo(side, side)).permute(2, 0, 1).float() / 255
         direct = model(photo[None])[0]
     label = f"difference from a direct pass of the network, {side} x {side}"
