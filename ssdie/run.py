@@ -67,8 +67,8 @@ class Run:
         return self.accelerator.prepare_model(network, evaluation_mode=True)
 
     def teach(self, image: torch.Tensor) -> torch.Tensor:
-        """Enhance a batch by the averaged generator, without gradient and in the run's precision."""
-        with torch.no_grad(), self.accelerator.autocast():
+        """Enhance a batch by the averaged generator, in the run's precision."""
+        with self.accelerator.autocast():
             return self.averaged.eval()(image)
 
     def batches(self, kind: str, offset: int = 0) -> Iterator[torch.Tensor]:
