@@ -12,12 +12,12 @@ STAGES = ("supervised", "dark-channel", "semi-supervised")
 
 @dataclass
 class LossWeights:
-    """Weight of each term; the paper's, but for `gradient` and `psnr`, this project's own, which are off.
+    """Weight of each term; the paper's, but for `gradient`, `psnr` and `ssim`, this project's own, which are off.
 
     Args:
         reconstruction, perceptual, style: supervised, on synthetic pairs.
         consistency, dark_channel, retinex, adversarial: unsupervised, on real photos.
-        gradient, psnr: supervised, on synthetic pairs.
+        gradient, psnr, ssim: supervised, on synthetic pairs.
     """
 
     reconstruction: float = 100.0
@@ -29,6 +29,7 @@ class LossWeights:
     adversarial: float = 1.0
     gradient: float = 0.0
     psnr: float = 0.0
+    ssim: float = 0.0
 
 
 @dataclass

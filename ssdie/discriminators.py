@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-from ssdie.networks import SLOPE
+from ssdie.networks import SLOPE, ReflectConv2d
 
 
 class PatchDiscriminator(nn.Sequential):
@@ -19,15 +19,15 @@ class PatchDiscriminator(nn.Sequential):
 
     def __init__(self, in_channels: int = 3, width: int = 64):
         def layer(inputs: int, outputs: int, stride: int, bias: bool = False) -> nn.Conv2d:
-            return nn.Conv2d(inputs, outputs, 4, stride, 1, bias=bias, padding_mode="reflect")
+            return ReflectConv2d(inputs, outputs, 4, stride, 1, bias=bias)
 
         w = width
         super().__init__(
             layer(in_channels, w, 2, bias=True),
-            nn.LeakyReLU(SLOPE),
-            *(layer(w, 2 * w, 2), nn.BatchNorm2d(2 * w), nn.LeakyReLU(SLOPE)),
-            *(layer(2 * w, 4 * w, 2), nn.BatchNorm2d(4 * w), nn.LeakyReLU(SLOPE)),
-            *(layer(4 * w, 8 * w, 1), nn.BatchNorm2d(8 * w), nn.LeakyReLU(SLOPE)),
+            nn.LeakyReLU(SLOPE, inplace=True),
+            *(layer(w, 2 * w, 2), nn.BatchNorm2d(2 * w), nn.LeakyReLU(SLOPE, inplace=True)),
+            *(layer(2 * w, 4 * w, 2), nn.BatchNorm2d(4 * w), nn.LeakyReLU(SLOPE, inplace=True)),
+            *(layer(4 * w, 8 * w, 1), nn.BatchNorm2d(8 * w), nn.LeakyReLU(SLOPE, inplace=True)),
             layer(8 * w, 1, 1, bias=True),
         )
 

@@ -46,6 +46,20 @@ def add_noise(features: torch.Tensor, module: nn.Module, generator: torch.Genera
     return features + NOISE * noise.to(features.dtype)
 
 
+class ReflectConv2d(nn.Conv2d):
+    """Convolution whose border is reflected; `padding` pixels of it.
+
+    Autocast would turn the map into float32 for the border alone, and back: here it keeps its precision.
+    """
+
+    def forward(self, features: torch.Tensor) -> torch.Tensor:
+        """Convolve (N, C, H, W)."""
+        down, right = self.padding
+        with torch.autocast(features.device.type, enabled=False):
+            features = F.pad(features, (right, right, down, down), mode="reflect")
+        return F.conv2d(features, self.weight, self.bias, self.stride)
+
+
 class Generator(nn.Module):
     """A network from RGB to RGB at any size: subclasses give `multiple` and `transform`, [-1, 1] to [-1, 1]."""
 
@@ -77,7 +91,7 @@ class Generator(nn.Module):
 def encode(inputs: int, outputs: int, kernel: int, stride: int) -> nn.Sequential:
     """Convolution with reflected border, LeakyReLU."""
     return nn.Sequential(
-        nn.Conv2d(inputs, outputs, kernel, stride, padding=1, padding_mode="reflect"), nn.LeakyReLU(SLOPE, inplace=True)
+        ReflectConv2d(inputs, outputs, kernel, stride, padding=1), nn.LeakyReLU(SLOPE, inplace=True)
     )
 
 
@@ -198,7 +212,7 @@ class UNetGenerator(Generator):
         for level in reversed(range(levels)):
             before = widths[level] * (1 if level == levels - 1 else 2)  # the skip doubles all but the innermost
             after = widths[level - 1] if level else out_channels
-            block = [nn.ReLU(), nn.ConvTranspose2d(before, after, 4, 2, 1, bias=level == 0)]
+            block = [nn.ReLU(inplace=True), nn.ConvTranspose2d(before, after, 4, 2, 1, bias=level == 0)]
             block += [nn.BatchNorm2d(after)] if level else []
             block += [nn.Dropout(0.5)] if level >= levels - 3 and level else []
             self.ups.append(nn.Sequential(*block))
@@ -227,13 +241,13 @@ class PatchGenerator(Generator):
         self.multiple = patch
         self.unet = UNetGenerator(width=width, levels=6)
         self.blend = nn.Sequential(
-            nn.Conv2d(3, width, 7, padding=3, padding_mode="reflect"),
+            ReflectConv2d(3, width, 7, padding=3),
             nn.ReLU(inplace=True),
-            nn.Conv2d(width, 2 * width, 7, padding=3, padding_mode="reflect"),
+            ReflectConv2d(width, 2 * width, 7, padding=3),
             nn.ReLU(inplace=True),
-            nn.Conv2d(2 * width, width, 7, padding=3, padding_mode="reflect"),
+            ReflectConv2d(2 * width, width, 7, padding=3),
             nn.ReLU(inplace=True),
-            nn.Conv2d(width, 3, 7, padding=3, padding_mode="reflect"),
+            ReflectConv2d(width, 3, 7, padding=3),
         )
 
     def transform(self, x: torch.Tensor, generator: torch.Generator | None = None) -> torch.Tensor:

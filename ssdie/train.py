@@ -24,6 +24,7 @@ from ssdie.losses import (
     perceptual_loss,
     psnr_loss,
     reconstruction_loss,
+    ssim_loss,
     style_loss,
 )
 from ssdie.networks import Generator, build_generator
@@ -190,6 +191,8 @@ def supervised_terms(
         terms["gradient"] = gradient_loss(enhanced, target)
     if weights.psnr:
         terms["psnr"] = psnr_loss(enhanced, target)
+    if weights.ssim:
+        terms["ssim"] = ssim_loss(enhanced, target)
     return terms
 
 

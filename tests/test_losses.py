@@ -2,7 +2,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from safetensors.torch import save_file
-from skimage.metrics import peak_signal_noise_ratio
+from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 from torchvision.models import vgg16, vgg19
 
 from ssdie import losses
@@ -30,6 +30,23 @@ def test_psnr_loss_is_the_metric_and_counts_each_picture_alike(picture):
     losses.psnr_loss(noisy, picture).backward()
     steps = (noisy.grad * (noisy - picture)).sum((1, 2, 3))  # of a relative change of the error
     assert torch.isclose(steps[0], steps[1], rtol=0.2)
+
+
+def test_ssim_loss_is_the_metric_in_every_precision(picture):
+    noisy = (picture * 0.7 + 0.1 * picture.flip(3)).clamp(0, 1)
+    window = {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False, "data_range": 1.0, "full": True}
+    pairs = zip(picture.numpy(), noisy.numpy(), strict=True)
+    maps = [structural_similarity(*pair, channel_axis=0, **window)[1].mean() for pair in pairs]
+    wanted = 1 - sum(maps) / len(maps)
+    assert abs(losses.ssim_loss(noisy, picture).item() - wanted) < 1e-4
+    with torch.autocast("cpu", torch.bfloat16):
+        assert abs(losses.ssim_loss(noisy, picture).item() - wanted) < 1e-4
+
+
+def test_ssim_loss_has_a_gradient_on_flat_pictures():
+    flat = torch.full((1, 3, 16, 16), 0.5, requires_grad=True)
+    losses.ssim_loss(flat, torch.zeros(1, 3, 16, 16)).backward()
+    assert flat.grad.isfinite().all() and (flat.grad > 0).all()
 
 
 def test_gram_matrix_is_the_sum_over_places(generator):

@@ -6,6 +6,7 @@ from ssdie.discriminators import DarkChannelNet, PatchDiscriminator
 from ssdie.networks import (
     MSFF,
     PatchGenerator,
+    ReflectConv2d,
     UNetGenerator,
     build_generator,
     count_parameters,
@@ -117,6 +118,19 @@ def test_patch_generator_puts_every_patch_back_in_its_place():
     network.blend = torch.nn.Identity()
     x = torch.rand(2, 3, 128, 192) * 2 - 1
     assert torch.allclose(network.transform(x), torch.tanh(x))
+
+
+def test_reflected_border_is_pytorchs_and_keeps_the_precision_of_the_map():
+    given = torch.randn(2, 3, 9, 7, generator=torch.Generator().manual_seed(0))
+    theirs = torch.nn.Conv2d(3, 4, 4, 2, (2, 1), padding_mode="reflect")
+    ours = ReflectConv2d(3, 4, 4, 2, (2, 1))
+    ours.load_state_dict(theirs.state_dict())
+    assert torch.equal(ours(given), theirs(given))
+    kept = []
+    with torch.autograd.graph.saved_tensors_hooks(lambda x: kept.append(x.dtype), lambda x: x):
+        with torch.autocast("cpu", torch.bfloat16):
+            ours(given.bfloat16().requires_grad_())
+    assert kept and set(kept) == {torch.bfloat16}  # PyTorch's own reflection makes float32 of it
 
 
 @pytest.mark.parametrize("channels", [1, 3, 4])
