@@ -27,6 +27,7 @@ VARIANTS = {
     "no dark channel": {"weights": {"dark_channel": 0.0}},
     "no Retinex": {"weights": {"retinex": 0.0}},
     "no adversarial": {"weights": {"adversarial": 0.0}},
+    "pseudo-label alone": {"weights": {"consistency": 0.0, "dark_channel": 0.0, "adversarial": 0.0}},
     "published pseudo-label": {"pseudo_label": "exchanged"},
     "Retinex pseudo-label": {"pseudo_label": "retinex_joint"},
     "mean teacher": {"pseudo_label": "teacher"},

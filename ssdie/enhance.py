@@ -1,8 +1,8 @@
 """Enhancement of photos at their own size.
 
-The network sees the whole scene at a working size. What it changes is fitted there, in small windows, by affine maps of
-colour, enhanced = a . dusty + b (the guided filter of He et al.), and these smooth maps are carried to the photo's own
-pixels: time and memory grow linearly, no tiles, no seams, edges as sharp as the photo's.
+The network sees the whole scene, and its mirror image, at a working size. What it changes is fitted there, in small
+windows, by affine maps of colour, enhanced = a . dusty + b (the guided filter of He et al.), and these smooth maps are
+carried to the photo's own pixels: time and memory grow linearly, no tiles, no seams, edges as sharp as the photo's.
 """
 
 import functools
@@ -26,7 +26,7 @@ from ssdie.tone import finish
 
 RELEASED = WEIGHTS / "msff.safetensors"
 WORKING_SIZE = 128  # pixels of the longer side that the network sees; larger, a cast stays in patches
-RADIUS, EPS = 3, 3e-5  # of the affine fit: window in working pixels, ridge weight
+RADIUS, EPS = 5, 1e-4  # of the affine fit: window in working pixels, ridge weight
 STRIP = 16  # rows of the photo that are mapped at a time
 ORIENTATION = 0x0112
 # description, make, model, software, time, artist, copyright, EXIF, GPS
@@ -217,11 +217,15 @@ def shrink(pixels: torch.Tensor, long_side: int) -> torch.Tensor:
 
 @torch.inference_mode()
 def find_correction(dusty: torch.Tensor, model: Generator, strength: float = 1.0, touch: bool = True) -> Correction:
-    """Fit the change that the network makes to (1, 3, h, w) in [0, 1] by affine maps of colour in small windows."""
+    """Fit the change that the network makes to (1, 3, h, w) in [0, 1] by affine maps of colour in small windows.
+
+    The network sees the scene and its mirror image; the mean of the two is nearer to the truth than either.
+    """
     device = next(model.parameters(), dusty).device
     dusty = dusty.to(device).contiguous(memory_format=torch.channels_last)
     with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda" or _fast_bfloat16()):
-        enhanced = model(dusty).float().contiguous()
+        enhanced, mirrored = model(torch.cat((dusty, dusty.flip(3)))).float().chunk(2)
+    enhanced = ((enhanced + mirrored.flip(3)) / 2).contiguous()
     enhanced = finish(enhanced) if touch else enhanced
     dusty = dusty.contiguous()
     # the change is fitted, not the result: where the photo is flat the ridge leads to "as it is", not to "no detail"
