@@ -127,9 +127,9 @@ def test_reflected_border_is_pytorchs_and_keeps_the_precision_of_the_map():
     ours.load_state_dict(theirs.state_dict())
     assert torch.equal(ours(given), theirs(given))
     kept = []
-    with torch.autograd.graph.saved_tensors_hooks(lambda x: kept.append(x.dtype), lambda x: x):
-        with torch.autocast("cpu", torch.bfloat16):
-            ours(given.bfloat16().requires_grad_())
+    watch = torch.autograd.graph.saved_tensors_hooks(lambda x: kept.append(x.dtype), lambda x: x)
+    with watch, torch.autocast("cpu", torch.bfloat16):
+        ours(given.bfloat16().requires_grad_())
     assert kept and set(kept) == {torch.bfloat16}  # PyTorch's own reflection makes float32 of it
 
 
