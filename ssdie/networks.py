@@ -4,6 +4,8 @@ All generators map RGB in [0, 1] to RGB in [0, 1] at any height and width (pad, 
 Latent noise is added in training mode alone, from the generator of random numbers that the caller hands over.
 """
 
+from contextlib import nullcontext
+
 import torch
 import torch.nn.functional as F
 from torch import nn
@@ -55,7 +57,8 @@ class ReflectConv2d(nn.Conv2d):
     def forward(self, features: torch.Tensor) -> torch.Tensor:
         """Convolve (N, C, H, W)."""
         down, right = self.padding
-        with torch.autocast(features.device.type, enabled=False):
+        device = features.device.type
+        with torch.autocast(device, enabled=False) if torch.amp.is_autocast_available(device) else nullcontext():
             features = F.pad(features, (right, right, down, down), mode="reflect")
         return F.conv2d(features, self.weight, self.bias, self.stride)
 
