@@ -13,7 +13,8 @@ from ssdie.config import TrainConfig
 from ssdie.data import augment_copies
 from ssdie.discriminators import DarkChannelNet, PatchDiscriminator
 from ssdie.enhance import RELEASED, enhance, load_model
-from ssdie.losses import FeatureNetwork, make_pseudo_label
+from ssdie.features import FeatureNetwork
+from ssdie.losses import make_pseudo_label
 from ssdie.networks import Generator, build_generator
 from ssdie.published import (
     PublishedInputs,

@@ -49,7 +49,7 @@ class TrainConfig:
         recipe: "measured", "scattering", "reference", or "mixed": the three in turn.
         target: "clear", the clear photo, or "visible", `ssdie.dust.visible_target`.
         pseudo_label: kind for `ssdie.losses.make_pseudo_label`; dark_channel: for `ssdie.priors.block_dark_channel`.
-        features: weights for `ssdie.losses.FeatureNetwork`; loaded only if a term that needs them has a weight.
+        features: weights for `ssdie.features.FeatureNetwork`; loaded only if a term that needs them has a weight.
         weights: of the terms.
         init: weights of the generator to start from; judge: checkpoint of stage 2, for stage 3.
         seed: of everything; precision: "no", "bf16" or "fp16"; workers: processes that load photos.

@@ -16,7 +16,8 @@ import torch.nn.functional as F
 from torch import nn
 
 from ssdie.config import LossWeights
-from ssdie.losses import FeatureNetwork, gram_matrix, perceptual_loss
+from ssdie.features import FeatureNetwork
+from ssdie.losses import gram_matrix, perceptual_loss
 
 Watch = Callable[[str], AbstractContextManager]
 

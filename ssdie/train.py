@@ -14,8 +14,8 @@ from ssdie.config import STAGES, LossWeights, TrainConfig
 from ssdie.data import augment_copies
 from ssdie.discriminators import DarkChannelNet, PatchDiscriminator
 from ssdie.dust import add_dust, visible_target
+from ssdie.features import FeatureNetwork
 from ssdie.losses import (
-    FeatureNetwork,
     clear_loss,
     consistency_loss,
     discriminator_loss,

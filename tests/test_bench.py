@@ -12,7 +12,7 @@ import torch
 from ssdie import bench as benchmark
 from ssdie import bench_tasks as tasks
 from ssdie.bench_report import markdown, plot
-from ssdie.losses import FeatureNetwork
+from ssdie.features import FeatureNetwork
 from ssdie.measure import (
     Stopwatch,
     count_operations,

@@ -14,7 +14,8 @@ from ssdie.attention import attend
 from ssdie.config import TrainConfig
 from ssdie.data import augment_copies
 from ssdie.discriminators import DarkChannelNet, PatchDiscriminator
-from ssdie.losses import FeatureNetwork, make_pseudo_label
+from ssdie.features import FeatureNetwork
+from ssdie.losses import make_pseudo_label
 from ssdie.networks import build_generator
 from ssdie.published import PublishedInputs, published_discriminator_step, published_generator_step
 from ssdie.run import Run
