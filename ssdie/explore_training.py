@@ -153,6 +153,7 @@ class TrainingExplorer(Panel):
     def take_run(self) -> None:
         """Show the chosen run from its beginning, and follow it."""
         self.seen, self.model, self.step, self.rows, self.heard = {}, None, 0, [], time.monotonic()
+        self.draw_sample()  # the photo itself, until there is a checkpoint
         self.draw()
         self.look()
 

@@ -333,6 +333,13 @@ def test_training_explorer_follows_a_run(trained, scene):
     assert len(panel.figure().axes) >= 2
 
 
+def test_training_explorer_shows_the_photo_itself_until_there_is_a_checkpoint(trained, scene, tmp_path):
+    panel = TrainingExplorer(trained, {"one": scene[0]}, trained / "a")
+    assert panel.compare.after != panel.compare.before
+    panel = TrainingExplorer(tmp_path, {"one": scene[0]}, tmp_path / "new")
+    assert panel.compare.after == panel.compare.before != b"" and "at the first checkpoint" in panel.facts.value
+
+
 def test_training_explorer_looks_again_by_itself(trained, scene, monkeypatch):
     monkeypatch.delenv(panels.STATIC)
 
