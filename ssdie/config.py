@@ -42,6 +42,8 @@ class TrainConfig:
         data: folder of photos (see `ssdie.data.find_photos`); None takes SSDIE_DATA or the embedded sample.
         generator, options: network to train, as for `ssdie.networks.build_generator`.
         steps: optimiser updates; batch: pictures an update on one process; size: side of the crops, pixels.
+        working_size: side of what the generator sees of a crop, pixels; the terms look at the crop's own pixels, to
+            which the change is carried as to a photo's; 0: the crop itself. touch: add the last touch before that.
         learning_rate, betas: of Adam; schedule: "constant", or "cosine" down to a twentieth; both rise for 100 steps.
         clip: largest norm of the gradient; ema: decay of the averaged weights at each step.
         frozen_norm: keep the generator's BatchNorm at its running statistics.
@@ -65,6 +67,8 @@ class TrainConfig:
     steps: int = 1000
     batch: int = 8
     size: int = 256
+    working_size: int = 0
+    touch: bool = False
     learning_rate: float = 1e-4
     betas: tuple[float, float] = (0.5, 0.999)
     schedule: str = "constant"

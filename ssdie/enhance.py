@@ -7,40 +7,27 @@ carried to the photo's own pixels: time and memory grow linearly, no tiles, no s
 
 import functools
 import io
-from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
 import numpy as np
 import torch
-import torch.nn.functional as F
 from PIL import Image, ImageCms, ImageOps
 
 from ssdie.checkpoint import check_sum, load_weights
+from ssdie.correction import Correction, apply_correction, fit_correction, shrink
 from ssdie.export import OnnxGenerator
-from ssdie.images import deep_values, explain, fitted_size, open_photo
+from ssdie.images import deep_values, explain, open_photo
 from ssdie.networks import Generator
 from ssdie.paths import WEIGHTS
-from ssdie.priors import box_filter, fit_affine
 from ssdie.tone import finish
 
 RELEASED = WEIGHTS / "msff.safetensors"
 WORKING_SIZE = 128  # pixels of the longer side that the network sees; larger, a cast stays in patches
-RADIUS, EPS = 5, 1e-4  # of the affine fit: window in working pixels, ridge weight
-STRIP = 16  # rows of the photo that are mapped at a time
 ORIENTATION = 0x0112
 # description, make, model, software, time, artist, copyright, EXIF, GPS
 TOLD = {0x010E, 0x010F, 0x0110, 0x0131, 0x0132, 0x013B, 0x8298, 0x8769, 0x8825}
 
 Photo = str | Path | Image.Image | np.ndarray | torch.Tensor
-
-
-@dataclass
-class Correction:
-    """Affine maps of colour at the working size: enhanced = slope . dusty + offset; (3, 3, h, w) and (3, h, w)."""
-
-    slope: torch.Tensor
-    offset: torch.Tensor
 
 
 def load_model(path: str | Path | None = None, device: str | torch.device = "cpu") -> Generator:
@@ -197,24 +184,6 @@ def _enhance_pixels(
     return apply_correction(pixels, correction)
 
 
-def full_scale(dtype: torch.dtype) -> float:
-    """Value of white: 1 for floats, 255 or 65535 for whole numbers."""
-    return 1.0 if dtype.is_floating_point else float(torch.iinfo(dtype).max)
-
-
-def shrink(pixels: torch.Tensor, long_side: int) -> torch.Tensor:
-    """Average (H, W, 3) of any kind down to a longer side of at most `long_side`: (1, 3, h, w) float in [0, 1]."""
-    height, width = fitted_size(pixels.shape[:2], long_side)
-    small = pixels
-    if (height, width) != tuple(pixels.shape[:2]):
-        if pixels.device.type == "cpu":
-            small = torch.from_numpy(cv2.resize(pixels.numpy(), (width, height), interpolation=cv2.INTER_AREA))
-        else:
-            small = F.interpolate(pixels.permute(2, 0, 1)[None].float(), size=(height, width), mode="area")[0]
-            small = small.permute(1, 2, 0)
-    return (small.permute(2, 0, 1)[None].float() / full_scale(pixels.dtype)).clamp(0, 1)
-
-
 @torch.inference_mode()
 def find_correction(dusty: torch.Tensor, model: Generator, strength: float = 1.0, touch: bool = True) -> Correction:
     """Fit the change that the network makes to (1, 3, h, w) in [0, 1] by affine maps of colour in small windows.
@@ -228,10 +197,8 @@ def find_correction(dusty: torch.Tensor, model: Generator, strength: float = 1.0
     enhanced = ((enhanced + mirrored.flip(3)) / 2).contiguous()
     enhanced = finish(enhanced) if touch else enhanced
     dusty = dusty.contiguous()
-    # the change is fitted, not the result: where the photo is flat the ridge leads to "as it is", not to "no detail"
-    slope, offset = fit_affine(dusty, strength * (enhanced - dusty), RADIUS, EPS)
-    slope = box_filter(slope.flatten(1, 2), RADIUS).view_as(slope)[0]
-    return Correction(slope + torch.eye(3, device=device)[..., None, None], box_filter(offset, RADIUS)[0])
+    slope, offset = fit_correction(dusty, strength * (enhanced - dusty))
+    return Correction(slope[0], offset[0])
 
 
 @functools.cache
@@ -239,35 +206,3 @@ def _fast_bfloat16() -> bool:
     """Say whether this processor multiplies bfloat16 in hardware."""
     capabilities = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
     return any("bf16" in name and value is True for name, value in capabilities.items())
-
-
-@torch.inference_mode()
-def apply_correction(pixels: torch.Tensor, correction: Correction) -> torch.Tensor:
-    """Map every pixel by the affine map at its place, interpolated bilinearly, a strip of rows at a time.
-
-    Args:
-        pixels: (H, W, 3), uint8, uint16 or float.
-        correction: at any smaller size.
-
-    Returns:
-        (H, W, 3) of the same type and device, clamped to its range.
-    """
-    height, width, _ = pixels.shape
-    white = full_scale(pixels.dtype)
-    maps = torch.cat((correction.slope.flatten(0, 1), correction.offset * white)).to(pixels.device)  # (12, h, w)
-    rows = maps.shape[1]
-    maps = F.interpolate(maps.transpose(0, 1), size=width, mode="linear")  # (h, 12, W)
-    place = ((torch.arange(height, device=pixels.device) + 0.5) * rows / height - 0.5).clamp(0, rows - 1)
-    above = place.floor().long()
-    below, share = (above + 1).clamp(max=rows - 1), (place - above).view(-1, 1, 1)
-    output = torch.empty_like(pixels, memory_format=torch.contiguous_format)
-    for top in range(0, height, STRIP):
-        strip = slice(top, top + STRIP)
-        local = torch.lerp(maps[above[strip]], maps[below[strip]], share[strip])  # (STRIP, 12, W)
-        colour = pixels[strip].transpose(1, 2).to(local.dtype)  # (STRIP, 3, W)
-        mapped = local[:, 9:]
-        for channel in range(3):
-            mapped = torch.addcmul(mapped, local[:, channel:9:3], colour[:, channel : channel + 1])
-        mapped = mapped.clamp_(0, white)
-        output[strip] = (mapped if pixels.is_floating_point() else mapped.round_()).transpose(1, 2).to(pixels.dtype)
-    return output

@@ -13,7 +13,8 @@ from matplotlib.figure import Figure
 from ssdie import panels
 from ssdie.baselines import BASELINES
 from ssdie.controls import Compare, Download, Gallery
-from ssdie.enhance import WORKING_SIZE, apply_correction, enhance, find_correction, load_model, shrink
+from ssdie.correction import apply_correction, shrink
+from ssdie.enhance import WORKING_SIZE, enhance, find_correction, load_model
 from ssdie.figures import plot_grid
 from ssdie.files import explain
 from ssdie.images import array_to_pil, fit_long_side, read_image, to_display

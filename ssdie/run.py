@@ -69,7 +69,7 @@ class Run:
     def teach(self, image: torch.Tensor) -> torch.Tensor:
         """Enhance a batch by the averaged generator, in the run's precision."""
         with self.accelerator.autocast():
-            return self.averaged.eval()(image)
+            return self.averaged.eval()(image).float()
 
     def batches(self, kind: str, offset: int = 0) -> Iterator[torch.Tensor]:
         """Endless batches of "clear" (with depth) or "dusty" photos on the device, from the step to be done next.

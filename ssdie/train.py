@@ -4,6 +4,7 @@ Everything random in step s is drawn from seeds that derive from (seed, s): a ru
 the same weights, bit for bit, as one that was not. accelerate owns device, precision and processes.
 """
 
+import functools
 from collections.abc import Callable, Iterator
 
 import torch
@@ -11,6 +12,7 @@ from torch import nn
 
 from ssdie.checkpoint import fill, load_checkpoint, load_weights
 from ssdie.config import STAGES, LossWeights, TrainConfig
+from ssdie.correction import enhance_batch
 from ssdie.data import augment_copies
 from ssdie.discriminators import DarkChannelNet, PatchDiscriminator
 from ssdie.dust import add_dust, visible_target
@@ -59,7 +61,8 @@ def train_supervised(config: TrainConfig) -> Iterator[dict[str, float]]:
     for step in run.steps():
         random = run.seed_step(step)
         dusty, target = make_pairs(next(paired), config, random)
-        terms = supervised_terms(generator(dusty, run.device_random(random)), target, features, config.weights)
+        enhanced = see(generator, config, run.device_random(random))(dusty)
+        terms = supervised_terms(enhanced, target, features, config.weights)
         run.backward(terms, config.weights)
         yield from run.report(step, terms | run.step("generator"))
     run.finish()
@@ -130,20 +133,21 @@ def generator_groups(
         teacher: for the pseudo-label of that name.
     """
     (generator, discriminator, judge, features), w = networks, config.weights
-    enhanced = generator(pair[0], latent)
+    generate = see(generator, config, latent)
+    enhanced = generate(pair[0])
     yield supervised_terms(enhanced, pair[1], features, w), enhanced
 
     if w.consistency or w.retinex:
         count = config.copies if w.consistency else 0
         disturbed = disturb(real.repeat(count, 1, 1, 1), config.noise, latent)
-        enhanced, copies = generator(torch.cat((real, disturbed)), latent).split((len(real), len(disturbed)))
-        label = make_pseudo_label(real, config.pseudo_label, teacher)
+        enhanced, copies = generate(torch.cat((real, disturbed))).split((len(real), len(disturbed)))
+        label = make_pseudo_label(real, config.pseudo_label, teacher and see(teacher, config))
         group = {"retinex": reconstruction_loss(enhanced, label)}
         group |= {"consistency": consistency_loss(enhanced, copies)} if count else {}
         yield group, enhanced
 
     if w.dark_channel or w.adversarial:
-        enhanced = generator(augment_copies(real, config.copies, random), latent)
+        enhanced = generate(augment_copies(real, config.copies, random))
         with frozen(discriminator):
             dark = block_dark_channel(enhanced, kind=config.dark_channel)
             group = {"dark_channel": clear_loss(judge(dark))}
@@ -194,6 +198,14 @@ def supervised_terms(
     if weights.ssim:
         terms["ssim"] = ssim_loss(enhanced, target)
     return terms
+
+
+def see(
+    generator: Callable[..., torch.Tensor], config: TrainConfig, latent: torch.Generator | None = None
+) -> Callable[[torch.Tensor], torch.Tensor]:
+    """Let a generator see crops at the working size of the settings, its latent noise drawn from `latent`."""
+    call = functools.partial(generator, generator=latent) if latent else generator
+    return functools.partial(enhance_batch, enhancer=call, working_size=config.working_size, touch=config.touch)
 
 
 def disturb(image: torch.Tensor, sigma: float, generator: torch.Generator) -> torch.Tensor:

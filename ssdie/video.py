@@ -1,8 +1,8 @@
 """Enhancement of videos: the network looks at every n-th frame, its correction is smoothed over time.
 
-What a network decides frame by frame flickers. Here the affine maps of colour (`ssdie.enhance.Correction`) follow the
-network's newest answer by an exponential moving average: slowly where the picture stands still, at once where something
-else comes into view, so that nothing trails behind what moves; a new scene starts afresh.
+What a network decides frame by frame flickers. Here the affine maps of colour (`ssdie.correction.Correction`) follow
+the network's newest answer by an exponential moving average: slowly where the picture stands still, at once where
+something else comes into view, so that nothing trails behind what moves; a new scene starts afresh.
 Sound is not carried over: OpenCV knows pictures alone. Its encoders take even sides: an odd last row or column is lost.
 """
 
@@ -14,7 +14,8 @@ import cv2
 import torch
 from tqdm import tqdm
 
-from ssdie.enhance import RADIUS, WORKING_SIZE, Correction, apply_correction, find_correction, shrink
+from ssdie.correction import RADIUS, Correction, apply_correction, shrink
+from ssdie.enhance import WORKING_SIZE, find_correction
 from ssdie.networks import Generator
 from ssdie.paths import atomic
 from ssdie.priors import box_filter

@@ -11,8 +11,9 @@ from PIL import Image
 
 from ssdie import depth_gan, enhance
 from ssdie.checkpoint import read_header
+from ssdie.correction import Correction, apply_correction, shrink
 from ssdie.dust import add_dust
-from ssdie.enhance import Correction, apply_correction, find_correction, load_model, shrink
+from ssdie.enhance import find_correction, load_model
 from ssdie.images import resize
 from ssdie.metrics import psnr
 from ssdie.networks import Generator, build_generator
