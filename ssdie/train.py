@@ -6,6 +6,7 @@ the same weights, bit for bit, as one that was not. accelerate owns device, prec
 
 import functools
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import torch
 from torch import nn
@@ -141,7 +142,8 @@ def generator_groups(
         count = config.copies if w.consistency else 0
         disturbed = disturb(real.repeat(count, 1, 1, 1), config.noise, latent)
         enhanced, copies = generate(torch.cat((real, disturbed))).split((len(real), len(disturbed)))
-        label = make_pseudo_label(real, config.pseudo_label, teacher and see(teacher, config))
+        # the label has the last touch of its own
+        label = make_pseudo_label(real, config.pseudo_label, teacher and see(teacher, replace(config, touch=False)))
         group = {"retinex": reconstruction_loss(enhanced, label)}
         group |= {"consistency": consistency_loss(enhanced, copies)} if count else {}
         yield group, enhanced

@@ -11,7 +11,6 @@ from PIL import Image
 
 from ssdie import depth_gan, enhance
 from ssdie.checkpoint import read_header
-from ssdie.correction import Correction, apply_correction, shrink
 from ssdie.dust import add_dust
 from ssdie.enhance import find_correction, load_model
 from ssdie.images import resize
@@ -110,66 +109,6 @@ def test_edges_stay_as_sharp_as_the_photo(model):
 def test_network_is_deterministic(photo, model):
     pixels = as_bytes(photo)
     assert np.array_equal(enhance(pixels, model), enhance(pixels, model))
-
-
-# Carrying it to full size ------------------------------------------------------------------------------------------
-
-
-def plain_reference(pixels: torch.Tensor, correction: Correction) -> torch.Tensor:
-    """The whole maps at full size, in double precision; (H, W, 3) float in [0, white]."""
-    white = module.full_scale(pixels.dtype)
-    maps = torch.cat((correction.slope.flatten(0, 1), correction.offset)).double()[None]
-    maps = F.interpolate(maps, size=pixels.shape[:2], mode="bilinear", align_corners=False)[0]
-    slope, offset = maps[:9].view(3, 3, *pixels.shape[:2]), maps[9:]
-    return (torch.einsum("kchw,hwc->hwk", slope, pixels.double() / white) + offset.permute(1, 2, 0)).clamp(0, 1) * white
-
-
-def random_correction(height: int, width: int) -> Correction:
-    random = torch.Generator().manual_seed(height * 1000 + width)
-    slope = torch.eye(3)[..., None, None] + 0.3 * torch.randn(3, 3, height, width, generator=random)
-    return Correction(slope, 0.1 * torch.randn(3, height, width, generator=random))
-
-
-@pytest.mark.parametrize("dtype", [torch.uint8, torch.uint16, torch.float32])
-@pytest.mark.parametrize(
-    "size, maps", [((50, 70), (10, 14)), ((33, 17), (33, 17)), ((1, 40), (1, 8)), ((129, 3), (9, 2))]
-)
-def test_strips_equal_the_plain_formula(dtype, size, maps):
-    random = torch.Generator().manual_seed(2)
-    pixels = torch.rand(*size, 3, generator=random)
-    if dtype != torch.float32:
-        pixels = (pixels * module.full_scale(dtype)).round().to(dtype)
-    correction = random_correction(*maps)
-    given, wanted = apply_correction(pixels, correction), plain_reference(pixels, correction)
-    assert given.dtype == dtype and given.shape == pixels.shape
-    difference = (given.double() - wanted).abs().max().item()
-    assert difference < {torch.uint8: 0.501, torch.uint16: 0.55, torch.float32: 1e-5}[dtype]
-
-
-def test_there_is_no_seam_between_strips(monkeypatch):
-    pixels, correction = torch.rand(200, 90, 3), random_correction(12, 9)
-    strips = apply_correction(pixels, correction)
-    monkeypatch.setattr(module, "STRIP", 1000)
-    assert torch.allclose(strips, apply_correction(pixels, correction), atol=1e-6)
-
-
-def test_steps_across_strips_are_like_those_inside():
-    flat = torch.full((256, 64, 3), 0.5)
-    steps = apply_correction(flat, random_correction(16, 8)).diff(dim=0).abs().mean((1, 2))
-    borders = steps[module.STRIP - 1 :: module.STRIP]
-    assert borders.mean() < 1.3 * steps.mean()
-
-
-@pytest.mark.parametrize("dtype", [torch.uint8, torch.uint16, torch.float32])
-def test_shrinking_keeps_the_mean_and_never_enlarges(dtype):
-    pixels = torch.rand(60, 100, 3)
-    if dtype != torch.float32:
-        pixels = (pixels * module.full_scale(dtype)).round().to(dtype)
-    small = shrink(pixels, 50)
-    assert small.shape == (1, 3, 30, 50) and small.dtype == torch.float32
-    mean = pixels.double().mean() / module.full_scale(dtype)
-    assert abs(small.double().mean() - mean) < 0.003
-    assert shrink(pixels, 500).shape == (1, 3, 60, 100)
 
 
 def test_correction_reproduces_the_network_in_its_windows(photo, model):

@@ -10,6 +10,7 @@ import torch
 from ssdie.checkpoint import load_checkpoint, load_weights, read_header, read_log
 from ssdie.config import LossWeights, TrainConfig
 from ssdie.discriminators import DarkChannelNet
+from ssdie.networks import MSFF
 from ssdie.train import disturb, make_pairs, supervised_terms, train
 
 PLAIN = LossWeights(perceptual=0, style=0)  # without the feature network, which takes long to build
@@ -122,6 +123,22 @@ def test_the_teacher_is_the_averaged_generator(tmp_path, photo_folder, judge, mo
     assert first[0]["retinex"] < 1e-5  # before the first update, teacher and generator are one
     assert second[2]["retinex"] < 1e-5 < first[2]["retinex"]
     assert len(seen) == 6 and not seen[0].requires_grad  # with the last touch
+
+
+@pytest.mark.parametrize("stage", ["supervised", "semi-supervised"])
+def test_the_terms_look_at_the_crop_and_the_generator_at_the_working_size(
+    tmp_path, photo_folder, judge, monkeypatch, stage
+):
+    from ssdie import train as module
+
+    seen, compared = set(), set()
+    transform, loss = MSFF.transform, module.reconstruction_loss
+    monkeypatch.setattr(MSFF, "transform", lambda s, x, g=None: seen.add(x.shape[-1]) or transform(s, x, g))
+    monkeypatch.setattr(module, "reconstruction_loss", lambda a, b: compared.add(a.shape[-1]) or loss(a, b))
+    settings = {"size": 64, "working_size": 32, "touch": True, "steps": 1, "pseudo_label": "teacher"}
+    reports = list(train(config(stage, tmp_path, photo_folder, judge, **settings)))
+    assert seen == {32} and compared == {64}
+    assert reports[0]["generator_gradient"] > 0
 
 
 def test_the_judge_looks_at_the_dark_channel_it_was_trained_on(tmp_path, photo_folder, judge):
