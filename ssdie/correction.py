@@ -13,9 +13,11 @@ import torch.nn.functional as F
 
 from ssdie.images import fitted_size
 from ssdie.priors import apply_affine, box_filter, fit_affine
-from ssdie.tone import finish
+from ssdie.tone import finish, luminance
 
 RADIUS, EPS = 5, 1e-4  # of the affine fit: window in working pixels, ridge weight
+WIDE_RADIUS = 14  # of the window where the narrow one has no structure
+STRUCTURE, TRUST_RADIUS = 1e-3, 3  # variance of luminance at which both windows count alike; smoothing of the share
 STRIP = 16  # rows of the photo that are mapped at a time
 
 
@@ -46,9 +48,11 @@ def shrink(pixels: torch.Tensor, long_side: int) -> torch.Tensor:
 
 
 def fit_correction(dusty: torch.Tensor, change: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Fit a change of a batch by affine maps of colour in small windows; differentiable in the change.
+    """Fit a change of a batch by affine maps of colour in windows; differentiable in the change.
 
     The change is fitted, not the result: where the photo is flat the ridge leads to "as it is", not to "no detail".
+    What stands out in the change there, and not in the photo, is invented (dark smoke in opaque dust), and a window as
+    small as the blot would keep it: so the less structure the photo has in the window, the more a wider one counts.
 
     Args:
         dusty: at the working size; (N, 3, h, w) in [0, 1].
@@ -63,9 +67,15 @@ def fit_correction(dusty: torch.Tensor, change: torch.Tensor) -> tuple[torch.Ten
         >>> torch.equal(slope[0, :, :, 0, 0], torch.eye(3)), offset.abs().max().item()
         (True, 0.0)
     """
-    slope, offset = fit_affine(dusty, change, RADIUS, EPS)
-    slope = box_filter(slope.flatten(1, 2), RADIUS).view_as(slope)
-    return slope + torch.eye(3, device=dusty.device)[..., None, None], box_filter(offset, RADIUS)
+    luma = luminance(dusty)
+    variance = box_filter(luma * luma, RADIUS) - box_filter(luma, RADIUS) ** 2
+    trust = box_filter(variance / (variance + STRUCTURE), TRUST_RADIUS)  # in the narrow window; (N, 1, h, w)
+    parts = []
+    for radius in (WIDE_RADIUS, RADIUS):
+        slope, offset = fit_affine(dusty, change, radius, EPS)
+        parts.append(box_filter(torch.cat((slope.flatten(1, 2), offset), 1), radius))  # (N, 12, h, w)
+    maps = torch.lerp(*parts, trust)
+    return maps[:, :9].unflatten(1, (3, 3)) + torch.eye(3, device=dusty.device)[..., None, None], maps[:, 9:]
 
 
 def enhance_batch(

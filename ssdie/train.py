@@ -141,9 +141,9 @@ def generator_groups(
     if w.consistency or w.retinex:
         count = config.copies if w.consistency else 0
         disturbed = disturb(real.repeat(count, 1, 1, 1), config.noise, latent)
-        enhanced, copies = generate(torch.cat((real, disturbed))).split((len(real), len(disturbed)))
-        # the label has the last touch of its own
-        label = make_pseudo_label(real, config.pseudo_label, teacher and see(teacher, replace(config, touch=False)))
+        bare = replace(config, touch=False)  # the label may have the touch, so that the network learns it
+        enhanced, copies = see(generator, bare, latent)(torch.cat((real, disturbed))).split((len(real), len(disturbed)))
+        label = make_pseudo_label(real, config.pseudo_label, teacher and see(teacher, bare))
         group = {"retinex": reconstruction_loss(enhanced, label)}
         group |= {"consistency": consistency_loss(enhanced, copies)} if count else {}
         yield group, enhanced

@@ -37,6 +37,20 @@ def test_a_flat_picture_is_shifted_and_keeps_its_slope():
     assert torch.allclose(offset, torch.full_like(offset, 0.1), atol=1e-4)
 
 
+def test_a_blot_is_kept_where_the_photo_has_structure_and_spread_where_it_has_none():
+    """The same dark blot in the change: of a tree, it is the tree's; of flat dust, it is nobody's."""
+    blot = torch.zeros(1, 3, 64, 64)
+    blot[..., 24:40, 24:40] = -0.3
+    grain = 0.15 * torch.randn(1, 1, 64, 64, generator=torch.Generator().manual_seed(4))
+    depths = []
+    for dusty in (torch.full((1, 3, 64, 64), 0.5), (0.5 + grain + blot).expand(1, 3, -1, -1)):
+        slope, offset = fit_correction(dusty, blot)
+        change = (slope * dusty[:, None]).sum(2) + offset - dusty
+        depths.append((change[..., 28:36, 28:36].mean() - change[..., :8, :8].mean()).item())
+    assert depths[0] > -0.12  # flat
+    assert depths[1] < -0.2  # textured
+
+
 # Training through it -----------------------------------------------------------------------------------------------
 
 
