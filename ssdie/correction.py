@@ -1,6 +1,6 @@
 """Corrections: what the network changes, fitted by affine maps of colour, and carried to a photo's own pixels.
 
-Enhanced = a . dusty + b in small windows at the size the network works at (the guided filter of He et al.). These maps
+Enhanced = a . dusty + b in windows at the size the network works at (the guided filter of He et al.). These maps
 are smooth, so they are interpolated, and the photo's own edges and detail pass through them.
 """
 

@@ -1,8 +1,8 @@
 """Enhancement of photos at their own size.
 
-The network sees the whole scene, and its mirror image, at a working size. What it changes is fitted there, in small
-windows, by affine maps of colour, enhanced = a . dusty + b (the guided filter of He et al.), and these smooth maps are
-carried to the photo's own pixels: time and memory grow linearly, no tiles, no seams, edges as sharp as the photo's.
+The network sees the whole scene, and its mirror image, at a working size. What it changes is fitted there by affine
+maps of colour in windows, and these smooth maps are carried to the photo's own pixels (`ssdie.correction`): time and
+memory grow linearly, no tiles, no seams, edges as sharp as the photo's.
 """
 
 import functools
@@ -69,7 +69,7 @@ def enhance(
         model: from `load_model`; None takes the released weights.
         strength: 0 gives the photo back, 1 the full change; [0, 1].
         working_size: longer side of what the network sees; pixels.
-        touch: add the last touch to veil, levels and local contrast (`ssdie.tone.finish`).
+        touch: add the last touch to veil and levels (`ssdie.tone.finish`).
 
     Returns:
         The same kind, size, type and mode; a path gives a PIL image. PIL images come back upright, with their metadata.

@@ -1,8 +1,8 @@
-"""The last touch: veil, local contrast and levels of an enhanced picture, chosen from the picture itself."""
+"""The last touch: veil and levels of an enhanced picture, chosen from the picture itself."""
 
 import torch
 
-from ssdie.priors import estimate_airlight, guided_filter
+from ssdie.priors import estimate_airlight
 
 LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601
 
@@ -65,44 +65,6 @@ def stretch_levels(image: torch.Tensor, clipped: float = 0.0, most: float = 1.5)
     return (gain * (image - middle) + torch.where(gain > 1, target, middle)).clamp(0, 1)
 
 
-def missing_detail(image: torch.Tensor, natural: float = 0.05, width: float = 0.6) -> torch.Tensor:
-    """Say how much detail is missing: 0 where gradients are those of clear photos, 1 where they are far weaker.
-
-    Args:
-        image: (N, 3, H, W) in [0, 1].
-        natural: mean difference of neighbouring pixels' luminance; of clear photos with a long side of 128 pixels.
-        width: natural / found - 1 from which on all is missing.
-
-    Returns:
-        (N,) in [0, 1].
-
-    Example:
-        >>> missing_detail(torch.full((1, 3, 8, 8), 0.5)).item()
-        1.0
-    """
-    luma = luminance(image)
-    differences = torch.cat((luma.diff(dim=2).flatten(1), luma.diff(dim=3).flatten(1)), 1)
-    found = differences.abs().mean(1).nan_to_num()  # nan: a single pixel has no neighbours
-    return ((natural / found.clamp_min(1e-6) - 1) / width).clamp(0, 1)
-
-
-def boost_detail(
-    image: torch.Tensor, boost: float | torch.Tensor = 1.0, radius: float = 0.04, eps: float = 0.004
-) -> torch.Tensor:
-    """Add detail to the luminance, detail = Y - guided(Y): no halo at strong edges, which the guided filter keeps.
-
-    Args:
-        image: (N, 3, H, W) in [0, 1].
-        boost: share of the detail that is added; for each picture, if it is (N,).
-        radius: of the window, share of the short side; eps: of the guided filter.
-    """
-    luma = luminance(image)
-    detail = luma - guided_filter(luma, luma, max(1, round(radius * min(image.shape[-2:]))), eps)
-    boost = luma.new_ones(len(luma)) * boost
-    return (image + boost.view(-1, 1, 1, 1) * detail).clamp(0, 1)
-
-
 def finish(image: torch.Tensor) -> torch.Tensor:
-    """Balance the veil, boost what detail is missing, stretch the levels: (N, 3, H, W) in [0, 1] to the same."""
-    image = balance_veil(image)
-    return stretch_levels(boost_detail(image, 1.4 * missing_detail(image)))
+    """Balance the veil, stretch the levels: (N, 3, H, W) in [0, 1] to the same."""
+    return stretch_levels(balance_veil(image))

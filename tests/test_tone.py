@@ -28,25 +28,6 @@ def test_levels_clip_no_more_than_they_are_allowed(generator):
     assert dark <= 0.013 and bright <= 0.013
 
 
-def test_detail_grows_and_flat_places_stay_flat(picture):
-    flat = torch.full((1, 3, 30, 30), 0.5)
-    assert torch.allclose(tone.boost_detail(flat), flat, atol=1e-5)
-    grey = 0.4 + 0.1 * picture
-    assert tone.boost_detail(grey, 0.5, eps=0.1).diff(dim=3).std() > 1.1 * grey.diff(dim=3).std()
-
-
-def test_detail_is_missing_where_gradients_are_weak(picture):
-    strong, weak, none = (tone.missing_detail(0.5 + scale * (picture - 0.5)) for scale in (1.0, 0.9, 0.0))
-    assert (strong < weak).all() and (weak < none).all() and (none == 1).all()
-    assert tone.missing_detail(picture[:, :, :1, :1]).tolist() == [1, 1]  # a single pixel
-
-
-def test_a_picture_is_boosted_by_its_own_share(picture):
-    grey = 0.4 + 0.1 * picture
-    both = tone.boost_detail(grey, torch.tensor([0.0, 1.0]))
-    assert torch.equal(both[0], grey[0]) and torch.equal(both[1], tone.boost_detail(grey[1:])[0])
-
-
 def test_finish_of_grey_stays_grey(picture):
     grey = picture.mean(1, keepdim=True).expand(-1, 3, -1, -1)
     finished = tone.finish(grey)
