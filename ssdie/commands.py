@@ -21,7 +21,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--options", type=json.loads, default={}, help="of the generator, as JSON")
     parser.add_argument("--betas", type=float, nargs=2, default=(0.5, 0.999), help="of Adam")
     parser.add_argument("--frozen-norm", action="store_true", help="keep BatchNorm at its running statistics")
-    parser.add_argument("--touch", action="store_true", help="the last touch comes before the terms")
     parser.add_argument("--weights", type=json.loads, default={}, help="of terms, as JSON; the others keep the paper's")
     for field in fields(TrainConfig):
         if field.type in KINDS and field.default is not MISSING:

@@ -43,7 +43,7 @@ class TrainConfig:
         generator, options: network to train, as for `ssdie.networks.build_generator`.
         steps: optimiser updates; batch: pictures an update on one process; size: side of the crops, pixels.
         working_size: side of what the generator sees of a crop, pixels; the terms look at the crop's own pixels, to
-            which the change is carried as to a photo's; 0: the crop itself. touch: add the last touch before that.
+            which the change is carried as to a photo's, last touch included; 0, or `size` and more: the crop itself.
         learning_rate, betas: of Adam; schedule: "constant", or "cosine" down to a twentieth; both rise for 100 steps.
         clip: largest norm of the gradient; ema: decay of the averaged weights at each step.
         frozen_norm: keep the generator's BatchNorm at its running statistics.
@@ -68,7 +68,6 @@ class TrainConfig:
     batch: int = 8
     size: int = 256
     working_size: int = 0
-    touch: bool = False
     learning_rate: float = 1e-4
     betas: tuple[float, float] = (0.5, 0.999)
     schedule: str = "constant"

@@ -79,14 +79,14 @@ def fit_correction(dusty: torch.Tensor, change: torch.Tensor) -> tuple[torch.Ten
 
 
 def enhance_batch(
-    dusty: torch.Tensor, enhancer: Callable[[torch.Tensor], torch.Tensor], working_size: int, touch: bool = False
+    dusty: torch.Tensor, enhancer: Callable[[torch.Tensor], torch.Tensor], working_size: int, touch: bool = True
 ) -> torch.Tensor:
     """Enhance square crops as photos are enhanced, differentiably: what training at the crops' own size looks at.
 
     Args:
         dusty: (N, 3, S, S) in [0, 1].
         enhancer: gives (N, 3, s, s) for (N, 3, s, s).
-        working_size: s, side of what the enhancer sees; pixels; 0, or S and more: the crops as they are.
+        working_size: s, side of what the enhancer sees; pixels; 0, or S and more: the crop itself, no more is done.
         touch: add the last touch (`ssdie.tone.finish`).
 
     Returns:
@@ -95,14 +95,13 @@ def enhance_batch(
     Source: the network is trained through its guided filter as in Wu, Zheng, Zhang, Huang, "Fast end-to-end trainable
     guided filter", CVPR 2018.
     """
-    carried = 0 < working_size < dusty.shape[-1]
-    small = F.interpolate(dusty, size=(working_size, working_size), mode="area") if carried else dusty
+    if not 0 < working_size < dusty.shape[-1]:
+        return enhancer(dusty)
+    small = F.interpolate(dusty, size=(working_size, working_size), mode="area")
     enhanced = enhancer(small)
-    enhanced = finish(enhanced) if touch else enhanced
-    if not carried:
-        return enhanced
+    enhanced = (finish(enhanced) if touch else enhanced).contiguous()
     small = small.contiguous()
-    slope, offset = fit_correction(small, enhanced.contiguous() - small)
+    slope, offset = fit_correction(small, enhanced - small)
     maps = torch.cat((slope.flatten(1, 2), offset), 1)  # (N, 12, s, s)
     maps = F.interpolate(maps, size=dusty.shape[-2:], mode="bilinear")
     return apply_affine(dusty, maps[:, :9].unflatten(1, (3, 3)), maps[:, 9:]).clamp(0, 1)

@@ -6,7 +6,6 @@ the same weights, bit for bit, as one that was not. accelerate owns device, prec
 
 import functools
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 
 import torch
 from torch import nn
@@ -141,9 +140,10 @@ def generator_groups(
     if w.consistency or w.retinex:
         count = config.copies if w.consistency else 0
         disturbed = disturb(real.repeat(count, 1, 1, 1), config.noise, latent)
-        bare = replace(config, touch=False)  # the label may have the touch, so that the network learns it
-        enhanced, copies = see(generator, bare, latent)(torch.cat((real, disturbed))).split((len(real), len(disturbed)))
-        label = make_pseudo_label(real, config.pseudo_label, teacher and see(teacher, bare))
+        # without the touch, which the label may have: so the network learns it
+        bare = see(generator, config, latent, touch=False)
+        enhanced, copies = bare(torch.cat((real, disturbed))).split((len(real), len(disturbed)))
+        label = make_pseudo_label(real, config.pseudo_label, teacher and see(teacher, config, touch=False))
         group = {"retinex": reconstruction_loss(enhanced, label)}
         group |= {"consistency": consistency_loss(enhanced, copies)} if count else {}
         yield group, enhanced
@@ -203,11 +203,14 @@ def supervised_terms(
 
 
 def see(
-    generator: Callable[..., torch.Tensor], config: TrainConfig, latent: torch.Generator | None = None
+    generator: Callable[..., torch.Tensor],
+    config: TrainConfig,
+    latent: torch.Generator | None = None,
+    touch: bool = True,
 ) -> Callable[[torch.Tensor], torch.Tensor]:
     """Let a generator see crops at the working size of the settings, its latent noise drawn from `latent`."""
     call = functools.partial(generator, generator=latent) if latent else generator
-    return functools.partial(enhance_batch, enhancer=call, working_size=config.working_size, touch=config.touch)
+    return functools.partial(enhance_batch, enhancer=call, working_size=config.working_size, touch=touch)
 
 
 def disturb(image: torch.Tensor, sigma: float, generator: torch.Generator) -> torch.Tensor:

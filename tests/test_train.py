@@ -135,7 +135,7 @@ def test_the_terms_look_at_the_crop_and_the_generator_at_the_working_size(
     transform, loss = MSFF.transform, module.reconstruction_loss
     monkeypatch.setattr(MSFF, "transform", lambda s, x, g=None: seen.add(x.shape[-1]) or transform(s, x, g))
     monkeypatch.setattr(module, "reconstruction_loss", lambda a, b: compared.add(a.shape[-1]) or loss(a, b))
-    settings = {"size": 64, "working_size": 32, "touch": True, "steps": 1, "pseudo_label": "teacher"}
+    settings = {"size": 64, "working_size": 32, "steps": 1, "pseudo_label": "teacher"}
     reports = list(train(config(stage, tmp_path, photo_folder, judge, **settings)))
     assert seen == {32} and compared == {64}
     assert reports[0]["generator_gradient"] > 0
