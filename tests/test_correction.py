@@ -56,8 +56,10 @@ def test_a_blot_is_kept_where_the_photo_has_structure_and_spread_where_it_has_no
 
 @pytest.mark.parametrize("touch", [False, True])
 def test_a_batch_is_enhanced_as_photos_are(scenes, touch):
-    network = build_generator("msff", width=8, head="scattering").eval()
-    torch.nn.init.normal_(network.output.weight, std=0.6)  # one that does something
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        network = build_generator("msff", width=8, head="scattering").eval()
+        torch.nn.init.normal_(network.output.weight, std=1.5)  # one that does something
     symmetric = lambda x: (network(x) + network(x.flip(3)).flip(3)) / 2  # noqa: E731
     with torch.no_grad():
         given = enhance_batch(scenes, symmetric, working_size=32, touch=touch)
