@@ -10,8 +10,8 @@ from ssdie.airlight import draw_airlight, draw_looks
 from ssdie.paths import atomic
 
 RECIPES = ("measured", "scattering", "reference")
-# extinction of green per unit of depth, log-uniform, haze to sandstorm
-DENSITY = {"measured": (1.2, 45.0), "scattering": (0.6, 7.0)}
+# extinction of green per unit of depth, log-uniform: haze to sandstorm; without the looks of storms, haze to dust
+DENSITY = {"measured": (1.2, 45.0), "scattering": (0.3, 3.0)}
 
 
 @dataclass
