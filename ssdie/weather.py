@@ -69,8 +69,8 @@ def sample_dust(
     Args:
         count: N.
         generator: of random numbers, on the CPU.
-        recipe: "measured" (the default); "scattering", the same physics without the looks of real photos; or
-            "reference", exactly the recipe of the method, section 2.
+        recipe: "measured" (the default); "scattering", single scattering alone, seen by a sharp lens and without
+            the looks of real photos; or "reference", exactly the recipe of the method, section 2.
         density: extinction of green per unit of depth (0.4 haze, 2 dust, 6 sandstorm); None draws it. A density that is
             asked for is seen as it is: no look changes the contrast.
 
@@ -101,6 +101,7 @@ def sample_dust(
         one, day, even = torch.ones(count), torch.ones(count, 3), torch.zeros(count, 2)
         return Dust(beta, airlight, day, one, even, one, zero, zero, zero, none, zero, 101 * one)
 
+    plain = recipe == "scattering"
     airlight = draw_airlight(count, generator)
     low, high = torch.tensor(DENSITY[recipe]).log()
     green = (low + (high - low) * uniform(0, 1)).exp() if density is None else torch.full((count,), float(density))
@@ -117,9 +118,9 @@ def sample_dust(
         glow=0.06 * torch.randn((count, 2), generator=generator) - torch.tensor([0.0, 0.06]),  # brighter above
         near=uniform(0, 0.01),
         sky=2.5 * uniform(0, 1) ** 2,
-        spread=uniform(0.2, 1),
-        blur=uniform(0, 0.8),
-        look=draw_looks(count, generator) if recipe == "measured" and density is None else none,
+        spread=zero if plain else uniform(0.2, 1),
+        blur=zero if plain else uniform(0, 0.8),
+        look=none if plain or density is not None else draw_looks(count, generator),
         noise=uniform(0, 0.004),
         quality=torch.where(uniform(0, 1) < 0.2, 101 * torch.ones(count), uniform(40, 98)),
     )
