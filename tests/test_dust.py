@@ -56,6 +56,12 @@ def test_measured_recipe_orders_extinction_and_spans_haze_to_storm(generator):
         assert mean[0] > mean[1] > mean[2]  # dust is orange on average
 
 
+def test_single_scattering_is_sharp_and_storms_are_not(generator):
+    plain, full = (sample_dust(200, generator, recipe) for recipe in ("scattering", "measured"))
+    assert not plain.blur.any() and not plain.spread.any() and not plain.look.any()
+    assert full.blur.max() > 0.5 and full.spread.min() >= 0.2 and full.look.any(1).all()
+
+
 def test_the_measured_recipe_gives_a_picture_the_look_of_a_real_one(picture, depth, generator):
     dust = sample_dust(2, generator)
     dust.noise[:], dust.quality[:] = 0, 101
