@@ -186,7 +186,7 @@ def _enhance_pixels(
 
 @torch.inference_mode()
 def find_correction(dusty: torch.Tensor, model: Generator, strength: float = 1.0, touch: bool = True) -> Correction:
-    """Fit the change that the network makes to (1, 3, h, w) in [0, 1] by affine maps of colour in small windows.
+    """Fit the change that the network makes to (1, 3, h, w) in [0, 1] by affine maps of colour in windows.
 
     The network sees the scene and its mirror image; the mean of the two is nearer to the truth than either.
     """
