@@ -12,12 +12,13 @@ STAGES = ("supervised", "dark-channel", "semi-supervised")
 
 @dataclass
 class LossWeights:
-    """Weight of each term; the paper's, but for `gradient`, `psnr` and `ssim`, this project's own, which are off.
+    """Weight of each term; the paper's, but for `gradient`, `psnr`, `ssim`, `fit`: this project's own, and off.
 
     Args:
         reconstruction, perceptual, style: supervised, on synthetic pairs.
         consistency, dark_channel, retinex, adversarial: unsupervised, on real photos.
         gradient, psnr, ssim: supervised, on synthetic pairs.
+        fit: what the affine fit takes from the generator's output, where crops exceed `working_size`.
     """
 
     reconstruction: float = 100.0
@@ -30,6 +31,7 @@ class LossWeights:
     gradient: float = 0.0
     psnr: float = 0.0
     ssim: float = 0.0
+    fit: float = 0.0
 
 
 @dataclass

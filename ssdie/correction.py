@@ -80,7 +80,7 @@ def fit_correction(dusty: torch.Tensor, change: torch.Tensor) -> tuple[torch.Ten
 
 def enhance_batch(
     dusty: torch.Tensor, enhancer: Callable[[torch.Tensor], torch.Tensor], working_size: int, touch: bool = True
-) -> torch.Tensor:
+) -> tuple[torch.Tensor, torch.Tensor]:
     """Enhance square crops as photos are enhanced, differentiably: what training at the crops' own size looks at.
 
     Args:
@@ -90,21 +90,23 @@ def enhance_batch(
         touch: add the last touch (`ssdie.tone.finish`).
 
     Returns:
-        (N, 3, S, S) in [0, 1].
+        (N, 3, S, S) in [0, 1]; and the mean absolute difference, at the working size, of what the enhancer gave and
+        what the fit made of it: a grid that the fit takes away can grow in an enhancer unless this is kept small.
 
     Source: the network is trained through its guided filter as in Wu, Zheng, Zhang, Huang, "Fast end-to-end trainable
     guided filter", CVPR 2018.
     """
     if not 0 < working_size < dusty.shape[-1]:
-        return enhancer(dusty)
+        return enhancer(dusty), dusty.new_zeros(())
     small = F.interpolate(dusty, size=(working_size, working_size), mode="area")
     enhanced = enhancer(small)
     enhanced = (finish(enhanced) if touch else enhanced).contiguous()
     small = small.contiguous()
     slope, offset = fit_correction(small, enhanced - small)
+    unfit = (apply_affine(small, slope, offset) - enhanced).abs().mean()
     maps = torch.cat((slope.flatten(1, 2), offset), 1)  # (N, 12, s, s)
     maps = F.interpolate(maps, size=dusty.shape[-2:], mode="bilinear")
-    return apply_affine(dusty, maps[:, :9].unflatten(1, (3, 3)), maps[:, 9:]).clamp(0, 1)
+    return apply_affine(dusty, maps[:, :9].unflatten(1, (3, 3)), maps[:, 9:]).clamp(0, 1), unfit
 
 
 @torch.inference_mode()

@@ -61,8 +61,8 @@ def train_supervised(config: TrainConfig) -> Iterator[dict[str, float]]:
     for step in run.steps():
         random = run.seed_step(step)
         dusty, target = make_pairs(next(paired), config, random)
-        enhanced = see(generator, config, run.device_random(random))(dusty)
-        terms = supervised_terms(enhanced, target, features, config.weights)
+        enhanced, unfit = see(generator, config, run.device_random(random))(dusty)
+        terms = supervised_terms(enhanced, target, features, config.weights, unfit)
         run.backward(terms, config.weights)
         yield from run.report(step, terms | run.step("generator"))
     run.finish()
@@ -134,22 +134,23 @@ def generator_groups(
     """
     (generator, discriminator, judge, features), w = networks, config.weights
     generate = see(generator, config, latent)
-    enhanced = generate(pair[0])
-    yield supervised_terms(enhanced, pair[1], features, w), enhanced
+    enhanced, unfit = generate(pair[0])
+    yield supervised_terms(enhanced, pair[1], features, w, unfit), enhanced
 
     if w.consistency or w.retinex:
         count = config.copies if w.consistency else 0
         disturbed = disturb(real.repeat(count, 1, 1, 1), config.noise, latent)
         # without the touch, which the label may have: so the network learns it
         bare = see(generator, config, latent, touch=False)
-        enhanced, copies = bare(torch.cat((real, disturbed))).split((len(real), len(disturbed)))
-        label = make_pseudo_label(real, config.pseudo_label, teacher and see(teacher, config, touch=False))
+        enhanced, copies = bare(torch.cat((real, disturbed)))[0].split((len(real), len(disturbed)))
+        taught = teacher and (lambda image: see(teacher, config, touch=False)(image)[0])
+        label = make_pseudo_label(real, config.pseudo_label, taught)
         group = {"retinex": reconstruction_loss(enhanced, label)}
         group |= {"consistency": consistency_loss(enhanced, copies)} if count else {}
         yield group, enhanced
 
     if w.dark_channel or w.adversarial:
-        enhanced = generate(augment_copies(real, config.copies, random))
+        enhanced, _ = generate(augment_copies(real, config.copies, random))
         with frozen(discriminator):
             dark = block_dark_channel(enhanced, kind=config.dark_channel)
             group = {"dark_channel": clear_loss(judge(dark))}
@@ -183,7 +184,11 @@ def make_pairs(
 
 
 def supervised_terms(
-    enhanced: torch.Tensor, target: torch.Tensor, features: nn.Module | None, weights: LossWeights
+    enhanced: torch.Tensor,
+    target: torch.Tensor,
+    features: nn.Module | None,
+    weights: LossWeights,
+    unfit: torch.Tensor | None = None,
 ) -> dict[str, torch.Tensor]:
     """Give the terms of L_sup that have a weight; the features of the target are computed once, without gradient."""
     terms = {"reconstruction": reconstruction_loss(enhanced, target)}
@@ -199,6 +204,8 @@ def supervised_terms(
         terms["psnr"] = psnr_loss(enhanced, target)
     if weights.ssim:
         terms["ssim"] = ssim_loss(enhanced, target)
+    if weights.fit and unfit is not None:
+        terms["fit"] = unfit
     return terms
 
 
@@ -207,8 +214,8 @@ def see(
     config: TrainConfig,
     latent: torch.Generator | None = None,
     touch: bool = True,
-) -> Callable[[torch.Tensor], torch.Tensor]:
-    """Let a generator see crops at the working size of the settings, its latent noise drawn from `latent`."""
+) -> Callable[[torch.Tensor], tuple[torch.Tensor, torch.Tensor]]:
+    """Let a generator see crops at the working size of the settings, as `enhance_batch`; latent noise from `latent`."""
     call = functools.partial(generator, generator=latent) if latent else generator
     return functools.partial(enhance_batch, enhancer=call, working_size=config.working_size, touch=touch)
 

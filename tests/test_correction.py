@@ -62,16 +62,24 @@ def test_a_batch_is_enhanced_as_photos_are(scenes, touch):
         torch.nn.init.normal_(network.output.weight, std=1.5)  # one that does something
     symmetric = lambda x: (network(x) + network(x.flip(3)).flip(3)) / 2  # noqa: E731
     with torch.no_grad():
-        given = enhance_batch(scenes, symmetric, working_size=32, touch=touch)
+        given, unfit = enhance_batch(scenes, symmetric, working_size=32, touch=touch)
         wanted = enhance(scenes, network, working_size=32, touch=touch)
     assert (given - wanted).abs().mean() < 0.004  # the network of a photo may compute in bfloat16
-    assert (wanted - scenes).abs().mean() > 0.02
+    assert (wanted - scenes).abs().mean() > 0.02 and unfit > 0
 
 
 def test_crops_no_larger_than_the_working_size_are_what_the_network_gives(scenes):
     halve = lambda x: x / 2  # noqa: E731
     for size in (0, 64, 100):
-        assert torch.equal(enhance_batch(scenes, halve, working_size=size), scenes / 2)
+        given, unfit = enhance_batch(scenes, halve, working_size=size)
+        assert torch.equal(given, scenes / 2) and unfit == 0
+
+
+def test_a_grid_that_the_fit_hides_is_told_by_what_does_not_fit(scenes):
+    grid = 0.1 * ((torch.arange(32) % 4 == 0).float() - 0.25)
+    plain, hidden = (enhance_batch(scenes, lambda s, g=g: 0.8 * s + 0.1 + g, 32, touch=False) for g in (0, grid))
+    assert (plain[0] - hidden[0]).abs().mean() < 0.01
+    assert plain[1] < 0.005 and hidden[1] > 0.03
 
 
 def test_the_gradient_is_that_of_finite_differences(scenes):
@@ -79,7 +87,7 @@ def test_the_gradient_is_that_of_finite_differences(scenes):
     gain = torch.tensor([1.1, 0.9, 1.2], dtype=torch.double).view(1, 3, 1, 1).requires_grad_()
 
     def loss(gain):
-        return enhance_batch(start, lambda x: gain * x - 0.05, working_size=8, touch=False).square().mean()
+        return enhance_batch(start, lambda x: gain * x - 0.05, working_size=8, touch=False)[0].square().mean()
 
     assert torch.autograd.gradcheck(loss, gain)
 
@@ -88,7 +96,8 @@ def test_detail_that_the_network_never_saw_is_part_of_the_loss(scenes):
     """Stripes of one pixel vanish when the crop is shrunk; the slope that they are carried by still moves the loss."""
     stripes = (scenes + 0.1 * (torch.arange(64) % 2 - 0.5)).clamp(0, 1)
     assert torch.allclose(F.avg_pool2d(stripes, 2), F.avg_pool2d(scenes, 2), atol=0.03)
-    plain, striped = (enhance_batch(x, lambda s: 2 * s - 0.5, 32, touch=False).diff(dim=3) for x in (scenes, stripes))
+    pictures = (enhance_batch(x, lambda s: 2 * s - 0.5, 32, touch=False)[0] for x in (scenes, stripes))
+    plain, striped = (picture.diff(dim=3) for picture in pictures)
     assert striped.abs().mean() > plain.abs().mean() + 0.05
 
 
