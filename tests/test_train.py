@@ -136,9 +136,10 @@ def test_the_terms_look_at_the_crop_and_the_generator_at_the_working_size(
     monkeypatch.setattr(MSFF, "transform", lambda s, x, g=None: seen.add(x.shape[-1]) or transform(s, x, g))
     monkeypatch.setattr(module, "reconstruction_loss", lambda a, b: compared.add(a.shape[-1]) or loss(a, b))
     settings = {"size": 64, "working_size": 32, "steps": 1, "pseudo_label": "teacher"}
+    settings["weights"] = LossWeights(perceptual=0, style=0, fit=1)
     reports = list(train(config(stage, tmp_path, photo_folder, judge, **settings)))
     assert seen == {32} and compared == {64}
-    assert reports[0]["generator_gradient"] > 0
+    assert reports[0]["generator_gradient"] > 0 and reports[0]["fit"] > 0
 
 
 def test_the_judge_looks_at_the_dark_channel_it_was_trained_on(tmp_path, photo_folder, judge):
