@@ -177,7 +177,7 @@ def plot_pictures(
 
 @styled
 def plot_maps(dusty: Picture, gain: Picture, veil: Picture, enhanced: Picture, width: float = PAGE) -> Figure:
-    """Show what a scattering head does to a photo: J = gain (I - veil).
+    """Show what is done to a photo in terms of the scattering model: J = gain (I - veil).
 
     Args:
         dusty, enhanced: (3, H, W) in [0, 1].
