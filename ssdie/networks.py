@@ -117,6 +117,11 @@ class MSFF(Generator):
             "scattering": the scattering model solved for J, J = exp(k) (I - v), with gain k and veil v by pixel and
             channel (6 channels instead of 3; starts near the identity). Its two maps also serve `affine`.
         context: halvings of a `ContextPyramid` on the coarsest attended map; 0, the paper's form, has none.
+        smooth: average the maps of the scattering head over 4 x 4 pixels, then 2 x 2: transposed convolutions of
+            stride 2, twice, leave a grid of period 4, and this takes away exactly that; False, the paper's form.
+
+    Raises:
+        ValueError: no such head, or `smooth` with "tanh", whose features are the picture.
 
     Source: method section 3; 1,005,714 parameters with width 64 and head "tanh".
     """
@@ -124,12 +129,14 @@ class MSFF(Generator):
     multiple = 4
     least = 8  # the maps at H/4 are padded by reflection, which takes two pixels
 
-    def __init__(self, width: int = 64, head: str = "tanh", context: int = 0):
+    def __init__(self, width: int = 64, head: str = "tanh", context: int = 0, smooth: bool = False):
         super().__init__()
         if head not in ("tanh", "scattering"):
             raise ValueError(f'head is {head!r}; wanted is "tanh" or "scattering".')
+        if smooth and head == "tanh":
+            raise ValueError('smooth is True with head "tanh"; wanted is head "scattering", whose maps it averages.')
         f = width
-        self.head = head
+        self.head, self.smooth = head, smooth
         self.encode1 = nn.ModuleList([encode(3, f, 4, 2), encode(f, 2 * f, 4, 2)])
         self.encode2 = nn.ModuleList([encode(3, f, 4, 2), encode(f, 2 * f, 3, 1)])
         self.encode3 = nn.ModuleList([encode(3, f, 3, 1), encode(f, 2 * f, 3, 1)])
@@ -166,7 +173,10 @@ class MSFF(Generator):
         return gain[..., :height, :width], (-gain * veil)[..., :height, :width]
 
     def _gain_and_veil(self, raw: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        log_gain, veil = raw.float().chunk(2, dim=1)
+        raw = raw.float()
+        if self.smooth:
+            raw = F.avg_pool2d(F.avg_pool2d(F.pad(raw, (2, 2, 2, 2), mode="replicate"), 4, 1), 2, 1)
+        log_gain, veil = raw.chunk(2, dim=1)
         top = torch.log(torch.tensor(MAX_GAIN))
         return torch.exp(top * torch.tanh(log_gain / top)), veil
 
