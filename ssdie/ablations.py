@@ -34,8 +34,10 @@ VARIANTS = {
     "dark channel of each colour": {"dark_channel": "each"},
     "U-Net generator": {"generator": "unet", "options": {}},
     "patch generator": {"generator": "patch", "options": {}},
-    "tanh head": {"options": {"head": "tanh"}},
+    "tanh head": {"options": {"head": "tanh", "smooth": False}},
     "scattering head": {"options": {"head": "scattering"}},
+    "no smooth maps": {"options": {"smooth": False}},
+    "smooth maps": {"options": {"head": "scattering", "smooth": True}},
     "no context": {"options": {"context": 0}},
     "context": {"options": {"context": 3}},
     "reference recipe": {"recipe": "reference"},
@@ -44,7 +46,7 @@ VARIANTS = {
 }
 
 
-DEFAULTS = {"head": "tanh", "context": 0}  # of MSFF
+DEFAULTS = {"head": "tanh", "context": 0, "smooth": False}  # of MSFF
 
 
 def vary(base: TrainConfig, variant: str, width: int = 64) -> TrainConfig:

@@ -115,7 +115,7 @@ class MSFF(Generator):
         head: how the last features become a picture.
             "tanh", the paper's form: the picture itself.
             "scattering": the scattering model solved for J, J = exp(k) (I - v), with gain k and veil v by pixel and
-            channel (6 channels instead of 3; starts near the identity). Its two maps also serve `affine`.
+            channel (6 channels instead of 3; starts near the identity).
         context: halvings of a `ContextPyramid` on the coarsest attended map; 0, the paper's form, has none.
         smooth: average the maps of the scattering head over 4 x 4 pixels, then 2 x 2: transposed convolutions of
             stride 2, twice, leave a grid of period 4, and this takes away exactly that; False, the paper's form.
@@ -158,19 +158,6 @@ class MSFF(Generator):
             return torch.tanh(raw)
         gain, veil = self._gain_and_veil(raw)
         return 2 * gain * ((x.float() + 1) / 2 - veil) - 1
-
-    def affine(self, dusty: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Give gain and offset of enhanced = gain * dusty + offset, before clamping; both (N, 3, H, W).
-
-        Raises:
-            ValueError: the head is not "scattering".
-        """
-        if self.head != "scattering":
-            raise ValueError(f'head is {self.head!r}; an affine map comes from head "scattering" alone.')
-        check_image(dusty)
-        height, width = dusty.shape[-2:]
-        gain, veil = self._gain_and_veil(self.features(2 * pad_to_multiple(dusty, self.multiple, self.least) - 1))
-        return gain[..., :height, :width], (-gain * veil)[..., :height, :width]
 
     def _gain_and_veil(self, raw: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         raw = raw.float()

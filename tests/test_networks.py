@@ -15,6 +15,7 @@ from ssdie.networks import (
 SMALL = {
     "msff": lambda: MSFF(width=8),
     "scattering": lambda: MSFF(width=8, head="scattering"),
+    "smooth": lambda: MSFF(width=8, head="scattering", smooth=True),
     "unet": lambda: UNetGenerator(width=4, levels=5),
     "patch": lambda: PatchGenerator(width=4),
 }
@@ -101,15 +102,30 @@ def test_attention_starts_as_the_identity():
     assert torch.equal(CrossAttention(16)(fine, torch.randn(1, 16, 3, 3)), fine)
 
 
-def test_the_scattering_head_starts_near_the_identity_and_gives_its_affine_map():
+def test_the_scattering_head_starts_near_the_identity():
     torch.manual_seed(0)
     network, dusty = MSFF(width=8, head="scattering").eval(), torch.rand(1, 3, 30, 42)
     with torch.no_grad():
-        enhanced, (gain, offset) = network(dusty), network.affine(dusty)
-    assert (enhanced - dusty).abs().mean() < 0.05
-    assert torch.allclose(enhanced, (gain * dusty + offset).clamp(0, 1), atol=1e-5)
-    with pytest.raises(ValueError, match="tanh"):
-        MSFF(width=8).affine(dusty)
+        assert (network(dusty) - dusty).abs().mean() < 0.05
+
+
+def test_smooth_maps_have_no_grid_of_four_pixels_and_keep_what_is_even():
+    torch.manual_seed(0)
+    tile, dusty = torch.randn(1, 6, 4, 4), torch.full((1, 3, 32, 40), 0.5)
+    even = torch.linspace(-0.2, 0.2, 40).expand(1, 6, 32, 40)
+    plain, smooth = (MSFF(width=8, head="scattering", smooth=smooth).eval() for smooth in (False, True))
+    inside = slice(4, -4)  # the grid ends at the border
+    with torch.no_grad():
+        for network in (plain, smooth):
+            network.features = lambda x, generator: 0.1 * tile.repeat(1, 1, 8, 10)
+        gridded, averaged = (network(dusty)[..., inside, inside].std(dim=(2, 3)) for network in (plain, smooth))
+        assert gridded.min() > 0.02 and averaged.max() < 1e-5
+        for network in (plain, smooth):
+            network.features = lambda x, generator: even
+        gridded, averaged = (network(dusty)[..., inside, inside] for network in (plain, smooth))
+        assert torch.allclose(gridded, averaged, atol=1e-5)  # no shift
+    with pytest.raises(ValueError, match="whose maps it averages"):
+        MSFF(width=8, smooth=True)
 
 
 def test_patch_generator_puts_every_patch_back_in_its_place():

@@ -139,7 +139,7 @@ def test_run_all_asks_for_hardly_more_work_than_the_profile_quick(name):
 def test_paper_profile_is_the_papers():
     chosen = choose_parameters("paper", NOTEBOOKS, {})
     first, third = chosen["02_supervised_pretraining"], chosen["03_semi_supervised_training"]
-    assert first["head"] == "tanh" and first["sizes"] == [256] and first["batches"] == [8]
+    assert first["options"] == {"head": "tanh"} and first["sizes"] == [256] and first["batches"] == [8]
     assert first["learning_rates"] == [1e-4] and first["steps"] == [100 * 127]
     assert third["steps"] == 2000 * 29 and third["copies"] == 5 and third["learning_rate"] == 1e-4
     assert "terms" not in first and "terms" not in third  # the paper's weights
