@@ -34,10 +34,10 @@ VARIANTS = {
     "dark channel of each colour": {"dark_channel": "each"},
     "U-Net generator": {"generator": "unet", "options": {}},
     "patch generator": {"generator": "patch", "options": {}},
-    "tanh head": {"options": {"head": "tanh", "smooth": False}},
+    "tanh head": {"options": {"head": "tanh", "smooth": 0}},
     "scattering head": {"options": {"head": "scattering"}},
-    "no smooth maps": {"options": {"smooth": False}},
-    "smooth maps": {"options": {"head": "scattering", "smooth": True}},
+    "no smooth maps": {"options": {"smooth": 0}},
+    "smooth maps": {"options": {"head": "scattering", "smooth": 2}},
     "no context": {"options": {"context": 0}},
     "context": {"options": {"context": 3}},
     "reference recipe": {"recipe": "reference"},
@@ -46,7 +46,7 @@ VARIANTS = {
 }
 
 
-DEFAULTS = {"head": "tanh", "context": 0, "smooth": False}  # of MSFF
+DEFAULTS = {"head": "tanh", "context": 0, "smooth": 0}  # of MSFF
 
 
 def vary(base: TrainConfig, variant: str, width: int = 64) -> TrainConfig:

@@ -15,7 +15,7 @@ from ssdie.images import fitted_size
 from ssdie.priors import apply_affine, box_filter, fit_affine
 from ssdie.tone import finish, luminance
 
-RADIUS, EPS = 5, 4e-4  # of the affine fit: window in working pixels, ridge weight
+RADIUS, EPS = 5, 2e-4  # of the affine fit: window in working pixels, ridge weight
 WIDE_RADIUS = 14  # of the window where the narrow one has no structure
 STRUCTURE, TRUST_RADIUS = 5e-4, 3  # variance of luminance at which both windows count alike; smoothing of the share
 STRIP = 16  # rows of the photo that are mapped at a time

@@ -4,7 +4,7 @@ All generators map RGB in [0, 1] to RGB in [0, 1] at any height and width (pad, 
 Latent noise is added in training mode alone, from the generator of random numbers that the caller hands over.
 """
 
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 
 import torch
 import torch.nn.functional as F
@@ -12,9 +12,11 @@ from torch import nn
 
 from ssdie.attention import ContextPyramid, CrossAttention
 from ssdie.images import check_image
+from ssdie.priors import guided_filter
 
 SLOPE = 0.2  # of every LeakyReLU
 NOISE = 0.01  # sigma of the latent noise, training mode alone
+SMOOTH_EPS = 1e-4  # ridge weight of the guided filter of the scattering head's maps
 MAX_GAIN = 16.0  # of the scattering head: below a transmission of 1/16 nothing is left to recover
 
 
@@ -48,6 +50,11 @@ def add_noise(features: torch.Tensor, module: nn.Module, generator: torch.Genera
     return features + NOISE * noise.to(features.dtype)
 
 
+def full_precision(device: str) -> AbstractContextManager:
+    """Suspend autocast, where the device has any."""
+    return torch.autocast(device, enabled=False) if torch.amp.is_autocast_available(device) else nullcontext()
+
+
 class ReflectConv2d(nn.Conv2d):
     """Convolution whose border is reflected; `padding` pixels of it.
 
@@ -57,8 +64,7 @@ class ReflectConv2d(nn.Conv2d):
     def forward(self, features: torch.Tensor) -> torch.Tensor:
         """Convolve (N, C, H, W)."""
         down, right = self.padding
-        device = features.device.type
-        with torch.autocast(device, enabled=False) if torch.amp.is_autocast_available(device) else nullcontext():
+        with full_precision(features.device.type):
             features = F.pad(features, (right, right, down, down), mode="reflect")
         return F.conv2d(features, self.weight, self.bias, self.stride)
 
@@ -117,11 +123,12 @@ class MSFF(Generator):
             "scattering": the scattering model solved for J, J = exp(k) (I - v), with gain k and veil v by pixel and
             channel (6 channels instead of 3; starts near the identity).
         context: halvings of a `ContextPyramid` on the coarsest attended map; 0, the paper's form, has none.
-        smooth: average the maps of the scattering head over 4 x 4 pixels, then 2 x 2: transposed convolutions of
-            stride 2, twice, leave a grid of period 4, and this takes away exactly that; False, the paper's form.
+        smooth: radius, in pixels, of a guided filter with the photo as guide that the maps of the scattering head pass:
+            transposed convolutions of stride 2, twice, leave a grid of period 4, of which the photo knows nothing.
+            0, the paper's form, has none.
 
     Raises:
-        ValueError: no such head, or `smooth` with "tanh", whose features are the picture.
+        ValueError: no such head, or `smooth` with "tanh", which has no maps.
 
     Source: method section 3; 1,005,714 parameters with width 64 and head "tanh".
     """
@@ -129,12 +136,12 @@ class MSFF(Generator):
     multiple = 4
     least = 8  # the maps at H/4 are padded by reflection, which takes two pixels
 
-    def __init__(self, width: int = 64, head: str = "tanh", context: int = 0, smooth: bool = False):
+    def __init__(self, width: int = 64, head: str = "tanh", context: int = 0, smooth: int = 0):
         super().__init__()
         if head not in ("tanh", "scattering"):
             raise ValueError(f'head is {head!r}; wanted is "tanh" or "scattering".')
         if smooth and head == "tanh":
-            raise ValueError('smooth is True with head "tanh"; wanted is head "scattering", whose maps it averages.')
+            raise ValueError(f'smooth is {smooth} with head "tanh"; wanted is 0, or head "scattering", which has maps.')
         f = width
         self.head, self.smooth = head, smooth
         self.encode1 = nn.ModuleList([encode(3, f, 4, 2), encode(f, 2 * f, 4, 2)])
@@ -156,14 +163,16 @@ class MSFF(Generator):
         raw = self.features(x, generator)
         if self.head == "tanh":
             return torch.tanh(raw)
-        gain, veil = self._gain_and_veil(raw)
+        gain, veil = self._gain_and_veil(raw, x)
         return 2 * gain * ((x.float() + 1) / 2 - veil) - 1
 
-    def _gain_and_veil(self, raw: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        raw = raw.float()
+    def _gain_and_veil(self, raw: torch.Tensor, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        maps = raw.float()
         if self.smooth:
-            raw = F.avg_pool2d(F.avg_pool2d(F.pad(raw, (2, 2, 2, 2), mode="replicate"), 4, 1), 2, 1)
-        log_gain, veil = raw.chunk(2, dim=1)
+            with full_precision(x.device.type):  # else the guide's covariances would be rounded away
+                guide = (x.float().contiguous() + 1) / 2
+                maps = guided_filter(guide, maps.contiguous(), self.smooth, SMOOTH_EPS)
+        log_gain, veil = maps.chunk(2, dim=1)
         top = torch.log(torch.tensor(MAX_GAIN))
         return torch.exp(top * torch.tanh(log_gain / top)), veil
 

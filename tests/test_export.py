@@ -18,7 +18,7 @@ from ssdie.networks import MSFF
 @pytest.fixture(scope="module")
 def model():
     torch.manual_seed(0)
-    network = MSFF(width=8, head="scattering", context=2).eval()
+    network = MSFF(width=8, head="scattering", context=2, smooth=2).eval()
     for parameter in network.parameters():
         if parameter.ndim < 2 or not parameter.any():  # attention and context begin as if they were not there
             torch.nn.init.normal_(parameter, std=0.3)
@@ -43,7 +43,8 @@ def test_the_network_is_left_as_it_was(model, exported):
 
 def test_from_the_command_line(model, tmp_path, capsys):
     weights, onnx = tmp_path / "w.safetensors", tmp_path / "w.onnx"
-    save_weights(weights, model, {"generator": "msff", "options": {"width": 8, "head": "scattering", "context": 2}})
+    options = {"width": 8, "head": "scattering", "context": 2, "smooth": 2}
+    save_weights(weights, model, {"generator": "msff", "options": options})
     assert main(["export", str(onnx), "--weights", str(weights)]) == 0 and str(onnx) in capsys.readouterr().out
     photo = np.random.default_rng(0).integers(0, 255, (50, 70, 3), dtype=np.uint8)
     Image.fromarray(photo).save(tmp_path / "photo.png")

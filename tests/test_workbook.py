@@ -158,9 +158,9 @@ def test_the_head_that_the_full_method_has_is_no_variant():
 
 
 def test_a_variant_of_the_network_keeps_its_other_options():
-    released = dataclasses.replace(FULL, options={"head": "scattering", "context": 3, "smooth": True})
-    assert vary(released, "tanh head").options == {"head": "tanh", "context": 3, "smooth": False}
-    assert vary(released, "no context").options == {"head": "scattering", "context": 0, "smooth": True}
+    released = dataclasses.replace(FULL, options={"head": "scattering", "context": 3, "smooth": 2})
+    assert vary(released, "tanh head").options == {"head": "tanh", "context": 3, "smooth": 0}
+    assert vary(released, "no context").options == {"head": "scattering", "context": 0, "smooth": 2}
     assert "smooth maps" not in list_variants(released) and "no smooth maps" in list_variants(released)
 
 
