@@ -262,6 +262,7 @@ def draw_network(network: MSFF, size: int = 256) -> Figure:
         for (x, row), name in zip(places, names, strict=True)
     ]
     head = {"tanh": "tanh", "scattering": "$e^{k}\\,(x - v)$"}[network.head]
+    head = f"guided filter; {head}" if network.smooth else head
     draw_box(axes, Box(5.78, rows[2], 1.4, high), f"{head}\nenhanced 3 × {size}²", PLAIN, 6.4)
     corners = (inputs[0].at()[0], over), (last[0].at()[0], over)
     draw_arrow(axes, (inputs[0].at(0.5, 1), *corners, last[0].at(0.5, 1)), FAINT)

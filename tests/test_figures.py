@@ -286,9 +286,9 @@ def test_method_diagram_leaves_out_terms_without_weight_and_names_another_genera
     assert "× Retinex" not in written and "style" not in written
 
 
-@pytest.mark.parametrize("head", ["tanh", "scattering"])
-def test_nothing_written_in_a_diagram_leaves_it(head):
-    stay_inside(draw_network(MSFF(width=8, head=head)))
+@pytest.mark.parametrize("options", [{}, {"head": "scattering"}, {"head": "scattering", "smooth": 2}])
+def test_nothing_written_in_a_diagram_leaves_it(options):
+    stay_inside(draw_network(MSFF(width=8, **options)))
 
 
 # Wide tables ------------------------------------------------------------------------------------------------
