@@ -4,7 +4,7 @@ All generators map RGB in [0, 1] to RGB in [0, 1] at any height and width (pad, 
 Latent noise is added in training mode alone, from the generator of random numbers that the caller hands over.
 """
 
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import nullcontext
 
 import torch
 import torch.nn.functional as F
@@ -50,11 +50,6 @@ def add_noise(features: torch.Tensor, module: nn.Module, generator: torch.Genera
     return features + NOISE * noise.to(features.dtype)
 
 
-def full_precision(device: str) -> AbstractContextManager:
-    """Suspend autocast, where the device has any."""
-    return torch.autocast(device, enabled=False) if torch.amp.is_autocast_available(device) else nullcontext()
-
-
 class ReflectConv2d(nn.Conv2d):
     """Convolution whose border is reflected; `padding` pixels of it.
 
@@ -64,7 +59,8 @@ class ReflectConv2d(nn.Conv2d):
     def forward(self, features: torch.Tensor) -> torch.Tensor:
         """Convolve (N, C, H, W)."""
         down, right = self.padding
-        with full_precision(features.device.type):
+        device = features.device.type
+        with torch.autocast(device, enabled=False) if torch.amp.is_autocast_available(device) else nullcontext():
             features = F.pad(features, (right, right, down, down), mode="reflect")
         return F.conv2d(features, self.weight, self.bias, self.stride)
 
@@ -163,15 +159,14 @@ class MSFF(Generator):
         raw = self.features(x, generator)
         if self.head == "tanh":
             return torch.tanh(raw)
-        gain, veil = self._gain_and_veil(raw, x)
-        return 2 * gain * ((x.float() + 1) / 2 - veil) - 1
+        dusty = (x.float() + 1) / 2
+        gain, veil = self._gain_and_veil(raw, dusty)
+        return 2 * gain * (dusty - veil) - 1
 
-    def _gain_and_veil(self, raw: torch.Tensor, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    def _gain_and_veil(self, raw: torch.Tensor, dusty: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         maps = raw.float()
         if self.smooth:
-            with full_precision(x.device.type):  # else the guide's covariances would be rounded away
-                guide = (x.float().contiguous() + 1) / 2
-                maps = guided_filter(guide, maps.contiguous(), self.smooth, SMOOTH_EPS)
+            maps = guided_filter(dusty.contiguous(), maps.contiguous(), self.smooth, SMOOTH_EPS)
         log_gain, veil = maps.chunk(2, dim=1)
         top = torch.log(torch.tensor(MAX_GAIN))
         return torch.exp(top * torch.tanh(log_gain / top)), veil

@@ -220,7 +220,8 @@ def fit_affine(
     else:
         rows, columns = torch.triu_indices(depth, depth)
         upper = box_filter(guide[:, rows] * guide[:, columns], radius) - mean_guide[:, rows] * mean_guide[:, columns]
-        slope = torch.einsum("ncghw,ngkhw->nckhw", covariance, _inverse3(upper, eps))
+        inverse = _inverse3(upper, eps)  # (N, G, G, H, W)
+        slope = (covariance[:, :, :, None] * inverse[:, None]).sum(2)  # no einsum: autocast would round it to bfloat16
     return slope, mean_source - (slope * mean_guide[:, None]).sum(2)
 
 

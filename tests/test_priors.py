@@ -90,6 +90,12 @@ def test_guided_filter_reproduces_affine_maps_of_the_guide(picture, channels):
     assert torch.allclose(priors.guided_filter(guide, source, 4, 1e-8), source, atol=1e-3)
 
 
+def test_guided_filter_keeps_its_precision_under_autocast(picture):
+    with torch.autocast("cpu", torch.bfloat16):
+        rounded = priors.guided_filter(picture, picture, 2, 1e-4)
+    assert torch.equal(rounded, priors.guided_filter(picture, picture, 2, 1e-4))
+
+
 def test_guided_filter_with_a_flat_guide_is_a_box_filter(picture):
     flat = torch.full((2, 3, 40, 56), 0.5)
     twice = priors.box_filter(priors.box_filter(picture, 3), 3)
