@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import nn
 from torch.autograd.function import once_differentiable
 
-BLOCK = 2**18  # values of the matrix of attention that are held at a time
+BLOCK = 2**20  # values of the matrix of attention that are held at a time
 
 
 class CrossAttention(nn.Module):
@@ -40,7 +40,7 @@ def attend(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, rows: in
     Args:
         query: (N, 1, HW, c); key: (N, 1, hw, c); value: (N, 1, hw, C), C >= c.
         rows: of the matrix that are held at a time on a CPU, forward and backward: half the time of the fused kernel,
-            which wants query and key as wide as the value. 0: as many as make a block of a megabyte.
+            which wants query and key as wide as the value. 0: as many as make a block of `BLOCK` values.
 
     Returns:
         (N, 1, HW, C).
@@ -70,9 +70,8 @@ class AttendByRows(torch.autograd.Function):
         ctx.rows = rows
         output = value.new_empty(*query.shape[:2], value.shape[2])
         with torch.autocast(value.device.type, enabled=False):
-            for n, turned, some in _blocks(query, key, rows):
-                share = torch.softmax(_wide(query[n, some]) @ turned, dim=1)
-                output[n, some] = share.to(value.dtype) @ value[n]
+            for n, some, _, _, share in _blocks(query, key, value.dtype, rows):
+                torch.mm(share, value[n], out=output[n, some])
         return output
 
     @staticmethod
@@ -81,11 +80,13 @@ class AttendByRows(torch.autograd.Function):
         """Gradients of query, key and value."""
         query, key, value = ctx.saved_tensors
         for_query, for_key, for_value = (torch.zeros_like(_wide(x)) for x in (query, key, value))
-        for n, turned, some in _blocks(query, key, ctx.rows):
-            given, share = gradient[n, some], torch.softmax(_wide(query[n, some]) @ turned, dim=1)
-            for_value[n] += share.to(value.dtype).T @ given
-            slope = _wide(given @ value[n].T).mul_(share)
-            slope = slope.sub_(share.mul_(slope.sum(1, keepdim=True))).to(value.dtype)
+        part = torch.empty_like(value[0])
+        for n, some, spare, wide, share in _blocks(query, key, value.dtype, ctx.rows):
+            given = gradient[n, some]
+            for_value[n] += torch.mm(share.T, given, out=part)
+            slope = torch.mm(given, value[n].T, out=share)  # the share is not needed any more
+            spare.copy_(slope).mul_(wide)
+            slope.copy_(spare.sub_(wide.mul_(spare.sum(1, keepdim=True))))
             for_query[n, some] = _wide(slope @ key[n])
             for_key[n] += (query[n, some].T @ slope).T
         return for_query.to(query.dtype), for_key.to(key.dtype), for_value.to(value.dtype), None
@@ -96,12 +97,23 @@ def _wide(x: torch.Tensor) -> torch.Tensor:
     return x.to(torch.promote_types(x.dtype, torch.float32))
 
 
-def _blocks(query: torch.Tensor, key: torch.Tensor, rows: int) -> Iterator[tuple[int, torch.Tensor, slice]]:
-    """Number of the picture, its keys as (c, hw), and the rows to be done."""
+def _blocks(
+    query: torch.Tensor, key: torch.Tensor, dtype: torch.dtype, rows: int
+) -> Iterator[tuple[int, slice, torch.Tensor, torch.Tensor, torch.Tensor]]:
+    """Number of the picture, the rows to be done, room for as many, their shares of the keys in float32 and in `dtype`.
+
+    All blocks use the same memory: to allocate it anew would take as long as to fill it.
+    """
+    query, turned = _wide(query), _wide(key).transpose(1, 2).contiguous()
+    spare, wide = (query.new_empty(min(rows, query.shape[1]), key.shape[1]) for _ in range(2))
+    share = torch.empty_like(wide, dtype=dtype)
     for n in range(len(query)):
-        turned = _wide(key[n]).T.contiguous()
         for top in range(0, query.shape[1], rows):
-            yield n, turned, slice(top, top + rows)
+            some = slice(top, min(top + rows, query.shape[1]))
+            held = [block[: some.stop - top] for block in (spare, wide, share)]
+            torch.softmax(torch.mm(query[n, some], turned[n], out=held[0]), 1, out=held[1])
+            held[2].copy_(held[1])
+            yield n, some, *held
 
 
 def _as_sequence(features: torch.Tensor) -> torch.Tensor:
