@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import nn
 from torch.autograd.function import once_differentiable
 
-BLOCK = 2**20  # values of the matrix of attention that are held at a time
+BLOCK = 2**19  # values of the matrix of attention that are held at a time
 
 
 class CrossAttention(nn.Module):
