@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import nn
 from torch.autograd.function import once_differentiable
 
-BLOCK = 2**19  # values of the matrix of attention that are held at a time
+BLOCK = 2**20  # values of the matrix of attention that are held at a time
 
 
 class CrossAttention(nn.Module):
@@ -66,27 +66,27 @@ class AttendByRows(torch.autograd.Function):
     @staticmethod
     def forward(ctx, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, rows: int) -> torch.Tensor:
         """Map (N, HW, c), (N, hw, c), (N, hw, C) to (N, HW, C)."""
-        ctx.save_for_backward(query, key, value)
-        ctx.rows = rows
         output = value.new_empty(*query.shape[:2], value.shape[2])
         with torch.autocast(value.device.type, enabled=False):
             for n, some, _, _, share in _blocks(query, key, value.dtype, rows):
                 torch.mm(share, value[n], out=output[n, some])
+        ctx.save_for_backward(query, key, value, output)
+        ctx.rows = rows
         return output
 
     @staticmethod
     @once_differentiable
     def backward(ctx, gradient: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, None]:
         """Gradients of query, key and value."""
-        query, key, value = ctx.saved_tensors
+        query, key, value, output = ctx.saved_tensors
         for_query, for_key, for_value = (torch.zeros_like(_wide(x)) for x in (query, key, value))
+        mean = (_wide(gradient) * _wide(output)).sum(2, keepdim=True)  # of the slopes below, weighed by their shares
         part = torch.empty_like(value[0])
         for n, some, spare, wide, share in _blocks(query, key, value.dtype, ctx.rows):
             given = gradient[n, some]
             for_value[n] += torch.mm(share.T, given, out=part)
-            slope = torch.mm(given, value[n].T, out=share)  # the share is not needed any more
-            spare.copy_(slope).mul_(wide)
-            slope.copy_(spare.sub_(wide.mul_(spare.sum(1, keepdim=True))))
+            slope = torch.mm(given, value[n].T, out=spare if share.dtype == spare.dtype else share)
+            slope.copy_(spare.copy_(slope).sub_(mean[n, some]).mul_(wide))
             for_query[n, some] = _wide(slope @ key[n])
             for_key[n] += (query[n, some].T @ slope).T
         return for_query.to(query.dtype), for_key.to(key.dtype), for_value.to(value.dtype), None
@@ -106,13 +106,14 @@ def _blocks(
     """
     query, turned = _wide(query), _wide(key).transpose(1, 2).contiguous()
     spare, wide = (query.new_empty(min(rows, query.shape[1]), key.shape[1]) for _ in range(2))
-    share = torch.empty_like(wide, dtype=dtype)
+    share = wide.to(dtype)  # the same memory in float32
     for n in range(len(query)):
         for top in range(0, query.shape[1], rows):
             some = slice(top, min(top + rows, query.shape[1]))
             held = [block[: some.stop - top] for block in (spare, wide, share)]
             torch.softmax(torch.mm(query[n, some], turned[n], out=held[0]), 1, out=held[1])
-            held[2].copy_(held[1])
+            if share is not wide:
+                held[2].copy_(held[1])
             yield n, some, *held
 
 

@@ -15,6 +15,8 @@ from ssdie.discriminators import DarkChannelNet, PatchDiscriminator
 from ssdie.enhance import RELEASED, enhance, load_model
 from ssdie.features import FeatureNetwork
 from ssdie.losses import make_pseudo_label
+from ssdie.measure import Stopwatch
+from ssdie.memory import kept_memory
 from ssdie.networks import Generator, build_generator
 from ssdie.published import (
     PublishedInputs,
@@ -137,11 +139,32 @@ def time_photo(height: int, width: int, repeats: int) -> dict:
     return {"seconds": seconds}
 
 
-def run_step(kind: str, name: str, batch: int, size: int, precision: str = "float32") -> dict:
-    """Run one step of a kind, "fast" or "published"; its terms."""
-    if kind == "published":
-        return make_published_step(name, batch, size)()
-    return make_fast_step(name, batch, size, precision)()
+def time_step(kind: str, name: str, batch: int, size: int, repeats: int) -> dict:
+    """Run a step several times, after one with a single picture that does not count.
+
+    Args:
+        kind: "published", or the precision of our step.
+        name: of the generator.
+        batch, size: of the pictures.
+        repeats: of the step.
+
+    Returns:
+        "seconds" of each, "terms", and "parts" with their mean seconds.
+    """
+
+    def make(number: int) -> Callable[..., Terms]:
+        if kind == "published":
+            return make_published_step(name, number, size)
+        return make_fast_step(name, number, size, kind)
+
+    make(1)()
+    step, watch, seconds = make(batch), Stopwatch(), []
+    with kept_memory() if kind == "bfloat16" else nullcontext():  # as `ssdie.train` does
+        for _ in range(repeats):
+            started = time.perf_counter()
+            terms = step(watch)
+            seconds.append(time.perf_counter() - started)
+    return {"seconds": seconds, "terms": terms, "parts": {k: v / repeats for k, v in watch.parts.items()}}
 
 
 def run_attention(kind: str, side: int) -> None:

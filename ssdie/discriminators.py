@@ -3,7 +3,8 @@
 import torch
 from torch import nn
 
-from ssdie.networks import SLOPE, ReflectConv2d
+from ssdie.convolution import ReflectConv2d
+from ssdie.networks import SLOPE
 
 
 class PatchDiscriminator(nn.Sequential):
@@ -33,7 +34,15 @@ class PatchDiscriminator(nn.Sequential):
 
     def forward(self, image: torch.Tensor) -> torch.Tensor:
         """Judge (N, C, H, W) in [0, 1]; logits (N, 1, h, w), positive for "clear"."""
-        return super().forward(2 * image - 1)
+        features, activation = 2 * image - 1, None
+        for layer in self:
+            if isinstance(layer, nn.LeakyReLU):
+                activation = layer  # left to the next convolution, which copies the map anyway: one less to keep
+            elif isinstance(layer, ReflectConv2d):
+                features, activation = layer(features, activation), None
+            else:
+                features = layer(features)
+        return features
 
 
 class DarkChannelNet(PatchDiscriminator):

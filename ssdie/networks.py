@@ -4,13 +4,12 @@ All generators map RGB in [0, 1] to RGB in [0, 1] at any height and width (pad, 
 Latent noise is added in training mode alone, from the generator of random numbers that the caller hands over.
 """
 
-from contextlib import nullcontext
-
 import torch
 import torch.nn.functional as F
 from torch import nn
 
 from ssdie.attention import ContextPyramid, CrossAttention
+from ssdie.convolution import ReflectConv2d
 from ssdie.images import check_image
 from ssdie.priors import guided_filter
 
@@ -48,21 +47,6 @@ def add_noise(features: torch.Tensor, module: nn.Module, generator: torch.Genera
         return features
     noise = torch.empty(features.shape, device=features.device, dtype=torch.float32).normal_(generator=generator)
     return features + NOISE * noise.to(features.dtype)
-
-
-class ReflectConv2d(nn.Conv2d):
-    """Convolution whose border is reflected; `padding` pixels of it.
-
-    Autocast would turn the map into float32 for the border alone, and back: here it keeps its precision.
-    """
-
-    def forward(self, features: torch.Tensor) -> torch.Tensor:
-        """Convolve (N, C, H, W)."""
-        down, right = self.padding
-        device = features.device.type
-        with torch.autocast(device, enabled=False) if torch.amp.is_autocast_available(device) else nullcontext():
-            features = F.pad(features, (right, right, down, down), mode="reflect")
-        return F.conv2d(features, self.weight, self.bias, self.stride)
 
 
 class Generator(nn.Module):

@@ -6,6 +6,7 @@ the same weights, bit for bit, as one that was not. accelerate owns device, prec
 
 import functools
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 
 import torch
 from torch import nn
@@ -29,6 +30,7 @@ from ssdie.losses import (
     ssim_loss,
     style_loss,
 )
+from ssdie.memory import kept_memory
 from ssdie.networks import Generator, build_generator
 from ssdie.priors import block_dark_channel
 from ssdie.run import Run, frozen
@@ -49,7 +51,8 @@ def train(config: TrainConfig) -> Iterator[dict[str, float]]:
         FileNotFoundError: photos, features or weights are missing.
     """
     loops = (train_supervised, train_dark_channel, train_semi_supervised)
-    return dict(zip(STAGES, loops, strict=True))[config.stage](config)
+    with nullcontext() if config.precision == "no" else kept_memory():  # in float32 it would take too much
+        yield from dict(zip(STAGES, loops, strict=True))[config.stage](config)
 
 
 def train_supervised(config: TrainConfig) -> Iterator[dict[str, float]]:

@@ -4,6 +4,7 @@ import argparse
 import json
 import subprocess
 import sys
+from contextlib import nullcontext
 
 import numpy as np
 import pytest
@@ -145,6 +146,48 @@ def test_command_writes_json_and_prints_the_table(tmp_path, monkeypatch, capsys)
     assert json.loads(out.read_text())["figures"] == RESULT["figures"]
     assert "| time | 2 s |" in capsys.readouterr().out
     assert out.with_suffix(".png").is_file()
+
+
+def test_step_is_timed_after_one_that_does_not_count(monkeypatch):
+    calls = []
+
+    def make(name, batch, size, precision):
+        def step(watch=lambda part: nullcontext()):
+            calls.append(batch)
+            with watch("all"):
+                return {"total": float(len(calls))}
+
+        return step
+
+    monkeypatch.setattr(tasks, "make_fast_step", make)
+    found = tasks.time_step("float32", "unet", 8, 32, 3)
+    assert calls == [1, 8, 8, 8]
+    assert len(found["seconds"]) == 3 and found["terms"] == {"total": 4.0}
+    assert 0 < found["parts"]["all"] <= max(found["seconds"])
+
+
+def test_ratios_of_steps_are_those_of_a_round(monkeypatch):
+    """Two rounds alike but for the machine, which was half as fast in the second; the third is 5 times."""
+    seconds = iter([8.0, 4.0, 2.0, 16.0, 8.0, 4.0, 10.0, 5.0, 2.0] * 2)
+
+    def child(call):
+        if not call.startswith("time_step"):
+            return {"peak": 10}
+        parts, terms = {"discriminator step": 1.0}, {"total": 2.0}
+        return {"seconds": [next(seconds)], "parts": parts, "terms": terms, "peak": 30 if "published" in call else 20}
+
+    monkeypatch.setattr(benchmark, "run_child", child)
+    monkeypatch.setattr(benchmark, "count_operations", lambda function: 1)
+    monkeypatch.setattr(benchmark, "make_published_step", lambda *about: None)
+    monkeypatch.setattr(benchmark, "make_fast_step", lambda *about: None)
+    result = {"figures": [], "parts": {}, "ceiling": {"float32": 1.0, "bfloat16": 2.0}}
+    benchmark.measure_steps(result, False)
+    lines = {line["name"]: line for line in result["figures"]}
+    ours = lines["step of msff, bfloat16, against the published step"]
+    assert (ours["least"], ours["median"], ours["most"], ours["met"]) == (4.0, 4.0, 5.0, True)
+    assert ours["seconds"] == [2.0, 4.0, 2.0] and ours["published_seconds"] == [8.0, 16.0, 10.0]
+    assert lines["step of unet, bfloat16, memory against the published step"]["median"] == 0.5
+    assert lines["step of unet, float32, largest relative difference of a loss"]["median"] == 0
 
 
 def test_sections_write_figures(monkeypatch):

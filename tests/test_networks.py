@@ -1,12 +1,13 @@
 import pytest
 import torch
+import torch.nn.functional as F
 
 from ssdie.attention import CrossAttention
+from ssdie.convolution import Reflect, ReflectConv2d
 from ssdie.discriminators import DarkChannelNet, PatchDiscriminator
 from ssdie.networks import (
     MSFF,
     PatchGenerator,
-    ReflectConv2d,
     UNetGenerator,
     build_generator,
     count_parameters,
@@ -150,6 +151,44 @@ def test_reflected_border_is_pytorchs_and_keeps_the_precision_of_the_map():
     with watch, torch.autocast("cpu", torch.bfloat16):
         ours(given.bfloat16().requires_grad_())
     assert kept and set(kept) == {torch.bfloat16}  # PyTorch's own reflection makes float32 of it
+
+
+@pytest.mark.parametrize("border", [(0, 0), (1, 1), (3, 2)])
+def test_gradient_of_a_reflected_border_is_pytorchs(border):
+    random = torch.Generator().manual_seed(0)
+    given = torch.randn(2, 3, 4, 5, generator=random, dtype=torch.float64, requires_grad=True)
+    rows, columns = border
+    ours = Reflect.apply(given, rows, columns)
+    theirs = F.pad(given, (columns, columns, rows, rows), mode="reflect")
+    gradient = torch.randn(theirs.shape, generator=random, dtype=torch.float64)
+    found, wanted = (torch.autograd.grad(padded, given, gradient)[0] for padded in (ours, theirs))
+    assert torch.equal(ours, theirs) and torch.allclose(found, wanted, rtol=1e-14)
+    assert torch.autograd.gradcheck(lambda x: Reflect.apply(x, rows, columns), given)
+
+
+def test_discriminator_is_its_layers_in_turn_and_keeps_each_map_once():
+    judge = PatchDiscriminator(width=8).double()  # in training mode: BatchNorm too sees what it should
+    image = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    image.requires_grad_()
+
+    def look(forward):
+        kept = {}
+
+        def keep(x):
+            kept[x.data_ptr()] = x
+            return x
+
+        with torch.autograd.graph.saved_tensors_hooks(keep, lambda x: x):
+            logits = forward()
+        gradients = torch.autograd.grad(logits.square().sum(), (image, *judge.parameters()))
+        return logits, gradients, sum(x.nbytes for x in kept.values())
+
+    logits, gradients, held = look(lambda: judge(image))
+    plain, wanted, more = look(lambda: torch.nn.Sequential(*judge)(2 * image - 1))
+    assert torch.equal(logits, plain)
+    assert all(torch.allclose(a, b) for a, b in zip(gradients, wanted, strict=True))
+    first = 8 * 2 * 8 * 32 * 32  # bytes of the first map, which only the plain one keeps beside its copy with a border
+    assert more - held > first
 
 
 @pytest.mark.parametrize("channels", [1, 3, 4])

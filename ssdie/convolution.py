@@ -1,0 +1,49 @@
+"""A convolution whose border is the mirrored picture, with little to remember for the way back."""
+
+from contextlib import nullcontext
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+
+class ReflectConv2d(nn.Conv2d):
+    """Convolution whose border is reflected; `padding` pixels of it.
+
+    Autocast would turn the map into float32 for the border alone, and back: here it keeps its precision.
+    """
+
+    def forward(self, features: torch.Tensor, activation: nn.Module | None = None) -> torch.Tensor:
+        """Convolve (N, C, H, W), after an `activation` that may write into the map with its border, a copy."""
+        device = features.device.type
+        with torch.autocast(device, enabled=False) if torch.amp.is_autocast_available(device) else nullcontext():
+            pad = Reflect.apply if features.requires_grad else _pad  # the plain one can be exported
+            features = pad(features, *self.padding)
+            features = activation(features) if activation else features
+        return F.conv2d(features, self.weight, self.bias, self.stride)
+
+
+class Reflect(torch.autograd.Function):
+    """Mirror rows and columns beyond the border; unlike PyTorch's, it does not keep the map, whose shape is enough."""
+
+    @staticmethod
+    def forward(ctx, features: torch.Tensor, rows: int, columns: int) -> torch.Tensor:
+        """Map (N, C, H, W) to (N, C, H + 2 rows, W + 2 columns); the edge pixel is not repeated."""
+        ctx.border = rows, columns
+        return _pad(features, rows, columns)
+
+    @staticmethod
+    def backward(ctx, gradient: torch.Tensor) -> tuple[torch.Tensor, None, None]:
+        """Add the gradient of each mirrored pixel to that of the pixel itself."""
+        for dim, border in zip((2, 3), ctx.border, strict=True):
+            last = gradient.shape[dim] - 2 * border - 1
+            inner = gradient.narrow(dim, border, last + 1).clone()
+            for away in range(1, border + 1):
+                inner.narrow(dim, away, 1).add_(gradient.narrow(dim, border - away, 1))
+                inner.narrow(dim, last - away, 1).add_(gradient.narrow(dim, border + last + away, 1))
+            gradient = inner
+        return gradient, None, None
+
+
+def _pad(features: torch.Tensor, rows: int, columns: int) -> torch.Tensor:
+    return F.pad(features, (columns, columns, rows, rows), mode="reflect")
