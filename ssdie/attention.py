@@ -83,7 +83,7 @@ class AttendByRows(torch.autograd.Function):
         mean = (_wide(gradient) * _wide(output)).sum(2, keepdim=True)  # of the slopes below, weighed by their shares
         part = torch.empty_like(value[0])
         for n, some, spare, wide, share in _blocks(query, key, value.dtype, ctx.rows):
-            given = gradient[n, some]
+            given = gradient[n, some]  # what is not needed any more is written over; in float32 the copies do nothing
             for_value[n] += torch.mm(share.T, given, out=part)
             slope = torch.mm(given, value[n].T, out=spare if share.dtype == spare.dtype else share)
             slope.copy_(spare.copy_(slope).sub_(mean[n, some]).mul_(wide))

@@ -1,19 +1,20 @@
 """Memory is kept while a block runs, and given back after it."""
 
 import sys
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 
-from ssdie.memory import kept_memory
+from ssdie.memory import DEFAULTS, MMAP_MAX, TRIM_THRESHOLD, kept_memory
 
 SIZE = 2**26  # bytes, in pages of 4096
 
 
 def held() -> int:
     """Bytes of this process that lie in memory now."""
-    with open("/proc/self/statm") as file:
-        return int(file.read().split()[1]) * 4096
+    return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
 
 
 def faults() -> int:
@@ -45,12 +46,15 @@ def test_freed_memory_is_used_again_and_given_back_at_the_end():
     assert faults() - before > SIZE // 2**21 / 2  # fetched anew, in pages of 2 MB at most
 
 
-def test_memory_is_given_back_after_an_error():
+def test_memory_is_given_back_after_an_error(monkeypatch):
+    told = []
+    library = SimpleNamespace(mallopt=lambda *about: told.append(about), malloc_trim=lambda pad: told.append("trim"))
+    monkeypatch.setattr("ctypes.CDLL", lambda name: library)
     with pytest.raises(KeyError), kept_memory():
-        fill()
-        inside = held()
+        during = dict(told)
         raise KeyError
-    assert inside - held() > SIZE / 2
+    assert during == {MMAP_MAX: 0, TRIM_THRESHOLD: -1}
+    assert dict(told[2:-1]) == DEFAULTS and told[-1] == "trim"
 
 
 def test_without_glibc_nothing_happens(monkeypatch):
