@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import nn
 from torch.autograd.function import once_differentiable
 
-BLOCK = 2**20  # values of the matrix of attention that are held at a time
+BLOCK = 2**21  # bytes of the matrix of attention, in the precision of the value, that are held at a time
 
 
 class CrossAttention(nn.Module):
@@ -40,13 +40,13 @@ def attend(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, rows: in
     Args:
         query: (N, 1, HW, c); key: (N, 1, hw, c); value: (N, 1, hw, C), C >= c.
         rows: of the matrix that are held at a time on a CPU, forward and backward: half the time of the fused kernel,
-            which wants query and key as wide as the value. 0: as many as make a block of `BLOCK` values.
+            which wants query and key as wide as the value. 0: as many as make a block of `BLOCK` bytes.
 
     Returns:
         (N, 1, HW, C).
     """
     if value.device.type == "cpu":
-        rows = rows or max(1, BLOCK // key.shape[2])
+        rows = rows or max(1, BLOCK // (key.shape[2] * value.element_size()))
         return AttendByRows.apply(query[:, 0], key[:, 0], value[:, 0], rows)[:, None]
     padding = (0, value.shape[3] - query.shape[3])  # zeros change no scalar product
     return F.scaled_dot_product_attention(F.pad(query, padding), F.pad(key, padding), value, scale=1.0)
