@@ -8,6 +8,7 @@ from torch import nn
 from torch.autograd.function import once_differentiable
 
 BLOCK = 2**21  # bytes of the matrix of attention, in the precision of the value, that are held at a time
+KEPT = 2**25  # bytes of a picture's matrix, in that precision, up to which training keeps it for the way back
 
 
 class CrossAttention(nn.Module):
@@ -58,19 +59,24 @@ def attend_explicitly(query: torch.Tensor, key: torch.Tensor, value: torch.Tenso
 
 
 class AttendByRows(torch.autograd.Function):
-    """softmax(Q K^T) V, some rows of the matrix at a time; the way back makes them again instead of keeping them.
+    """softmax(Q K^T) V, some rows of the matrix at a time.
 
-    Logits and softmax are float32, the large products in the precision of the value. No second derivative.
+    The way back finds the matrix of a picture as it was if it takes no more than `KEPT` bytes, and makes larger ones
+    again. Logits and softmax are float32, the large products in the precision of the value. No second derivative.
     """
 
     @staticmethod
     def forward(ctx, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, rows: int) -> torch.Tensor:
         """Map (N, HW, c), (N, hw, c), (N, hw, C) to (N, HW, C)."""
         output = value.new_empty(*query.shape[:2], value.shape[2])
+        small = query.shape[1] * key.shape[1] * value.element_size() <= KEPT
+        kept = value.new_empty(*query.shape[:2], key.shape[1]) if small and any(ctx.needs_input_grad) else None
         with torch.autocast(value.device.type, enabled=False):
-            for n, some, _, _, share in _blocks(query, key, value.dtype, rows):
+            for n, some, share in _blocks(query, key, value.dtype, rows):
                 torch.mm(share, value[n], out=output[n, some])
-        ctx.save_for_backward(query, key, value, output)
+                if kept is not None:
+                    kept[n, some] = share
+        ctx.save_for_backward(query, key, value, output, kept)
         ctx.rows = rows
         return output
 
@@ -78,18 +84,23 @@ class AttendByRows(torch.autograd.Function):
     @once_differentiable
     def backward(ctx, gradient: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, None]:
         """Gradients of query, key and value."""
-        query, key, value, output = ctx.saved_tensors
-        for_query, for_key, for_value = (torch.zeros_like(_wide(x)) for x in (query, key, value))
+        query, key, value, output, kept = ctx.saved_tensors
+        blocks = _blocks(query, key, value.dtype, ctx.rows) if kept is None else _parts(kept, ctx.rows)
+        for_query = torch.empty_like(query)
+        for_key, for_value = (torch.zeros_like(_wide(x)) for x in (key, value))
         mean = (_wide(gradient) * _wide(output)).sum(2, keepdim=True)  # of the slopes below, weighed by their shares
-        part = torch.empty_like(value[0])
-        for n, some, spare, wide, share in _blocks(query, key, value.dtype, ctx.rows):
-            given = gradient[n, some]  # what is not needed any more is written over; in float32 the copies do nothing
+        rounded = mean.to(value.dtype)
+        # two more columns of the product take the mean from the slopes: nothing else passes over the block for it
+        less = torch.cat((-rounded, (rounded - mean).to(value.dtype)), 2)
+        right = torch.cat((value, value.new_ones(*value.shape[:2], 2)), 2)
+        room, part = value.new_empty(min(ctx.rows, query.shape[1]), key.shape[1]), torch.empty_like(value[0])
+        for n, some, share in blocks:
+            given = gradient[n, some]
             for_value[n] += torch.mm(share.T, given, out=part)
-            slope = torch.mm(given, value[n].T, out=spare if share.dtype == spare.dtype else share)
-            slope.copy_(spare.copy_(slope).sub_(mean[n, some]).mul_(wide))
-            for_query[n, some] = _wide(slope @ key[n])
+            slope = torch.mm(torch.cat((given, less[n, some]), 1), right[n].T, out=room[: len(share)]).mul_(share)
+            for_query[n, some] = slope @ key[n]
             for_key[n] += (query[n, some].T @ slope).T
-        return for_query.to(query.dtype), for_key.to(key.dtype), for_value.to(value.dtype), None
+        return for_query, for_key.to(key.dtype), for_value.to(value.dtype), None
 
 
 def _wide(x: torch.Tensor) -> torch.Tensor:
@@ -97,24 +108,31 @@ def _wide(x: torch.Tensor) -> torch.Tensor:
     return x.to(torch.promote_types(x.dtype, torch.float32))
 
 
+def _parts(shares: torch.Tensor, rows: int) -> Iterator[tuple[int, slice, torch.Tensor]]:
+    """Number of the picture, some rows, and these rows of its matrix: `shares` is (N, HW, hw)."""
+    for n in range(len(shares)):
+        for top in range(0, shares.shape[1], rows):
+            some = slice(top, min(top + rows, shares.shape[1]))
+            yield n, some, shares[n, some]
+
+
 def _blocks(
     query: torch.Tensor, key: torch.Tensor, dtype: torch.dtype, rows: int
-) -> Iterator[tuple[int, slice, torch.Tensor, torch.Tensor, torch.Tensor]]:
-    """Number of the picture, the rows to be done, room for as many, their shares of the keys in float32 and in `dtype`.
+) -> Iterator[tuple[int, slice, torch.Tensor]]:
+    """Make what `_parts` gives, in `dtype`, from query and key.
 
     All blocks use the same memory: to allocate it anew would take as long as to fill it.
     """
     query, turned = _wide(query), _wide(key).transpose(1, 2).contiguous()
-    spare, wide = (query.new_empty(min(rows, query.shape[1]), key.shape[1]) for _ in range(2))
+    wide = query.new_empty(min(rows, query.shape[1]), key.shape[1])
     share = wide.to(dtype)  # the same memory in float32
     for n in range(len(query)):
         for top in range(0, query.shape[1], rows):
             some = slice(top, min(top + rows, query.shape[1]))
-            held = [block[: some.stop - top] for block in (spare, wide, share)]
-            torch.softmax(torch.mm(query[n, some], turned[n], out=held[0]), 1, out=held[1])
-            if share is not wide:
-                held[2].copy_(held[1])
-            yield n, some, *held
+            held, narrow = wide[: some.stop - top], share[: some.stop - top]
+            torch.mm(query[n, some], turned[n], out=held)
+            torch.softmax(held, 1, out=held)
+            yield n, some, held if share is wide else narrow.copy_(held)
 
 
 def _as_sequence(features: torch.Tensor) -> torch.Tensor:
