@@ -94,7 +94,9 @@ def test_fast_step_has_the_losses_and_gradients_of_the_published_one(pictures, n
         assert max((a - b).abs().max() for a, b in zip(ours, theirs, strict=True)) < 1e-3 * scale
 
 
-def test_attention_of_every_kind_is_the_plain_formula():
+@pytest.mark.parametrize("kept", [0, 2**30], ids=["made again", "kept"])
+def test_attention_of_every_kind_is_the_plain_formula(kept, monkeypatch):
+    monkeypatch.setattr("ssdie.attention.KEPT", kept)
     random = torch.Generator().manual_seed(0)
     inputs = [torch.randn(2, 1, n, c, generator=random) for n, c in ((300, 16), (80, 16), (80, 128))]
     inputs = [x.requires_grad_() for x in inputs]
@@ -112,11 +114,15 @@ def test_attention_of_every_kind_is_the_plain_formula():
     with torch.autocast("cpu", torch.bfloat16):
         coarse = attend(*(x.bfloat16() for x in inputs))
     assert coarse.dtype == torch.bfloat16 and (coarse - plain).abs().max() < 0.02 * plain.abs().max()
+    for given, other in zip(torch.autograd.grad(coarse.float().square().sum(), inputs), wanted, strict=True):
+        assert (given - other).norm() < 0.03 * other.norm()
     elsewhere = attend(*(x.detach().to("meta") for x in inputs))  # the kernel that other devices take
     assert elsewhere.shape == plain.shape
 
 
-def test_gradients_of_attention_are_those_of_finite_differences():
+@pytest.mark.parametrize("kept", [0, 2**30], ids=["made again", "kept"])
+def test_gradients_of_attention_are_those_of_finite_differences(kept, monkeypatch):
+    monkeypatch.setattr("ssdie.attention.KEPT", kept)
     random = torch.Generator().manual_seed(1)
     inputs = [torch.randn(2, 1, n, c, generator=random, dtype=torch.float64) for n, c in ((5, 2), (4, 2), (4, 3))]
     assert torch.autograd.gradcheck(lambda *x: attend(*x, rows=2), [x.requires_grad_() for x in inputs])
