@@ -103,7 +103,9 @@ def make_published_step(name: str, batch: int, size: int, training: bool = False
     def step(watch=lambda part: nullcontext()) -> Terms:
         (random, latent), k = (torch.Generator().manual_seed(s) for s in (1, 2)), config.copies
         disturbed = disturb(real.repeat(k, 1, 1, 1), config.noise, latent).chunk(k)
-        copies, clear_copies = (augment_copies(x, k, random).chunk(k) for x in (real, others))
+        copies = augment_copies(real, k, random).chunk(k)
+        with watch("discriminator step"):
+            clear_copies = augment_copies(others, k, random).chunk(k)
         label = make_pseudo_label(real, config.pseudo_label)
         inputs = PublishedInputs(dusty, clear, real, label, disturbed, copies, clear_copies)
         terms = published_generator_step((*networks, features), inputs, config.weights, watch)
