@@ -144,8 +144,11 @@ def write_gradients(folder: Path, out: Path) -> None:
     if run.accelerator.is_main_process:
         found = [p.grad for p in run.accelerator.unwrap_model(network).parameters()]
         torch.save(found, out / f"{processes}.pt")
-    run.accelerator.wait_for_everyone()
-    run.accelerator.end_training()
+    accelerator = run.accelerator
+    accelerator.wait_for_everyone()
+    accelerator.free_memory()
+    del network, run  # before their process group: the last to hold it waits for its thread, which may want Python
+    accelerator.end_training()
 
 
 def launch(processes: int, command: list[str]) -> None:
