@@ -10,7 +10,7 @@ from scipy.stats import gaussian_kde
 from tqdm import tqdm
 
 from ssdie.images import fit_short_side, list_images, read_image
-from ssdie.looks import measure_look
+from ssdie.looks import measure_looks
 from ssdie.paths import WEIGHTS, atomic
 from ssdie.priors import estimate_airlight
 
@@ -26,7 +26,7 @@ def fit_airlight(folder: str | Path, path: str | Path = AIRLIGHT_FILE) -> dict:
 
     Returns:
         `colours` (n, 3), the airlight of each photo in RGB; `bandwidth` (3, 3), the kernel's covariance in logits;
-        `looks` (n, 9), see `ssdie.looks.measure_look`.
+        `looks` (n, 9), see `ssdie.looks.measure_looks`.
 
     Source: airlight by `ssdie.priors.estimate_airlight` at a short side of 128, voted for by 40 % of the pixels
     (a veil is wide, He's 0.1 % finds lamps); bandwidth half of Scott's rule, which is made for one peak (there are
@@ -37,7 +37,7 @@ def fit_airlight(folder: str | Path, path: str | Path = AIRLIGHT_FILE) -> dict:
         raise ValueError(f"{folder} holds {len(paths)} photos; wanted are at least 8 dusty ones.")
     small = [fit_short_side(read_image(p)[None], 128) for p in tqdm(paths, "airlight", unit="photo")]
     colours = torch.cat([estimate_airlight(s, share=0.4) for s in small])
-    looks = torch.stack([measure_look(s[0]) for s in small])
+    looks = torch.cat([measure_looks(s) for s in small])
     scott = len(colours) ** (-1 / 7)  # n^(-1 / (d + 4))
     bandwidth = gaussian_kde(torch.logit(colours, eps=0.01).T.numpy(), bw_method=scott / 2).covariance
     fitted = {

@@ -7,6 +7,8 @@ import torch.nn.functional as F
 from torch import nn
 from torch.autograd.function import once_differentiable
 
+from ssdie.devices import without_autocast
+
 BLOCK = 2**21  # bytes of the matrix of attention, in the precision of the value, that are held at a time
 KEPT = 2**25  # bytes of a picture's matrix, in that precision, up to which training keeps it for the way back
 
@@ -71,7 +73,7 @@ class AttendByRows(torch.autograd.Function):
         output = value.new_empty(*query.shape[:2], value.shape[2])
         small = query.shape[1] * key.shape[1] * value.element_size() <= KEPT
         kept = value.new_empty(*query.shape[:2], key.shape[1]) if small and any(ctx.needs_input_grad) else None
-        with torch.autocast(value.device.type, enabled=False):
+        with without_autocast(value.device):
             for n, some, share in _blocks(query, key, value.dtype, rows):
                 torch.mm(share, value[n], out=output[n, some])
                 if kept is not None:

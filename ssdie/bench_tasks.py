@@ -9,8 +9,8 @@ import numpy as np
 import torch
 
 from ssdie.attention import CrossAttention, attend, attend_explicitly
+from ssdie.augment import augment_copies
 from ssdie.config import TrainConfig
-from ssdie.data import augment_copies
 from ssdie.discriminators import DarkChannelNet, PatchDiscriminator
 from ssdie.enhance import RELEASED, enhance, load_model
 from ssdie.features import FeatureNetwork

@@ -5,6 +5,8 @@ import math
 import torch
 import torch.nn.functional as F
 
+from ssdie.devices import constant
+
 # Quantisation tables of ITU-T T.81, annex K.1 and K.2, in the order of rows.
 LUMA_TABLE = (
     (16, 11, 10, 16, 24, 40, 51, 61),
@@ -64,13 +66,14 @@ def compress_jpeg(image: torch.Tensor, quality: torch.Tensor) -> torch.Tensor:
     """
     height, width = image.shape[-2:]
     padded = F.pad(image, (0, -width % 16, 0, -height % 16), mode="replicate")
-    matrix = padded.new_tensor(RGB_TO_YCC)
+    matrix = torch.tensor(RGB_TO_YCC)
+    into, back = (constant(m.tolist(), padded) for m in (matrix, torch.linalg.inv(matrix)))
     levels = torch.round(padded * 255)
-    luma, chroma = torch.einsum("kc,nchw->nkhw", matrix, levels).split((1, 2), dim=1)
+    luma, chroma = torch.einsum("kc,nchw->nkhw", into, levels).split((1, 2), dim=1)
     luma = _quantise(luma - 128, LUMA_TABLE, quality) + 128
     chroma = _quantise(F.avg_pool2d(chroma, 2), CHROMA_TABLE, quality)
     chroma = F.interpolate(chroma, scale_factor=2, mode="bilinear", align_corners=False)
-    rgb = torch.einsum("ck,nkhw->nchw", torch.linalg.inv(matrix), torch.cat((luma, chroma), 1))
+    rgb = torch.einsum("ck,nkhw->nchw", back, torch.cat((luma, chroma), 1))
     return (rgb[..., :height, :width] / 255).clamp(0, 1)
 
 
@@ -80,7 +83,7 @@ def _quantise(plane: torch.Tensor, table: tuple, quality: torch.Tensor) -> torch
     basis = torch.cos((2 * index + 1) * index[:, None] * math.pi / 16) / 2  # (frequency, place)
     basis[0] /= math.sqrt(2)
     scale = torch.where(quality < 50, 5000 / quality, 200 - 2 * quality)[:, None, None]
-    steps = torch.floor((plane.new_tensor(table) * scale + 50) / 100).clamp(1, 255)[:, None, None, None]
+    steps = torch.floor((constant(table, plane) * scale + 50) / 100).clamp(1, 255)[:, None, None, None]
     batch, channels, height, width = plane.shape
     blocks = plane.view(batch, channels, height // 8, 8, width // 8, 8).transpose(3, 4)  # (N, C, rows, columns, 8, 8)
     blocks = basis.T @ (torch.round(basis @ blocks @ basis.T / steps) * steps) @ basis

@@ -1,10 +1,10 @@
 """A convolution whose border is the mirrored picture, with little to remember for the way back."""
 
-from contextlib import nullcontext
-
 import torch
 import torch.nn.functional as F
 from torch import nn
+
+from ssdie.devices import without_autocast
 
 
 class ReflectConv2d(nn.Conv2d):
@@ -15,8 +15,7 @@ class ReflectConv2d(nn.Conv2d):
 
     def forward(self, features: torch.Tensor, activation: nn.Module | None = None) -> torch.Tensor:
         """Convolve (N, C, H, W), after an `activation` that may write into the map with its border, a copy."""
-        device = features.device.type
-        with torch.autocast(device, enabled=False) if torch.amp.is_autocast_available(device) else nullcontext():
+        with without_autocast(features.device):
             pad = Reflect.apply if features.requires_grad else _pad  # the plain one can be exported
             features = pad(features, *self.padding)
             features = activation(features) if activation else features

@@ -13,8 +13,6 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from torch.utils.data import Dataset
-from torchvision import tv_tensors
-from torchvision.transforms import v2
 
 from ssdie.depth import read_depth, read_side_by_side
 from ssdie.dust import add_dust
@@ -228,48 +226,3 @@ def random_crop(picture: torch.Tensor, size: int, generator: torch.Generator) ->
     if side != size:
         crop = F.interpolate(crop[None], size=(size, size), mode="bilinear", antialias=True)[0]
     return crop.flip(2) if flip else crop
-
-
-# Augmentation ------------------------------------------------------------------------------------------------------
-
-
-def augment(
-    image: torch.Tensor, generator: torch.Generator, depth: torch.Tensor | None = None
-) -> torch.Tensor | tuple[torch.Tensor, torch.Tensor]:
-    """Weakly augment a batch: translate, perspective, rotate, enlarge by 1.4 and cut the centre, flip.
-
-    Args:
-        image: (N, 3, H, W) in [0, 1].
-        generator: of random numbers, on the CPU; one draw serves the whole batch.
-        depth: (N, 1, H, W), moved in the same way.
-
-    Returns:
-        Like `image`; with `depth`, both. The border is reflected: no black corners.
-
-    Source: method section 4: translation up to 10 %, perspective 0.2 with probability 0.5, rotation up to 5 degrees.
-    """
-    height, width = image.shape[-2:]
-    margin = min(height, width) // 4
-    share = height / (height + 2 * margin)  # of the picture in the padded one
-    moved = v2.Compose(
-        [
-            v2.Pad(margin, padding_mode="reflect"),
-            v2.RandomAffine(5, (0.1 * share,) * 2, interpolation=v2.InterpolationMode.BILINEAR),
-            v2.RandomPerspective(0.2 * share, p=0.5),
-            v2.CenterCrop((round(height / 1.4), round(width / 1.4))),
-            v2.Resize((height, width), antialias=True),
-            v2.RandomHorizontalFlip(),
-        ]
-    )
-    seed = int(torch.randint(2**62, (), generator=generator))
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(seed)  # the transforms draw from the CPU's default generator
-        pictures = moved(tv_tensors.Image(image), *(() if depth is None else (tv_tensors.Mask(depth),)))
-    if depth is None:
-        return pictures.as_subclass(torch.Tensor).clamp(0, 1)
-    return pictures[0].as_subclass(torch.Tensor).clamp(0, 1), pictures[1].as_subclass(torch.Tensor)
-
-
-def augment_copies(image: torch.Tensor, copies: int, generator: torch.Generator) -> torch.Tensor:
-    """Give K weakly augmented copies, one after the other: (K N, 3, H, W)."""
-    return torch.cat([augment(image, generator) for _ in range(copies)])

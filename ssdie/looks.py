@@ -3,23 +3,25 @@
 import torch
 
 
-def measure_look(photo: torch.Tensor) -> torch.Tensor:
-    """Measure mean and spread of a photo's colours.
+def measure_looks(photos: torch.Tensor) -> torch.Tensor:
+    """Measure mean and spread of the colours of photos.
 
     Args:
-        photo: (3, H, W) in [0, 1].
+        photos: (N, 3, H, W) in [0, 1].
 
     Returns:
-        (9,): mean of R, G, B; the lower triangle, row by row, of the Cholesky factor of their covariance.
+        (N, 9): mean of R, G, B; the lower triangle, row by row, of the Cholesky factor of their covariance.
 
     Example:
-        >>> measure_look(torch.full((3, 8, 8), 0.5))[:3].tolist()
+        >>> measure_looks(torch.full((1, 3, 8, 8), 0.5))[0, :3].tolist()
         [0.5, 0.5, 0.5]
     """
-    colours = photo.flatten(1)
-    covariance = torch.cov(colours, correction=0) + 1e-5 * torch.eye(3, device=photo.device)
-    rows, columns = torch.tril_indices(3, 3)
-    return torch.cat((colours.mean(1), torch.linalg.cholesky(covariance)[rows, columns]))
+    mean = photos.mean((2, 3))
+    rest = photos.flatten(2) - mean[..., None]
+    covariance = rest @ rest.transpose(1, 2) / rest.shape[2] + 1e-5 * torch.eye(3, device=photos.device)
+    factor, _ = torch.linalg.cholesky_ex(covariance)  # the ridge makes it definite; a GPU is not asked
+    rows, columns = _lower(photos.device)
+    return torch.cat((mean, factor[:, rows, columns]), 1)
 
 
 def find_turn(photos: torch.Tensor, looks: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -36,12 +38,12 @@ def find_turn(photos: torch.Tensor, looks: torch.Tensor) -> tuple[torch.Tensor, 
 
     Example:
         >>> photo = torch.rand(1, 3, 8, 8)
-        >>> turn, shift = find_turn(photo, measure_look(photo[0])[None])
+        >>> turn, shift = find_turn(photo, measure_looks(photo))
         >>> torch.allclose(turn[0], torch.eye(3), atol=1e-3), torch.allclose(shift, torch.zeros(3), atol=1e-3)
         (True, True)
     """
-    own = torch.stack([measure_look(photo) for photo in photos])
-    turn = _unfold(looks) @ torch.linalg.inv(_unfold(own))
+    own = measure_looks(photos)
+    turn = torch.linalg.solve_triangular(_unfold(own), _unfold(looks), upper=False, left=False)
     shift = looks[:, :3] - torch.einsum("nij,nj->ni", turn, own[:, :3])
     none = looks.abs().sum(1) == 0
     same = torch.eye(3, device=photos.device)
@@ -51,6 +53,11 @@ def find_turn(photos: torch.Tensor, looks: torch.Tensor) -> tuple[torch.Tensor, 
 def _unfold(looks: torch.Tensor) -> torch.Tensor:
     """Cholesky factors (N, 3, 3) of looks (N, 9)."""
     factor = looks.new_zeros(len(looks), 3, 3)
-    rows, columns = torch.tril_indices(3, 3)
+    rows, columns = _lower(looks.device)
     factor[:, rows, columns] = looks[:, 3:]
     return factor
+
+
+def _lower(device: torch.device) -> torch.Tensor:
+    """Rows and columns of the lower triangle of a 3 x 3 matrix: (2, 6)."""
+    return torch.tril_indices(3, 3, device=device)

@@ -5,6 +5,7 @@ from collections.abc import Callable
 import torch
 import torch.nn.functional as F
 
+from ssdie.devices import without_autocast
 from ssdie.features import FeatureNetwork
 from ssdie.priors import gaussian_blur, single_scale_retinex
 from ssdie.tone import finish
@@ -80,7 +81,7 @@ def ssim_loss(enhanced: torch.Tensor, clear: torch.Tensor, sigma: float = 1.5) -
         >>> round(ssim_loss(picture, picture).item(), 4), ssim_loss(1 - picture, picture).item() > 1
         (0.0, True)
     """
-    with torch.autocast(enhanced.device.type, enabled=False):
+    with without_autocast(enhanced.device):
         one, two = enhanced.float(), clear.float()
         moments = gaussian_blur(torch.cat((one, two, one * one, two * two, one * two), 1), sigma)
     mean_one, mean_two, *squares = moments.chunk(5, 1)

@@ -218,7 +218,7 @@ def fit_affine(
         variance = box_filter(guide * guide, radius) - mean_guide**2
         slope = covariance / (variance[:, None] + eps)
     else:
-        rows, columns = torch.triu_indices(depth, depth)
+        rows, columns = torch.triu_indices(depth, depth, device=guide.device)
         upper = box_filter(guide[:, rows] * guide[:, columns], radius) - mean_guide[:, rows] * mean_guide[:, columns]
         inverse = _inverse3(upper, eps)  # (N, G, G, H, W)
         slope = (covariance[:, :, :, None] * inverse[:, None]).sum(2)  # no einsum: autocast would round it to bfloat16

@@ -204,7 +204,7 @@ class Run:
         )
 
     def finish(self) -> None:
-        """Write the averaged generator for release, close the log, part from the other processes."""
+        """Write the averaged generator for release, close the log, wait for the other processes."""
         if self.accelerator.is_main_process:
             self.log.close()
             if self.averaged is not None:
@@ -214,7 +214,6 @@ class Run:
                 about |= {"data": self.sources.origin, "photos": self.sources.counts}
                 save_weights(c.run / "generator.safetensors", self.averaged.module, about)
         self.accelerator.wait_for_everyone()
-        self.accelerator.end_training()
 
     def save(self) -> None:
         """Write networks, optimisers, averages, step, sums of the log and settings, from the main process."""

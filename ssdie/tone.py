@@ -2,6 +2,7 @@
 
 import torch
 
+from ssdie.devices import constant
 from ssdie.priors import estimate_airlight
 
 LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601
@@ -9,7 +10,7 @@ LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601
 
 def luminance(image: torch.Tensor) -> torch.Tensor:
     """Weighted sum of the channels, Y = 0.299 R + 0.587 G + 0.114 B: (N, 3, H, W) to (N, 1, H, W)."""
-    return (image * image.new_tensor(LUMA).view(1, 3, 1, 1)).sum(1, keepdim=True)
+    return (image * constant(LUMA, image).view(1, 3, 1, 1)).sum(1, keepdim=True)
 
 
 def balance_veil(image: torch.Tensor, share: float = 0.5, voters: float = 0.4) -> torch.Tensor:

@@ -5,16 +5,18 @@ the same weights, bit for bit, as one that was not. accelerate owns device, prec
 """
 
 import functools
+import gc
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 
 import torch
+from accelerate import PartialState
 from torch import nn
 
+from ssdie.augment import augment_copies
 from ssdie.checkpoint import fill, load_checkpoint, load_weights
 from ssdie.config import STAGES, LossWeights, TrainConfig
 from ssdie.correction import enhance_batch
-from ssdie.data import augment_copies
 from ssdie.discriminators import DarkChannelNet, PatchDiscriminator
 from ssdie.dust import add_dust, visible_target
 from ssdie.features import FeatureNetwork
@@ -53,6 +55,8 @@ def train(config: TrainConfig) -> Iterator[dict[str, float]]:
     loops = (train_supervised, train_dark_channel, train_semi_supervised)
     with nullcontext() if config.precision == "no" else kept_memory():  # in float32 it would take too much
         yield from dict(zip(STAGES, loops, strict=True))[config.stage](config)
+    gc.collect()  # networks go before their process group: its last holder waits for its thread with the GIL in hand
+    PartialState().destroy_process_group()
 
 
 def train_supervised(config: TrainConfig) -> Iterator[dict[str, float]]:

@@ -28,7 +28,7 @@ class Dust:
         sky: extra depth of the sky; (N,).
         spread: share of the lost light that comes back spread by multiple scattering; (N,) in [0, 1].
         blur: sigma of the lens; (N,) pixels of a picture of 256 pixels.
-        look: of a real dusty photo, see `ssdie.looks.measure_look`; (N, 9). White balance and exposure of the camera
+        look: of a real dusty photo, see `ssdie.looks.measure_looks`; (N, 9). White balance and exposure of the camera
             give it to the picture; zeros leave it as the light came.
         noise: standard deviation of the sensor noise; (N,) share of full scale.
         quality: of the JPEG; (N,) from 1 to 100; above 100 no file is simulated.
@@ -48,8 +48,8 @@ class Dust:
     quality: torch.Tensor
 
     def to(self, device: torch.device | str) -> "Dust":
-        """Copy to a device."""
-        return Dust(**{f.name: getattr(self, f.name).to(device) for f in fields(self)})
+        """Copy to a device, which need not be waited for."""
+        return Dust(**{f.name: getattr(self, f.name).to(device, non_blocking=True) for f in fields(self)})
 
     def __getitem__(self, index) -> "Dust":
         """Pick pictures by index, slice or mask."""

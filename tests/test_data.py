@@ -3,7 +3,8 @@ import itertools
 import pytest
 import torch
 
-from ssdie.data import Crops, Photo, augment, augment_copies, derive_seed, find_photos, random_crop
+from ssdie.augment import augment, augment_copies
+from ssdie.data import Crops, Photo, derive_seed, find_photos, random_crop
 from ssdie.depth import write_side_by_side
 from ssdie.images import write_image
 from ssdie.loader import load_batches

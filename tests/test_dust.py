@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from ssdie.dust import DustyPair, add_dust, scatter, transmission_from_depth, visible_target
-from ssdie.looks import measure_look
+from ssdie.looks import measure_looks
 from ssdie.tone import luminance
 from ssdie.weather import RECIPES, sample_dust
 
@@ -68,8 +68,7 @@ def test_the_measured_recipe_gives_a_picture_the_look_of_a_real_one(picture, dep
     inner = (0.35, 0.3, 0.25, 0.04, 0.02, 0.03, 0.01, 0.01, 0.02)  # dark and flat: nothing has to be clamped
     dust.look[:] = torch.tensor(inner)
     pair = add_dust(picture, depth, dust)
-    for dusty in pair.dusty:
-        assert torch.allclose(measure_look(dusty), torch.tensor(inner), atol=2e-3)
+    assert torch.allclose(measure_looks(pair.dusty), torch.tensor(inner), atol=2e-3)
 
 
 def test_density_can_be_asked_for(generator):

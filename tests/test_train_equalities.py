@@ -11,8 +11,8 @@ import pytest
 import torch
 
 from ssdie.attention import attend
+from ssdie.augment import augment_copies
 from ssdie.config import TrainConfig
-from ssdie.data import augment_copies
 from ssdie.discriminators import DarkChannelNet, PatchDiscriminator
 from ssdie.features import FeatureNetwork
 from ssdie.losses import make_pseudo_label
