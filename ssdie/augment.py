@@ -9,6 +9,8 @@ import math
 import torch
 import torch.nn.functional as F
 
+from ssdie.devices import send
+
 TRANSLATION = 0.1  # up to this share of a side
 DISTORTION, TILTED = 0.2, 0.5  # corners move in by up to this share of half a side, in this share of the pictures
 ROTATION = math.radians(5)  # up to
@@ -118,7 +120,7 @@ def warp(image: torch.Tensor, homographies: torch.Tensor, mode: str = "bilinear"
         [[[[2.0, 1.0]]]]
     """
     height, width = image.shape[-2:]
-    maps = homographies.to(image.device, image.dtype, non_blocking=True)[..., None, None]
+    maps = send(homographies.to(image.dtype), image.device)[..., None, None]
     down, right = ((torch.arange(n, device=image.device, dtype=image.dtype) + 0.5) * 2 / n - 1 for n in (height, width))
     x, y, scale = (maps[:, :, 0] * right + maps[:, :, 1] * down[:, None] + maps[:, :, 2]).unbind(1)
     grid = torch.stack((x, y), 3) / scale[..., None]  # (N, H, W, 2)

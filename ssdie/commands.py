@@ -1,11 +1,13 @@
 """`python -m ssdie train`: every setting of `ssdie.config.TrainConfig` as an option."""
 
 import argparse
+import gc
 import json
 import sys
 from dataclasses import MISSING, fields
 from pathlib import Path
 
+from accelerate import PartialState
 from tqdm import tqdm
 
 from ssdie.config import STAGES, LossWeights, TrainConfig
@@ -49,6 +51,17 @@ def run(args: argparse.Namespace) -> int:
         told = f"interrupted; the same command resumes from the checkpoint in {config.run}"
         print(f"ssdie train: {told}", file=sys.stderr)
         return 130
+    finally:
+        leave_processes()
     left = (p.name for p in config.run.iterdir() if p.suffix != ".0" and not p.name.startswith("."))
     print(f"{config.run}: {', '.join(sorted(left))}")
     return 0
+
+
+def leave_processes() -> None:
+    """Part from the other processes, if there are any.
+
+    The networks have to be gone by then: the last that holds the group waits for its thread, which may need Python.
+    """
+    gc.collect()
+    PartialState().destroy_process_group()

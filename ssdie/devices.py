@@ -1,19 +1,39 @@
 """What code that runs on any device needs: numbers that get there without a wait, and full precision in places."""
 
+import functools
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 
 import torch
 
 
+def send(tensor: torch.Tensor, device: torch.device) -> torch.Tensor:
+    """Copy to a device that goes on with its work meanwhile: from pinned memory, where it can read that."""
+    if tensor.device == device or device.type in ("cpu", "mps"):
+        return tensor.to(device)
+    return (tensor.pin_memory() if device.type == "cuda" else tensor).to(device, non_blocking=True)
+
+
 def constant(values: Sequence, like: torch.Tensor) -> torch.Tensor:
-    """Numbers as a tensor of the type and on the device of `like`; a GPU need not be waited for.
+    """Numbers as a tensor of the type and on the device of `like`, which is not waited for.
 
     Example:
         >>> constant((1, 2), torch.zeros(1))
         tensor([1., 2.])
     """
-    return torch.tensor(values, dtype=like.dtype).to(like.device, non_blocking=True)
+    return send(torch.tensor(values, dtype=like.dtype), like.device)
+
+
+@functools.cache
+def fast_bfloat16() -> bool:
+    """Say whether this processor multiplies bfloat16 faster than float32.
+
+    Those with matrix units (AMX) do, and AMD's and ARM's with instructions for it. Intel's without AMX have such
+    instructions too, at half the rate of those for float32: nothing is won.
+    """
+    has = torch.cpu.get_capabilities()
+    vector = any("bf16" in name and value is True for name, value in has.items())
+    return bool(has.get("amx_bf16")) or (vector and "Intel" not in str(has.get("cpu_name")))
 
 
 def without_autocast(device: torch.device) -> AbstractContextManager:

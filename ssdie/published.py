@@ -48,11 +48,12 @@ def loop_dark_channel(image: torch.Tensor, block: int = 16) -> torch.Tensor:
     """
     batch, _, height, width = image.shape
     dark = image.new_zeros(batch, 1, height, width)
-    for n in range(batch):
+    for n, picture in enumerate(image.unbind()):
         for top in range(0, height, block):
             for left in range(0, width, block):
-                window = image[n, :, top : top + block, left : left + block]
-                dark[n, 0, top : top + block, left : left + block] = window.min()
+                dark[n, 0, top : top + block, left : left + block] = picture[
+                    :, top : top + block, left : left + block
+                ].min()
     return dark
 
 

@@ -1,15 +1,15 @@
 """The state of a training run: networks, optimisers, averaged weights, logs; saved whole, resumed exactly."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 from dataclasses import asdict
 from pathlib import Path
 
 import torch
 from accelerate import Accelerator
 from torch import nn
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
+from ssdie.average import MovingAverage
 from ssdie.checkpoint import current_commit, fill, load_checkpoint, save_checkpoint, save_weights
 from ssdie.config import STAGES, LossWeights, TrainConfig
 from ssdie.data import Crops, derive_seed, find_photos
@@ -36,7 +36,7 @@ class Run:
         self.sources = find_photos(config.data)
         self.networks: dict[str, nn.Module] = {}
         self.optimizers: dict[str, torch.optim.Optimizer] = {}
-        self.averaged: AveragedModel | None = None
+        self.averaged: MovingAverage | None = None
         self.done = self.saved = 0
         self.tally = Tally()
         self.sound = torch.ones((), dtype=torch.bool, device=self.device)  # all losses finite since the last update
@@ -56,7 +56,7 @@ class Run:
         c = self.config
         network = network.to(self.device, memory_format=torch.channels_last)
         if name == "generator":
-            self.averaged = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(c.ema), use_buffers=True)
+            self.averaged = MovingAverage(network, c.ema)
         optimizer = torch.optim.Adam(network.parameters(), c.learning_rate, c.betas, fused=True)
         self.networks[name], self.optimizers[name] = self.accelerator.prepare(network, optimizer)
         return self.networks[name]
@@ -287,12 +287,3 @@ def _comparable(config: dict) -> dict:
     """Settings that make a difference, as text."""
     return {k: str(list(v) if isinstance(v, tuple) else v) for k, v in config.items() if k not in FREE}
 
-
-@contextmanager
-def frozen(network: nn.Module) -> Iterator[None]:
-    """Let gradients pass through a network without reaching its weights."""
-    network.requires_grad_(False)
-    try:
-        yield
-    finally:
-        network.requires_grad_(True)

@@ -5,13 +5,12 @@ the same weights, bit for bit, as one that was not. accelerate owns device, prec
 """
 
 import functools
-import gc
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 
 import torch
-from accelerate import PartialState
 from torch import nn
+from torch.autograd.function import once_differentiable
 
 from ssdie.augment import augment_copies
 from ssdie.checkpoint import fill, load_checkpoint, load_weights
@@ -35,7 +34,7 @@ from ssdie.losses import (
 from ssdie.memory import kept_memory
 from ssdie.networks import Generator, build_generator
 from ssdie.priors import block_dark_channel
-from ssdie.run import Run, frozen
+from ssdie.run import Run
 from ssdie.weather import RECIPES, sample_dust
 
 
@@ -53,10 +52,9 @@ def train(config: TrainConfig) -> Iterator[dict[str, float]]:
         FileNotFoundError: photos, features or weights are missing.
     """
     loops = (train_supervised, train_dark_channel, train_semi_supervised)
-    with nullcontext() if config.precision == "no" else kept_memory():  # in float32 it would take too much
+    keep = config.precision != "no" and not torch.accelerator.is_available()  # in float32 it would take too much
+    with kept_memory() if keep else nullcontext():
         yield from dict(zip(STAGES, loops, strict=True))[config.stage](config)
-    gc.collect()  # networks go before their process group: its last holder waits for its thread with the GIL in hand
-    PartialState().destroy_process_group()
 
 
 def train_supervised(config: TrainConfig) -> Iterator[dict[str, float]]:
@@ -102,14 +100,14 @@ def train_semi_supervised(config: TrainConfig) -> Iterator[dict[str, float]]:
         latent = run.device_random(random)
         pair, terms = make_pairs(next(paired), config, random), {}
         networks = (generator, discriminator, judge, features)
-        for group, outputs in generator_groups(networks, pair, next(unpaired), config, random, latent, run.teach):
+        for group, logits in generator_groups(networks, pair, next(unpaired), config, random, latent, run.teach):
             run.backward(group, w)
-            terms, enhanced = terms | group, outputs.detach()
+            terms, judged = terms | group, logits
         terms |= run.step("generator")
 
         clear = next(others)[:, :3]
         if w.adversarial:
-            group = {"discriminator": discriminator_term(discriminator, clear, enhanced, config, random)}
+            group = {"discriminator": discriminator_term(discriminator, clear, judged, config, random)}
             run.backward(group)
             terms |= group | run.step("discriminator")
         yield from run.report(step, terms)
@@ -124,10 +122,10 @@ def generator_groups(
     random: torch.Generator,
     latent: torch.Generator,
     teacher: Callable[[torch.Tensor], torch.Tensor] | None = None,
-) -> Iterator[tuple[dict[str, torch.Tensor], torch.Tensor]]:
-    """Yield the generator's objective in three groups of terms, each with the outputs it was computed from.
+) -> Iterator[tuple[dict[str, torch.Tensor], torch.Tensor | None]]:
+    """Yield the generator's objective in three groups of terms, the last with the discriminator's logits.
 
-    Every picture passes the generator once, the K copies of a term in one batch. Back-propagate each group before you
+    Every picture passes each network once, the K copies of a term in one batch. Back-propagate each group before you
     ask for the next: the activations of one group are held at a time, the gradients add up to those of the sum.
 
     Args:
@@ -142,7 +140,7 @@ def generator_groups(
     (generator, discriminator, judge, features), w = networks, config.weights
     generate = see(generator, config, latent)
     enhanced, unfit = generate(pair[0])
-    yield supervised_terms(enhanced, pair[1], features, w, unfit), enhanced
+    yield supervised_terms(enhanced, pair[1], features, w, unfit), None
 
     if w.consistency or w.retinex:
         count = config.copies if w.consistency else 0
@@ -150,27 +148,51 @@ def generator_groups(
         # without the touch, which the label may have: so the network learns it
         bare = see(generator, config, latent, touch=False)
         enhanced, copies = bare(torch.cat((real, disturbed)))[0].split((len(real), len(disturbed)))
-        taught = teacher and (lambda image: see(teacher, config, touch=False)(image)[0])
-        label = make_pseudo_label(real, config.pseudo_label, taught)
-        group = {"retinex": reconstruction_loss(enhanced, label)}
-        group |= {"consistency": consistency_loss(enhanced, copies)} if count else {}
-        yield group, enhanced
+        group = {}
+        if w.retinex:
+            taught = teacher and (lambda image: see(teacher, config, touch=False)(image)[0])
+            group["retinex"] = reconstruction_loss(enhanced, make_pseudo_label(real, config.pseudo_label, taught))
+        if count:
+            group["consistency"] = consistency_loss(enhanced, copies)
+        yield group, None
 
     if w.dark_channel or w.adversarial:
         enhanced, _ = generate(augment_copies(real, config.copies, random))
-        with frozen(discriminator):
-            dark = block_dark_channel(enhanced, kind=config.dark_channel)
-            group = {"dark_channel": clear_loss(judge(dark))}
-            group["adversarial"] = clear_loss(discriminator(enhanced))
-            yield group, enhanced
+        group, judged = {}, None
+        if w.dark_channel:
+            group["dark_channel"] = clear_loss(judge(block_dark_channel(enhanced, kind=config.dark_channel)))
+        if w.adversarial:
+            seen = enhanced.detach().requires_grad_()
+            judged = discriminator(seen)
+            group["adversarial"] = Detour.apply(enhanced, (clear_loss(judged), seen))
+        yield group, judged
+
+
+class Detour(torch.autograd.Function):
+    """A loss of a copy of some pictures, (loss, copy), whose gradient reaches the pictures, and nothing on its way.
+
+    So one pass of the discriminator serves both: the generator's step goes back through it to the pictures, the
+    discriminator's own step, later, to its weights.
+    """
+
+    @staticmethod
+    def forward(ctx, pictures: torch.Tensor, judged: tuple[torch.Tensor, torch.Tensor]) -> torch.Tensor:
+        """Give the loss."""
+        ctx.judged = judged
+        return judged[0].detach().clone()
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, gradient: torch.Tensor) -> tuple[torch.Tensor, None]:
+        """Gradient of the copy; the graph stays for the discriminator."""
+        return torch.autograd.grad(*ctx.judged, gradient, retain_graph=True)[0], None
 
 
 def discriminator_term(
-    discriminator: nn.Module, clear: torch.Tensor, enhanced: torch.Tensor, config: TrainConfig, random: torch.Generator
+    discriminator: nn.Module, clear: torch.Tensor, judged: torch.Tensor, config: TrainConfig, random: torch.Generator
 ) -> torch.Tensor:
-    """Give the discriminator's loss: K augmented copies of other clear photos against the detached last outputs."""
-    pictures = torch.cat((augment_copies(clear, config.copies, random), enhanced))
-    return discriminator_loss(*discriminator(pictures).chunk(2))
+    """Give the discriminator's loss: K augmented copies of other clear photos against its logits of the outputs."""
+    return discriminator_loss(discriminator(augment_copies(clear, config.copies, random)), judged)
 
 
 # Parts of a step ---------------------------------------------------------------------------------------------------

@@ -7,6 +7,7 @@ from pathlib import Path
 import torch
 
 from ssdie.airlight import draw_airlight, draw_looks
+from ssdie.devices import send
 from ssdie.paths import atomic
 
 RECIPES = ("measured", "scattering", "reference")
@@ -49,7 +50,7 @@ class Dust:
 
     def to(self, device: torch.device | str) -> "Dust":
         """Copy to a device, which need not be waited for."""
-        return Dust(**{f.name: getattr(self, f.name).to(device, non_blocking=True) for f in fields(self)})
+        return Dust(**{f.name: send(getattr(self, f.name), torch.device(device)) for f in fields(self)})
 
     def __getitem__(self, index) -> "Dust":
         """Pick pictures by index, slice or mask."""

@@ -12,6 +12,7 @@ import torch
 
 from ssdie.attention import attend
 from ssdie.augment import augment_copies
+from ssdie.commands import leave_processes
 from ssdie.config import TrainConfig
 from ssdie.discriminators import DarkChannelNet, PatchDiscriminator
 from ssdie.features import FeatureNetwork
@@ -54,12 +55,12 @@ def fast_step(networks, pictures, config):
     features, terms = make_features(), {}
     judge.requires_grad_(False)
     networks = (generator, discriminator, judge, features)
-    for group, outputs in generator_groups(networks, (dusty, clear), real, config, random, latent):
+    for group, logits in generator_groups(networks, (dusty, clear), real, config, random, latent):
         sum(getattr(w, k) * v for k, v in group.items()).backward()
-        terms, enhanced = terms | group, outputs.detach()
+        terms, judged = terms | group, logits
     first = gradients(generator)
     assert gradients(discriminator) == []
-    terms["discriminator"] = discriminator_term(discriminator, others, enhanced, config, random)
+    terms["discriminator"] = discriminator_term(discriminator, others, judged, config, random)
     terms["discriminator"].backward()
     return terms, first, gradients(discriminator)
 
@@ -147,8 +148,8 @@ def write_gradients(folder: Path, out: Path) -> None:
     accelerator = run.accelerator
     accelerator.wait_for_everyone()
     accelerator.free_memory()
-    del network, run  # before their process group: the last to hold it waits for its thread, which may want Python
-    accelerator.end_training()
+    del network, run
+    leave_processes()
 
 
 def launch(processes: int, command: list[str]) -> None:
