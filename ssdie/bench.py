@@ -1,22 +1,31 @@
 """`python -m ssdie bench`: speed and memory, as ratios within one run, beside their goals; a table, JSON and a plot."""
 
 import argparse
+import functools
+import importlib.util
+import itertools
 import json
 import math
 import statistics
 import tempfile
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import cv2
 import torch
+from PIL import Image
 from tqdm import tqdm
 
 from ssdie.bench_gpu import measure_gpu
-from ssdie.bench_tasks import attention, make_fast_step, make_model, make_photo, make_published_step
+from ssdie.bench_steps import measure_batchnorm, measure_steps
+from ssdie.bench_tasks import attention, make_model, make_photo
+from ssdie.checkpoint import current_commit
 from ssdie.config import TrainConfig
-from ssdie.data import Crops, find_photos
+from ssdie.data import Crops, Photo
 from ssdie.enhance import WORKING_SIZE, enhance, load_model
 from ssdie.export import export_onnx
+from ssdie.images import read_image
 from ssdie.loader import load_batches
 from ssdie.measure import (
     count_operations,
@@ -41,24 +50,30 @@ PHOTOS = {
     (3000, 4000): (2.0, 1.2e9),
     (5800, 8700): (9.0, 3.0e9),
 }
-STEPS = {"published": 1, "float32": 1, "bfloat16": 3}  # kinds of a step, and how often each is run in a round
+COMPARED = ((864, 1152), (3000, 4000), (5800, 8700))  # sizes whose times give the exponent
+ARCHIVE = {"2 megapixels": (1080, 1920), "12 megapixels": (3000, 4000), "50 megapixels": (5800, 8700)}
 
 
-def bench(quick: bool = False) -> dict:
+def bench(quick: bool = False, keep: Callable[[dict], None] = lambda result: None) -> dict:
     """Measure everything.
 
     Args:
         quick: small pictures and few repetitions for the steps of training: minutes instead of an hour.
+        keep: called with the result so far after each section.
 
     Returns:
-        "machine", "ceiling" (operations and bytes a second), "figures" (see `ssdie.measure.figure`), "parts" (seconds
-        by part of a step), "photos" (pixels, seconds, bytes) and "quick"; plain values.
+        "machine", "commit", "ceiling" (operations and bytes a second), "figures" (see `ssdie.measure.figure`), "parts"
+        (seconds by part of a step), "photos" (pixels, seconds, bytes), "archive" (see `measure_archive`), "seconds" by
+        section and "quick"; plain values.
     """
-    result = {"quick": quick, "machine": describe_machine(), "figures": [], "parts": {}, "photos": []}
-    result["ceiling"] = measure_ceiling(5)
+    result = {"quick": quick, "machine": describe_machine(), "commit": current_commit(), "figures": [], "parts": {}}
+    result |= {"photos": [], "archive": {}, "seconds": {}, "ceiling": measure_ceiling(5)}
     sections = (measure_photos, measure_network, measure_onnx, measure_kernels, measure_steps, measure_batchnorm)
-    for section in tqdm((*sections, measure_loader, measure_video, measure_gpu), "bench", unit="section"):
+    for section in tqdm((*sections, measure_loader, measure_archive, measure_video, measure_gpu), "bench"):
+        started = time.perf_counter()
         section(result, quick)
+        result["seconds"][section.__name__.removeprefix("measure_")] = time.perf_counter() - started
+        keep(result)
     return result
 
 
@@ -71,9 +86,13 @@ def measure_photos(result: dict, quick: bool) -> None:
         result["figures"].append(figure(name, found["seconds"], "s", seconds and ("<=", seconds)))
         result["figures"].append(figure(f"{name}, memory", held / 1e9, "GB", memory and ("<=", memory / 1e9)))
         result["photos"].append({"pixels": height * width, "seconds": result["figures"][-2]["median"], "bytes": held})
-    first, last = result["photos"][1], result["photos"][-1]
-    exponent = math.log(last["seconds"] / first["seconds"]) / math.log(last["pixels"] / first["pixels"])
-    result["figures"].append(figure("exponent of time against pixels, 1 to 50 Mpx", exponent, "", ("<=", 1.1)))
+    moved = 2 * 3 * height * width / found["seconds"][0] / result["ceiling"]["copy"]  # read once, written once
+    result["figures"].append(figure(f"{name}, share of the ceiling of copying", 100 * moved, "%"))
+    for first, last in itertools.pairwise(COMPARED):
+        one, two = (next(p for p in result["photos"] if p["pixels"] == h * w) for h, w in (first, last))
+        exponent = math.log(two["seconds"] / one["seconds"]) / math.log(two["pixels"] / one["pixels"])
+        label = " to ".join(f"{round(p['pixels'] / 1e6)}" for p in (one, two))
+        result["figures"].append(figure(f"exponent of time against pixels, {label} Mpx", exponent, "", ("<=", 1.1)))
 
 
 def measure_network(result: dict, quick: bool) -> None:
@@ -100,6 +119,8 @@ def measure_network(result: dict, quick: bool) -> None:
 
 def measure_onnx(result: dict, quick: bool) -> None:
     """The network by ONNX Runtime: the same output, and how fast against PyTorch in float32."""
+    if not all(importlib.util.find_spec(name) for name in ("onnx", "onnxruntime", "onnxscript")):
+        return  # the extra "onnx" is not installed
     model, dusty = make_model(), torch.rand(1, 3, 128, 128).contiguous(memory_format=torch.channels_last)
     with tempfile.TemporaryDirectory() as folder, torch.inference_mode():
         exported = load_model(export_onnx(model, Path(folder) / "msff.onnx"))
@@ -138,77 +159,43 @@ def measure_kernels(result: dict, quick: bool) -> None:
     add(figure("attention, memory against the formula", (explicit - base) / max(1, fused - base), "x", (">=", 5)))
 
 
-def measure_steps(result: dict, quick: bool) -> None:
-    """The semi-supervised step, K = 5, against the published one: time by part, losses, memory.
-
-    Each runs in its own process. They take turns, and a ratio is that of one round: a machine that others use too is
-    not always equally fast.
-    """
-    base, add, parts = run_child("nothing()")["peak"], result["figures"].append, result["parts"]
-    for name in ("unet", "msff"):
-        # the published step of MSFF holds every matrix of attention: 5 GB for a picture
-        batch, size = (1, 128) if quick else (8 if name == "unet" else 2, 256)
-        operations = [count_operations(make(name, 1, size // 2)) for make in (make_published_step, make_fast_step)]
-        fewer = operations[0] / operations[1]
-        add(figure(f"step of {name}, operations of the published one against ours", fewer, "x"))
-        gain = fewer * result["ceiling"]["bfloat16"] / result["ceiling"]["float32"]
-        add(figure(f"step of {name}, bfloat16, what fewer operations and the processor's ceilings give", gain, "x"))
-        rounds = [
-            {kind: run_child(f'time_step("{kind}", "{name}", {batch}, {size}, {n})') for kind, n in STEPS.items()}
-            for _ in range(1 if quick else 3)
-        ]
-        seconds = {kind: [s for found in rounds for s in found[kind]["seconds"]] for kind in STEPS}
-        peaks = {kind: statistics.median(found[kind]["peak"] for found in rounds) - base for kind in STEPS}
-        for kind in STEPS:
-            several = [found[kind]["parts"] for found in rounds]
-            parts[f"{name}, {kind}"] = {k: statistics.median(one[k] for one in several) for k in several[0]}
-        terms = rounds[0]["published"]["terms"]
-        for precision, tolerance, goal in (("float32", 1e-3, None), ("bfloat16", 2e-2, (">=", 4))):
-            about = {"seconds": seconds[precision], "published_seconds": seconds["published"]}
-            about |= {"batch": batch, "size": size}
-            times = [_median_seconds(found, "published") / _median_seconds(found, precision) for found in rounds]
-            label = f"step of {name}, {precision}"
-            add(figure(f"{label}, against the published step", times, "x", goal, **about))
-            ours = rounds[0][precision]["terms"]
-            worst = max(abs(ours[k] - v) / abs(v) for k, v in terms.items())
-            add(figure(f"{label}, largest relative difference of a loss", worst, "", ("<=", tolerance)))
-            held = peaks[precision] / peaks["published"]
-            add(figure(f"{label}, memory against the published step", held, "x", ("<=", 0.5), bytes=peaks[precision]))
-        if name == "unet":
-            parted = [{kind: found[kind]["parts"]["discriminator step"] for kind in STEPS} for found in rounds]
-            times = [one["published"] / one["float32"] for one in parted]
-            label = "discriminator step of unet, float32, against the published one"
-            add(figure(label, times, "x", (">=", 1.9)))
-
-
-def _median_seconds(found: dict[str, dict], kind: str) -> float:
-    return statistics.median(found[kind]["seconds"])
-
-
-def measure_batchnorm(result: dict, quick: bool) -> None:
-    """In training mode BatchNorm sees the K copies together, where the published step shows it one by one."""
-    apart, together = (make("msff", 2, 64, training=True)() for make in (make_published_step, make_fast_step))
-    changes = {term: 100 * abs(together[term] - value) / abs(value) for term, value in apart.items()}
-    judged, label = changes.pop("discriminator"), "training mode of msff, copies in one batch: BatchNorm changes"
-    result["figures"].append(figure(f"{label} a term of the generator by at most", max(changes.values()), "%"))
-    result["figures"].append(figure(f"{label} the term of the discriminator by", judged, "%"))
-
-
 def measure_loader(result: dict, quick: bool) -> None:
-    """Pictures for a step: crops, dust; against the fastest step that was measured, at its batch and size."""
-    line = next(f for f in result["figures"] if f["name"] == "step of unet, bfloat16, against the published step")
-    batch, size, photos = line["batch"], line["size"], find_photos()
+    """Pictures for a step: decoding, crops, dust; against the fastest step that was measured, at its batch and size."""
+    lines = [f for f in result["figures"] if f["name"].startswith("step of unet") and "published_seconds" in f]
+    line = min(lines, key=lambda f: statistics.median(f["seconds"]))
+    batch, size = line["batch"], line["size"]
     config = TrainConfig("semi-supervised", Path("."), batch=batch, size=size)
-    streams = [load_batches(Crops(kind, size, seed), batch) for seed, kind in enumerate((photos.clear, photos.dusty))]
-    random = torch.Generator().manual_seed(0)
+    with tempfile.TemporaryDirectory() as folder:
+        paths = [Path(folder) / f"{number}.jpg" for number in range(8)]
+        for path in paths:
+            Image.fromarray(make_photo(2000, 3000)).save(path, quality=95)
+        files = [Photo(path.name, functools.partial(_read_with_depth, path)) for path in paths]
+        for label, photos, keep in (("photos held in memory", files, True), ("6 megapixels from files", files, False)):
+            stream = load_batches(Crops(photos, size, 0, keep), batch)
+            random = torch.Generator().manual_seed(0)
 
-    def load() -> None:
-        make_pairs(next(streams[0]), config, random)
-        next(streams[1]), next(streams[0])
+            def load(stream=stream, random=random) -> None:
+                make_pairs(next(stream), config, random)  # paired
+                next(stream), next(stream)  # unpaired, and clear ones for the discriminator
 
-    seconds = time_calls(load, 5 if quick else 20, warm=-(-len(photos.clear) // batch))
-    result["figures"].append(figure(f"loading for a step ({photos.origin})", seconds, "s"))
-    result["figures"].append(figure("loading, against the step", ratios(line["seconds"], seconds), "x", (">=", 2)))
+            seconds = time_calls(load, 3 if quick else 9, warm=-(-len(files) // batch))
+            result["figures"].append(figure(f"loading for a step, {label}", seconds, "s"))
+            times = [statistics.median(line["seconds"]) / s for s in seconds]
+            result["figures"].append(figure(f"loading, {label}, against the step", times, "x", (">=", 2)))
+
+
+def _read_with_depth(path: Path) -> torch.Tensor:
+    picture = read_image(path)
+    return torch.cat((picture, picture[:1]))  # any depth will do
+
+
+def measure_archive(result: dict, quick: bool) -> None:
+    """Processor time of a photo from file to file by one thread, for `docs/scaling.md`: "archive", seconds by size."""
+    for label, (height, width) in list(ARCHIVE.items())[: 2 if quick else None]:
+        found = run_child(f"time_file({height}, {width}, {1 if quick else 3})", OMP_NUM_THREADS="1")
+        result["archive"][label] = {"width": width, "height": height, "seconds": statistics.median(found["seconds"])}
+        result["archive"][label]["codec"] = statistics.median(found["codec"])
+        result["figures"].append(figure(f"file of {label} to file, one thread", found["seconds"], "core-s"))
 
 
 def measure_video(result: dict, quick: bool) -> None:
@@ -237,13 +224,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run `python -m ssdie bench`; 0 whatever the figures: they say themselves whether a goal is met."""
-    from ssdie.bench_report import markdown, plot
+    from ssdie.bench_report import archive_table, markdown, plot
 
-    result = bench(args.quick)
-    with atomic(args.out) as temporary:
-        temporary.write_text(json.dumps(result, indent=1) + "\n")
-    print(markdown(result))
-    print(f"written: {args.out}")
+    def keep(result: dict) -> None:
+        with atomic(args.out) as temporary:
+            temporary.write_text(json.dumps(result, indent=1) + "\n")
+
+    result = bench(args.quick, keep)
+    table, page = markdown(result), args.out.with_suffix(".md")
+    with atomic(page) as temporary:
+        temporary.write_text(f"# Speed and memory\n\n{table}\n\n{archive_table(result)}\n")
+    print(table)
+    print(f"written: {args.out}, {page}")
     if args.plot:
         print(f"written: {plot(result, args.out.with_suffix('.png'))}")
     return 0

@@ -1,15 +1,16 @@
-"""The result of `ssdie.bench` as a table and as a plot."""
+"""The result of `ssdie.bench` as tables and as a plot."""
 
 from pathlib import Path
 
 from ssdie.paths import atomic
 
 
-def markdown(result: dict) -> str:
+def markdown(result: dict, goals: bool = False) -> str:
     """Give the table of a benchmark's figures, each beside its goal.
 
     Args:
         result: of `ssdie.bench.bench`, or read from its JSON file.
+        goals: only the figures that have one.
 
     Example:
         >>> lines = [{"name": "copy", "median": 0.5, "least": 0.4, "most": 0.6, "repeats": 3, "unit": "s"}]
@@ -22,10 +23,31 @@ def markdown(result: dict) -> str:
     kind = "quick" if result["quick"] else "full"
     lines = [f"{m['processor']}, {m['cores']} cores{gpu}, torch {m['torch']}; {kind} run.", ""]
     lines += ["| what | median | least to most | goal |", "|---|---|---|---|"]
-    for f in result["figures"]:
+    for f in (f for f in result["figures"] if "goal" in f or not goals):
         spread = f"{f['least']:.3g} to {f['most']:.3g}" if f["repeats"] > 1 else "one run"
         goal = f"{f['goal']}, {'met' if f['met'] else 'not met'}" if "goal" in f else "-"
         lines.append(f"| {f['name']} | {f['median']:.3g} {f['unit']}".rstrip() + f" | {spread} | {goal} |")
+    return "\n".join(lines)
+
+
+def archive_table(result: dict) -> str:
+    """Give the table of what a million photos cost.
+
+    Args:
+        result: of `ssdie.bench.bench`, or read from its JSON file.
+
+    Example:
+        >>> sizes = {"1 megapixel": {"width": 1000, "height": 1000, "seconds": 0.36, "codec": 0.09}}
+        >>> print(archive_table({"archive": sizes}).splitlines()[-1])
+        | 1 megapixel (1000 x 1000) | 0.36 | 100 | 1.6 h | 25 % |
+    """
+    head = "| photo | core-seconds each | core-hours for a million | 64 cores | of that decoding and encoding |"
+    lines = [head, "|---|---|---|---|---|"]
+    for name, size in result["archive"].items():
+        hours = size["seconds"] * 1e6 / 3600
+        share = 100 * size["codec"] / size["seconds"]
+        told = f"{size['seconds']:.2g} | {hours:.0f} | {hours / 64:.2g} h | {share:.0f} %"
+        lines.append(f"| {name} ({size['width']} x {size['height']}) | {told} |")
     return "\n".join(lines)
 
 

@@ -1,5 +1,6 @@
 """The work that `ssdie.bench` measures; its child processes call these functions by name."""
 
+import tempfile
 import time
 from collections.abc import Callable
 from contextlib import nullcontext
@@ -7,13 +8,17 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from accelerate.utils import convert_outputs_to_fp32
+from PIL import Image
 
 from ssdie.attention import CrossAttention, attend, attend_explicitly
 from ssdie.augment import augment_copies
+from ssdie.average import MovingAverage
 from ssdie.config import TrainConfig
 from ssdie.discriminators import DarkChannelNet, PatchDiscriminator
 from ssdie.enhance import RELEASED, enhance, load_model
 from ssdie.features import FeatureNetwork
+from ssdie.files import SAVE, enhance_photo
 from ssdie.losses import make_pseudo_label
 from ssdie.measure import Stopwatch
 from ssdie.memory import kept_memory
@@ -49,58 +54,84 @@ def make_photo(height: int, width: int) -> np.ndarray:
 # A step of training ------------------------------------------------------------------------------------------------
 
 
-def _set_up(
-    name: str, batch: int, size: int, training: bool
-) -> tuple[list[torch.Tensor], TrainConfig, list[torch.nn.Module]]:
-    """Pictures, settings and networks of a semi-supervised step; not in `training`, no BatchNorm looks at the batch."""
+MODES = ("evaluation", "batchnorm", "training")
+
+
+def _set_up(name: str, batch: int, size: int) -> tuple[list[torch.Tensor], TrainConfig, list[torch.nn.Module]]:
+    """Pictures, settings and networks of a semi-supervised step."""
     random = torch.Generator().manual_seed(0)
     pictures = [torch.rand(batch, 3, size, size, generator=random) * 0.6 + 0.2 for _ in range(4)]
     torch.manual_seed(0)
-    networks = [build_generator(name), PatchDiscriminator(), DarkChannelNet()]
-    config = TrainConfig("semi-supervised", Path("."), pseudo_label="retinex")
-    return pictures, config, [network.train(training) for network in networks]
+    networks = [build_generator(name), PatchDiscriminator(), DarkChannelNet().eval()]
+    return pictures, TrainConfig("semi-supervised", Path("."), pseudo_label="retinex"), networks
 
 
-def make_fast_step(
-    name: str, batch: int, size: int, precision: str = "float32", training: bool = False
-) -> Callable[..., Terms]:
-    """Give `ssdie.train`'s semi-supervised step without the optimisers: a function of a watch that gives the terms."""
-    (dusty, clear, real, others), config, networks = _set_up(name, batch, size, training)
+def _set_mode(networks: list[torch.nn.Module], mode: str) -> None:
+    """Let nothing look at the batch and nothing be random; or BatchNorm look at it; or train."""
+    for network in networks[:2]:
+        network.train(mode == "training")
+        for module in network.modules():
+            if isinstance(module, torch.nn.BatchNorm2d):
+                module.train(mode != "evaluation")
+
+
+def make_fast_step(name: str, batch: int, size: int, precision: str = "float32") -> Callable[..., Terms]:
+    """Give the semi-supervised step of `ssdie.train`: a function of a watch and one of `MODES` that gives the terms.
+
+    It updates weights and averages when it trains. As accelerate does, autocast is on in the networks alone.
+    """
+    (dusty, clear, real, others), config, networks = _set_up(name, batch, size)
     features = FeatureNetwork("random")
     for network in (*networks, features):
         network.to(memory_format=torch.channels_last)
+        if precision == "bfloat16":
+            autocast = torch.autocast("cpu", torch.bfloat16)
+            network.forward = convert_outputs_to_fp32(autocast(network.forward))
     generator, discriminator, judge = networks
     judge.requires_grad_(False)
+    averaged = MovingAverage(build_generator(name).to(memory_format=torch.channels_last), config.ema)
+    settings = {"lr": config.learning_rate, "betas": config.betas, "fused": True}
+    optimizers = [torch.optim.Adam(network.parameters(), **settings) for network in networks[:2]]
 
-    def step(watch=lambda part: nullcontext()) -> Terms:
+    def update(place: int) -> None:
+        torch.nn.utils.clip_grad_norm_(networks[place].parameters(), config.clip)
+        optimizers[place].step()
+
+    def step(watch=lambda part: nullcontext(), mode: str = "evaluation") -> Terms:
+        _set_mode(networks, mode)
         random, latent = torch.Generator().manual_seed(1), torch.Generator().manual_seed(2)
         terms = {}
-        with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bfloat16"):
-            groups = generator_groups((*networks, features), (dusty, clear), real, config, random, latent)
-            for part in ("supervised terms", "consistency and Retinex", "dark channel and adversarial"):
-                with watch(part):
-                    group, outputs = next(groups)
-                    sum(getattr(config.weights, k) * v for k, v in group.items()).backward()
-                    terms |= group
-            groups.close()
-            with watch("discriminator step"):
-                terms["discriminator"] = discriminator_term(discriminator, others, outputs.detach(), config, random)
-                terms["discriminator"].backward()
-        generator.zero_grad(), discriminator.zero_grad()
+        groups = generator_groups((*networks, features), (dusty, clear), real, config, random, latent)
+        for part in ("supervised terms", "consistency and Retinex", "dark channel and adversarial"):
+            with watch(part):
+                group, judged = next(groups)
+                sum(getattr(config.weights, k) * v for k, v in group.items()).backward()
+                terms |= group
+        groups.close()
+        with watch("discriminator step"):
+            terms["discriminator"] = discriminator_term(discriminator, others, judged, config, random)
+            terms["discriminator"].backward()
+        with watch("updates"):
+            if mode == "training":
+                update(0), update(1)
+                averaged.update_parameters(generator)
+            generator.zero_grad(), discriminator.zero_grad()
         return {k: float(v.detach()) for k, v in terms.items()}
 
     return step
 
 
-def make_published_step(name: str, batch: int, size: int, training: bool = False) -> Callable[..., Terms]:
-    """Give the published step without the optimisers, on the same pictures and random numbers as `make_fast_step`."""
-    (dusty, clear, real, others), config, networks = _set_up(name, batch, size, training)
+def make_published_step(name: str, batch: int, size: int) -> Callable[..., Terms]:
+    """Give the published step, on the same pictures and random numbers as `make_fast_step`."""
+    (dusty, clear, real, others), config, networks = _set_up(name, batch, size)
     features = tuple(FeatureNetwork("random").requires_grad_(True) for _ in range(2))
+    optimizers = [torch.optim.Adam(n.parameters(), config.learning_rate, config.betas) for n in networks[:2]]
     for module in networks[0].modules():
         if isinstance(module, CrossAttention):
             module.attend = attend_explicitly
 
-    def step(watch=lambda part: nullcontext()) -> Terms:
+    def step(watch=lambda part: nullcontext(), mode: str = "evaluation") -> Terms:
+        _set_mode(networks, mode)
         (random, latent), k = (torch.Generator().manual_seed(s) for s in (1, 2)), config.copies
         disturbed = disturb(real.repeat(k, 1, 1, 1), config.noise, latent).chunk(k)
         copies = augment_copies(real, k, random).chunk(k)
@@ -109,7 +140,14 @@ def make_published_step(name: str, batch: int, size: int, training: bool = False
         label = make_pseudo_label(real, config.pseudo_label)
         inputs = PublishedInputs(dusty, clear, real, label, disturbed, copies, clear_copies)
         terms = published_generator_step((*networks, features), inputs, config.weights, watch)
+        if mode == "training":
+            with watch("updates"):
+                optimizers[0].step()
+        networks[0].zero_grad(), networks[1].zero_grad()
         terms |= published_discriminator_step(networks, inputs, watch)
+        if mode == "training":
+            with watch("updates"):
+                optimizers[1].step()
         for network in (*networks, *features):
             network.zero_grad()
         return {k: float(v.detach()) for k, v in terms.items()}
@@ -141,30 +179,44 @@ def time_photo(height: int, width: int, repeats: int) -> dict:
     return {"seconds": seconds}
 
 
+def time_file(height: int, width: int, repeats: int) -> dict:
+    """Enhance a JPEG file to another; processor "seconds" of each, of decoding and encoding alone in "codec"."""
+    model, found = make_model(), {"seconds": [], "codec": []}
+    with tempfile.TemporaryDirectory() as folder:
+        source, target = Path(folder) / "in.jpg", Path(folder) / "out.jpg"
+        Image.fromarray(make_photo(height, width)).save(source, quality=95)
+        enhance(make_photo(64, 64), model)
+        for _ in range(repeats):
+            started = time.process_time()
+            enhance_photo(source, target, model)
+            found["seconds"].append(time.process_time() - started)
+            started = time.process_time()
+            with Image.open(source) as photo:
+                photo.save(target, **SAVE["JPEG"])
+            found["codec"].append(time.process_time() - started)
+    return found
+
+
 def time_step(kind: str, name: str, batch: int, size: int, repeats: int) -> dict:
-    """Run a step several times, after one with a single picture that does not count.
+    """Train a number of steps, after one in evaluation mode that does not count.
 
     Args:
         kind: "published", or the precision of our step.
         name: of the generator.
         batch, size: of the pictures.
-        repeats: of the step.
+        repeats: steps.
 
     Returns:
-        "seconds" of each, "terms", and "parts" with their mean seconds.
+        "seconds" of each, "terms" in evaluation mode, and "parts" with their mean seconds.
     """
-
-    def make(number: int) -> Callable[..., Terms]:
-        if kind == "published":
-            return make_published_step(name, number, size)
-        return make_fast_step(name, number, size, kind)
-
-    make(1)()
-    step, watch, seconds = make(batch), Stopwatch(), []
+    published = kind == "published"
+    step = make_published_step(name, batch, size) if published else make_fast_step(name, batch, size, kind)
+    watch, seconds = Stopwatch(), []
     with kept_memory() if kind == "bfloat16" else nullcontext():  # as `ssdie.train` does
+        terms = step()
         for _ in range(repeats):
             started = time.perf_counter()
-            terms = step(watch)
+            step(watch, "training")
             seconds.append(time.perf_counter() - started)
     return {"seconds": seconds, "terms": terms, "parts": {k: v / repeats for k, v in watch.parts.items()}}
 

@@ -40,7 +40,8 @@ def shrink(pixels: torch.Tensor, long_side: int) -> torch.Tensor:
     small = pixels
     if (height, width) != tuple(pixels.shape[:2]):
         if pixels.device.type == "cpu":
-            small = torch.from_numpy(cv2.resize(pixels.numpy(), (width, height), interpolation=cv2.INTER_AREA))
+            known = pixels.float() if pixels.dtype in (torch.float16, torch.bfloat16) else pixels  # to OpenCV
+            small = torch.from_numpy(cv2.resize(known.numpy(), (width, height), interpolation=cv2.INTER_AREA))
         else:
             small = F.interpolate(pixels.permute(2, 0, 1)[None].float(), size=(height, width), mode="area")[0]
             small = small.permute(1, 2, 0)

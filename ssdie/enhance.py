@@ -15,6 +15,7 @@ from PIL import Image, ImageCms, ImageOps
 
 from ssdie.checkpoint import check_sum, load_weights
 from ssdie.correction import Correction, apply_correction, fit_correction, shrink
+from ssdie.devices import fast_bfloat16
 from ssdie.export import OnnxGenerator
 from ssdie.images import deep_values, explain, open_photo
 from ssdie.networks import Generator
@@ -23,7 +24,9 @@ from ssdie.tone import finish
 
 RELEASED = WEIGHTS / "msff.safetensors"
 WORKING_SIZE = 128  # pixels of the longer side that the network sees; larger, a cast stays in patches
+VIDEO_SUFFIXES = {".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm"}
 ORIENTATION = 0x0112
+FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 # description, make, model, software, time, artist, copyright, EXIF, GPS
 TOLD = {0x010E, 0x010F, 0x0110, 0x0131, 0x0132, 0x013B, 0x8298, 0x8769, 0x8825}
 
@@ -65,14 +68,15 @@ def enhance(
 
     Args:
         photo: a path; a PIL image; an array (H, W), (H, W, 3) or (H, W, 4), uint8, uint16 or float in [0, 1], RGB;
-            a tensor (3, H, W) or (N, 3, H, W), float in [0, 1].
+            a tensor (3, H, W) or (N, 3, H, W), float16, bfloat16, float32 or float64 in [0, 1].
         model: from `load_model`; None takes the released weights.
         strength: 0 gives the photo back, 1 the full change; [0, 1].
         working_size: longer side of what the network sees; pixels.
         touch: add the last touch to veil and levels (`ssdie.tone.finish`).
 
     Returns:
-        The same kind, size, type and mode; a path gives a PIL image. PIL images come back upright, with their metadata.
+        The same kind, size, type and mode; a path gives a PIL image. PIL images come back upright, with their metadata;
+        tensors detached.
 
     Raises:
         TypeError, ValueError: `photo` is nothing of that kind.
@@ -90,15 +94,20 @@ def enhance(
         except FileNotFoundError:
             raise
         except Exception as error:  # whatever a decoder raises
+            if Path(photo).suffix.lower() in VIDEO_SUFFIXES:
+                ways = f"`python -m ssdie enhance {photo} -o FOLDER` or ssdie.video.enhance_video"
+                raise ValueError(f"{photo} is a video, and wanted is a photo; give it to {ways}.") from error
             raise ValueError(f"{photo} cannot be enhanced: {explain(error)}.") from error
     if isinstance(photo, Image.Image):
         return _enhance_pil(photo, settings)
     if isinstance(photo, np.ndarray):
         return _enhance_array(photo, settings)
     if isinstance(photo, torch.Tensor):
-        if not photo.is_floating_point() or photo.ndim not in (3, 4) or photo.shape[-3] != 3 or not photo.numel():
+        if photo.dtype not in FLOATS or photo.ndim not in (3, 4) or photo.shape[-3] != 3 or not photo.numel():
             came = f"{photo.dtype} {tuple(photo.shape)}"
-            raise ValueError(f"photo is a tensor {came}; wanted is float (3, H, W) or (N, 3, H, W) in [0, 1].")
+            wanted = "float of 16, 32 or 64 bit, (3, H, W) or (N, 3, H, W) in [0, 1]"
+            raise ValueError(f"photo is a tensor {came}; wanted is {wanted}.")
+        photo = photo.detach()
         if photo.ndim == 4:
             return torch.stack([enhance(p, *settings) for p in photo])
         return _enhance_pixels(photo.permute(1, 2, 0), *settings).permute(2, 0, 1).contiguous()
@@ -192,17 +201,10 @@ def find_correction(dusty: torch.Tensor, model: Generator, strength: float = 1.0
     """
     device = next(model.parameters(), dusty).device
     dusty = dusty.to(device).contiguous(memory_format=torch.channels_last)
-    with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda" or _fast_bfloat16()):
+    with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda" or fast_bfloat16()):
         enhanced, mirrored = model(torch.cat((dusty, dusty.flip(3)))).float().chunk(2)
     enhanced = ((enhanced + mirrored.flip(3)) / 2).contiguous()
     enhanced = finish(enhanced) if touch else enhanced
     dusty = dusty.contiguous()
     slope, offset = fit_correction(dusty, strength * (enhanced - dusty))
     return Correction(slope[0], offset[0])
-
-
-@functools.cache
-def _fast_bfloat16() -> bool:
-    """Say whether this processor multiplies bfloat16 in hardware."""
-    capabilities = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
-    return any("bf16" in name and value is True for name, value in capabilities.items())

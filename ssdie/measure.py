@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import psutil
 import torch
 import torch.nn.functional as F
 from torch.utils.flop_counter import FlopCounterMode
@@ -36,7 +37,7 @@ def _wait() -> None:
 
 
 class Stopwatch:
-    """Seconds by part: `with watch("features"): ...` adds to that part of the current round.
+    """Seconds by part: `with watch("features"): ...` adds to that part.
 
     Example:
         >>> watch = Stopwatch()
@@ -81,14 +82,13 @@ def figure(name: str, values: list[float] | float, unit: str, goal: tuple[str, f
 
 
 def ratios(slow: list[float], fast: list[float]) -> list[float]:
-    """How many times faster: of the medians, then the least and the most that single repetitions allow.
+    """How many times faster, repetition by repetition.
 
     Example:
-        >>> ratios([4.0, 4.0], [1.0, 2.0, 2.0])
-        [2.0, 2.0, 4.0]
+        >>> ratios([4.0, 6.0], [1.0, 2.0])
+        [4.0, 3.0]
     """
-    middle = statistics.median(slow) / statistics.median(fast)
-    return [middle, min(min(slow) / max(fast), middle), max(max(slow) / min(fast), middle)]
+    return [a / b for a, b in zip(slow, fast, strict=True)]
 
 
 # Memory ------------------------------------------------------------------------------------------------------------
@@ -100,16 +100,19 @@ def peak_bytes() -> int:
     if status.is_file():  # Linux: getrusage there starts from what the parent held
         return next(int(line.split()[1]) for line in status.read_text().splitlines() if line.startswith("VmHWM")) * 1024
     if sys.platform == "win32":
-        import psutil
-
         return psutil.Process().memory_info().peak_wset
     import resource  # not on Windows
 
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
-def run_child(call: str, timeout: float = 3600) -> dict:
+def run_child(call: str, timeout: float = 3600, **environment: str) -> dict:
     """Run `ssdie.bench_tasks.CALL` in a fresh interpreter; give what it returns, and its peak memory as "peak", bytes.
+
+    Args:
+        call: name and arguments.
+        timeout: seconds.
+        **environment: variables that the child sees besides ours.
 
     Raises:
         RuntimeError: the child failed.
@@ -118,7 +121,7 @@ def run_child(call: str, timeout: float = 3600) -> dict:
         "import json; from ssdie import bench_tasks as tasks; from ssdie.measure import peak_bytes; "
         f"found = tasks.{call} or {{}}; print(json.dumps(found | {{'peak': peak_bytes()}}))"
     )
-    environment = os.environ | {"PYTHONPATH": str(Path(__file__).resolve().parents[1])}
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).resolve().parents[1])} | environment
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, env=environment, timeout=timeout, check=False
     )
@@ -131,16 +134,17 @@ def run_child(call: str, timeout: float = 3600) -> dict:
 
 
 def describe_machine() -> dict:
-    """Processor, cores, memory, GPU and versions."""
+    """Processor, cores, threads, memory (bytes), GPU and versions."""
     name = platform.processor() or platform.machine()
     information = Path("/proc/cpuinfo")
     if information.is_file():
         models = [line.split(":")[1].strip() for line in information.read_text().splitlines() if "model name" in line]
         name = models[0] if models else name
     gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else "none"
-    versions = {"python": platform.python_version(), "torch": torch.__version__}
+    versions = {"python": platform.python_version(), "torch": torch.__version__, "system": platform.system()}
+    parts = {"memory": psutil.virtual_memory().total, "gpu": gpu}
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return {"processor": name, "cores": cores, "threads": torch.get_num_threads(), "gpu": gpu} | versions
+    return {"processor": name, "cores": cores, "threads": torch.get_num_threads()} | parts | versions
 
 
 def measure_ceiling(repeats: int, device: str = "cpu") -> dict[str, float]:

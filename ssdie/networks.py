@@ -194,7 +194,8 @@ class UNetGenerator(Generator):
         self.downs, self.ups = nn.ModuleList(), nn.ModuleList()
         for level, (before, after) in enumerate(zip([in_channels, *widths], widths, strict=False)):
             plain = level in (0, levels - 1)  # outermost and innermost have no BatchNorm
-            block = [] if level == 0 else [nn.LeakyReLU(SLOPE)]
+            # in place, and so on the skip too: that passes a ReLU later, which makes the same of both
+            block = [] if level == 0 else [nn.LeakyReLU(SLOPE, inplace=True)]
             block.append(nn.Conv2d(before, after, 4, 2, 1, bias=plain))
             self.downs.append(nn.Sequential(*block, *([] if plain else [nn.BatchNorm2d(after)])))
         for level in reversed(range(levels)):

@@ -75,10 +75,16 @@ def atomic(path: str | Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
-def sweep(paths: Iterable[Path]) -> None:
-    """Remove, of these, the temporary files of `atomic` whose writers were killed: nobody touched them for a minute."""
+def sweep(paths: Iterable[Path], now: float | None = None) -> None:
+    """Remove, of these, the temporary files of `atomic` whose writers were killed: nobody touched them for a minute.
+
+    Args:
+        paths: of files; the others among them stay.
+        now: time by the clock of their disk, which may be another machine's; seconds since 1970; None takes this one's.
+    """
+    now = time.time() if now is None else now
     for path in paths:
         if re.search(r"-[0-9a-f]{8}\.part(\.|$)", path.name) and path.name.startswith("."):
             with suppress(OSError):
-                if time.time() - path.stat().st_mtime > 60:
+                if now - path.stat().st_mtime > 60:
                     path.unlink()

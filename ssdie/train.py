@@ -185,7 +185,9 @@ class Detour(torch.autograd.Function):
     @once_differentiable
     def backward(ctx, gradient: torch.Tensor) -> tuple[torch.Tensor, None]:
         """Gradient of the copy; the graph stays for the discriminator."""
-        return torch.autograd.grad(*ctx.judged, gradient, retain_graph=True)[0], None
+        loss, seen = ctx.judged
+        torch.autograd.backward(loss, gradient, retain_graph=True, inputs=[seen])
+        return seen.grad, None
 
 
 def discriminator_term(

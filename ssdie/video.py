@@ -20,8 +20,8 @@ from ssdie.networks import Generator
 from ssdie.paths import atomic
 from ssdie.priors import box_filter
 
-VIDEO_SUFFIXES = {".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm"}
 CODECS = {".avi": "MJPG", ".webm": "VP80"}  # of the other suffixes: mp4v
+UNCOUNTED = {".mkv", ".webm"}  # they tell how long they last, and OpenCV guesses a number of frames from it
 EVERY = 5  # frames between two looks of the network
 MEMORY = 1.0  # seconds in which the correction of a standing picture forgets all but 1/e of what it was
 CUT = 0.1  # difference of two frames, mean over the picture, above which a new scene begins
@@ -104,26 +104,32 @@ def enhance_video(
         Number of frames.
 
     Raises:
-        ValueError: the file holds no frame that OpenCV can read, cannot be written, or was cut in writing.
+        ValueError: the file holds no frame that OpenCV can read, or fewer than 9 in 10 of those that it announces; or
+            what is made of it cannot be written, or was cut in writing.
     """
     reader = cv2.VideoCapture(str(source))
     try:
         rate = reader.get(cv2.CAP_PROP_FPS) or 25.0
-        total = int(reader.get(cv2.CAP_PROP_FRAME_COUNT)) or None
+        total = max(0, int(reader.get(cv2.CAP_PROP_FRAME_COUNT))) or None  # negative where it is not known
         smoother = Smoother(model, MEMORY * rate, every, **settings)
         frames = tqdm(_read(reader), Path(source).name, total, unit="frame", leave=False, disable=not progress)
         with atomic(target) as temporary:
-            count, writer = 0, None
+            count, writer, time, step = 0, None, 0.0, 1 / rate  # of the last frame, and since the one before; seconds
             try:
                 for frame in frames:
                     writer = writer or _open_writer(temporary, rate, frame)
                     writer.write(cv2.cvtColor(smoother.enhance(frame).numpy(), cv2.COLOR_RGB2BGR))
-                    count += 1
+                    now = reader.get(cv2.CAP_PROP_POS_MSEC) / 1000
+                    count, time, step = count + 1, now, max(now - time, 1 / rate)
             finally:
                 if writer is not None:
                     writer.release()
             if count == 0:
                 raise ValueError("it holds no frame that OpenCV can read")
+            if total and Path(source).suffix.lower() in UNCOUNTED:
+                _check_read(time + step, total / rate, "seconds")  # the last frame lasts as long as the one before
+            elif total:
+                _check_read(count, total, "frames")
             _check_written(temporary, count)
     finally:
         reader.release()
@@ -146,6 +152,13 @@ def _open_writer(path: Path, rate: float, frame: torch.Tensor) -> cv2.VideoWrite
     if not writer.isOpened():
         raise ValueError(f"OpenCV cannot write {path.suffix} files here; use .mp4 or .avi")
     return writer
+
+
+def _check_read(found: float, announced: float, unit: str) -> None:
+    """Refuse a file of which a good part is missing: OpenCV says nothing when a file is cut or damaged."""
+    if found < 0.9 * announced:
+        told = f"only {found:.4g} of its {announced:.4g} {unit} could be read"
+        raise ValueError(f"{told}, it is cut or damaged; copy it again or repair it")
 
 
 def _check_written(path: Path, count: int) -> None:

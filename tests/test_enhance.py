@@ -3,6 +3,7 @@
 import hashlib
 import importlib
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -147,6 +148,44 @@ def test_every_kind_comes_back_as_it_came(photo, model, tmp_path):
         assert np.array_equal(np.asarray(given), enhance(pixels, model, working_size=64))
 
 
+@pytest.mark.parametrize("kind", [torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("working_size", [64, 512])
+def test_short_floats_come_back_as_they_came(photo, model, kind, working_size):
+    wanted = enhance(photo, model, working_size=working_size)
+    given = enhance(photo.to(kind), model, working_size=working_size)
+    assert given.dtype == kind and (given.float() - wanted).abs().mean() < 4 * torch.finfo(kind).eps
+    assert enhance(photo[None].to(kind), model, working_size=working_size).dtype == kind
+    if kind == torch.float16:
+        for array in (photo.permute(1, 2, 0), photo[0], torch.cat((photo, photo[:1])).permute(1, 2, 0)):
+            half = enhance(array.half().numpy(), model, working_size=working_size)
+            assert half.dtype == np.float16 and half.shape == array.shape
+            single = enhance(array.contiguous().numpy(), model, working_size=working_size)
+            assert np.abs(half.astype(float) - single).mean() < 4e-3
+
+
+@pytest.mark.parametrize("working_size", [64, 512])
+def test_tensors_come_back_detached_and_can_be_learned_from(photo, model, working_size):
+    tracked = photo.clone().requires_grad_()
+    given = enhance(tracked, model, working_size=working_size)
+    assert not given.requires_grad and torch.equal(given, enhance(photo, model, working_size=working_size))
+    weight = torch.ones((), requires_grad=True)
+    (weight * given).mean().backward()
+    assert weight.grad > 0 and tracked.grad is None
+    assert not enhance(torch.stack((tracked, tracked)), model, working_size=working_size).requires_grad
+
+
+def test_a_video_is_sent_to_the_command_for_it(tmp_path, model):
+    writer = cv2.VideoWriter(str(tmp_path / "in.mp4"), cv2.VideoWriter_fourcc(*"mp4v"), 10, (64, 48))
+    writer.write(np.zeros((48, 64, 3), np.uint8))
+    writer.release()
+    with pytest.raises(
+        ValueError, match=r"in.mp4 is a video.*`python -m ssdie enhance .*` or ssdie.video.enhance_video"
+    ):
+        enhance(tmp_path / "in.mp4", model)
+    with pytest.raises(FileNotFoundError):
+        enhance(tmp_path / "missing.mp4", model)
+
+
 def test_kinds_agree(photo, model):
     pixels = as_bytes(photo)
     whole = enhance(pixels, model, working_size=64).astype(float) / 255
@@ -196,6 +235,7 @@ def test_any_size(size, model):
         (np.zeros((4, 4, 3), np.int64), "int64"),
         (torch.zeros(3, 4, 4, dtype=torch.uint8), "float"),
         (torch.zeros(4, 4, 3), "wanted is float"),
+        (torch.zeros(3, 4, 4).to(torch.float8_e5m2), "float8_e5m2 .*; wanted is float of 16, 32 or 64 bit"),
         (17, "int"),
     ],
 )

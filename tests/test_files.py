@@ -7,18 +7,24 @@ import signal
 import subprocess
 import sys
 import time
+import tracemalloc
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 import torch
+from faults import ENVIRONMENT, SSDIE
 from PIL import Image, ImageCms
 
-from ssdie import files
+from ssdie import files, paths
 from ssdie.checkpoint import save_weights
-from ssdie.files import enhance_files, find_jobs, read_manifests
+from ssdie.files import enhance_files, take_in_turn
+from ssdie.listing import find_jobs
 from ssdie.networks import build_generator
+from ssdie.progress import LOCAL_RANKS, RANKS, SIZES, Hashes, read_manifests, share_of_work
 
 OPTIONS = {"width": 8, "head": "scattering"}
 
@@ -34,6 +40,19 @@ def make_model():
 @pytest.fixture(scope="module")
 def model():
     return make_model()
+
+
+@pytest.fixture(autouse=True)
+def no_launcher(monkeypatch):
+    for name in (*RANKS, *SIZES, *LOCAL_RANKS):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture
+def weights(tmp_path, model):
+    path = tmp_path / "model.safetensors"
+    save_weights(path, model, {"generator": "msff", "options": OPTIONS})
+    return path
 
 
 def photo(size: tuple[int, int] = (40, 30), mode: str = "RGB", seed: int = 0) -> Image.Image:
@@ -230,6 +249,60 @@ def test_a_photo_named_twice_is_done_once(folder, tmp_path):
     assert [source.name for source, _ in jobs] == ["a.png", "b.jpg", "a.png", "c.JPG"]
 
 
+def test_order_is_that_of_the_names_in_each_folder(tmp_path):
+    names = ["a/z.png", "a.png", "a-b/c.jpg", "a/b/x.JPG", "B.bmp", "b.webp", "é.png", "a/b.png", "c.jpg/d.png"]
+    for name in names:
+        (tmp_path / "in" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "in" / name).touch()
+    (tmp_path / "in" / "link.jpg").symlink_to(tmp_path / "in" / "a")  # a link to a folder is not followed
+    jobs = find_jobs([tmp_path / "in"], tmp_path / "out")
+    assert [source for source, _ in jobs] == sorted(tmp_path / "in" / name for name in names)
+    assert [target for _, target in jobs] == sorted(tmp_path / "out" / name for name in names)
+
+
+def test_a_link_to_a_listed_photo_is_done_once(folder, tmp_path):
+    (folder / "c.png").symlink_to(folder / "in" / "a.png")
+    (folder / "in" / "z.png").symlink_to(folder / "a.png")
+    (tmp_path / "elsewhere.png").touch()
+    (folder / "z.png").symlink_to(tmp_path / "elsewhere.png")
+    jobs = find_jobs([folder], tmp_path / "out")
+    placed = [target.relative_to(tmp_path / "out").as_posix() for _, target in jobs]
+    assert placed == ["a.png", "b.jpg", "c.png", "in/deeper/c.JPG", "z.png"]
+
+
+def test_links_in_the_output_folder_lead_to_no_loss(folder, tmp_path, model):
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "in").symlink_to(folder / "in")
+    with pytest.raises(ValueError, match=r"out/in/a.png is one of the inputs and would be lost"):
+        find_jobs([folder], out)
+    (out / "in").unlink()
+    (folder / "again" / "deeper").mkdir(parents=True)
+    photo().save(folder / "again" / "deeper" / "c.JPG", "jpeg")
+    (out / "again").mkdir()
+    (out / "in").symlink_to(out / "again")
+    with pytest.raises(ValueError, match="would become the same file"):
+        find_jobs([folder], out)
+    (out / "in").unlink()
+    (out / "b.jpg").symlink_to(folder / "b.jpg")
+    before = (folder / "b.jpg").read_bytes()
+    assert run(folder, out, model) == []
+    assert (folder / "b.jpg").read_bytes() == before != (out / "b.jpg").read_bytes()
+
+
+def test_listing_takes_few_bytes_a_file(tmp_path):
+    for place in range(20):
+        (tmp_path / f"{place:02}").mkdir()
+        for n in range(500):
+            (tmp_path / f"{place:02}" / f"IMG_20200318_{n:06}.jpg").touch()
+    find_jobs([tmp_path], tmp_path / "out")  # whatever is made once
+    tracemalloc.start()
+    jobs = find_jobs([tmp_path], tmp_path / "out")
+    held, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert len(jobs) == 10_000 and held / len(jobs) < 150 and most / len(jobs) < 250
+
+
 def test_nothing_to_do_is_said(tmp_path, model):
     with pytest.raises(ValueError, match="no photo"):
         run(tmp_path, tmp_path / "out", model)
@@ -240,6 +313,50 @@ def test_overwriting_can_be_refused(folder, tmp_path, model):
     failures = run(folder, tmp_path / "out", model, overwrite=False)
     assert [f.path.name for f in failures] == ["a.png"] and "already" in failures[0].reason
     assert len(names(tmp_path / "out")) == 4
+
+
+def test_no_overwrite_and_resume_replace_their_own_outputs_alone(folder, tmp_path, model):
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "b.jpg").write_bytes(b"of somebody else")
+    for strength in (1.0, 1.0, 0.5):  # twice: a failure in the manifest makes no file ours
+        failures = run(folder, out, model, overwrite=False, resume=True, strength=strength)
+        assert [f.path.name for f in failures] == ["b.jpg"] and "already" in failures[0].reason
+    assert run(folder / "a.png", tmp_path / "half", model, strength=0.5) == []
+    assert (out / "a.png").read_bytes() == (tmp_path / "half" / "a.png").read_bytes()
+    (out / "a.png").write_bytes(b"retouched")
+    failures = run(folder, out, model, overwrite=False, resume=True)
+    assert [f.path.name for f in failures] == ["a.png", "b.jpg"]
+    assert (out / "a.png").read_bytes() == b"retouched" and (out / "b.jpg").read_bytes() == b"of somebody else"
+
+
+@pytest.mark.parametrize("name", ["manifest.csv", "manifest-3.csv"])
+@pytest.mark.parametrize("resume", [True, False])
+def test_a_manifest_of_somebody_else_is_refused_and_kept(folder, tmp_path, model, name, resume):
+    (tmp_path / "out").mkdir()
+    for content in ("name,year\na.png,2020\n", "input\na.png\n", "\n"):
+        (tmp_path / "out" / name).write_text(content)
+        with pytest.raises(
+            ValueError, match=rf"{name} begins with .*; wanted is a manifest of ssdie; rename or move it"
+        ):
+            run(folder, tmp_path / "out", model, resume=resume)
+        assert [p.name for p in (tmp_path / "out").iterdir()] == [name]
+        assert (tmp_path / "out" / name).read_text() == content
+    (tmp_path / "out" / name).rename(tmp_path / "out" / "manifest of my photos.csv")
+    assert run(folder, tmp_path / "out", model, resume=resume) == []
+
+
+def test_manifests_of_earlier_versions_and_cut_ones_are_begun_anew(folder, tmp_path, model):
+    (tmp_path / "out").mkdir()
+    manifest = tmp_path / "out" / "manifest.csv"
+    for content in (
+        "input,fingerprint,settings,output,seconds,status\n/a.png,1-1,{},a.png,0.1,done\n",
+        "input,fin",
+        "",
+    ):
+        manifest.write_text(content)
+        assert run(folder, tmp_path / "out", model, resume=True) == []
+        assert len(list(csv.DictReader(manifest.open()))) == 4
 
 
 def test_videos_go_the_same_way(tmp_path, model):
@@ -274,14 +391,41 @@ def test_resume_leaves_out_what_is_done(folder, tmp_path, model):
     assert all(times(out)[n] != second[n] for n in second)
 
 
+@pytest.mark.parametrize("first", [1, 2])
+def test_resume_sees_that_an_output_is_of_other_settings(folder, tmp_path, model, monkeypatch, first):
+    """Strength 1 (by one process or two), then 0.2, then 1 again."""
+    out = tmp_path / "out"
+    for rank in range(first):
+        with monkeypatch.context() as launcher:
+            launcher.setenv("RANK", str(rank))
+            launcher.setenv("WORLD_SIZE", str(first))
+            run(folder, out, model)
+    whole = {name: (out / name).read_bytes() for name in names(out)}
+    run(folder, out, model, resume=True, strength=0.2)
+    assert all((out / name).read_bytes() != whole[name] for name in whole)
+    run(folder, out, model, resume=True)
+    assert {name: (out / name).read_bytes() for name in names(out)} == whole
+    before = times(out)
+    assert run(folder, out, model, resume=True) == [] and times(out) == before
+
+
+def test_resume_knows_inputs_however_they_are_spelled(folder, tmp_path, model, monkeypatch):
+    run(folder, tmp_path / "out", model)
+    before = times(tmp_path / "out")
+    monkeypatch.chdir(tmp_path)
+    for spelled, out in (("photos", "out"), ("./photos/", "../" + tmp_path.name + "/out"), (folder, "out")):
+        assert run(spelled, out, model, resume=True) == []
+        assert times(tmp_path / "out") == before
+
+
 def test_a_line_cut_by_a_kill_is_done_again(folder, tmp_path, model):
     out = tmp_path / "out"
     run(folder, out, model)
     manifest = out / "manifest.csv"
     manifest.write_bytes(manifest.read_bytes()[:-9])
-    assert len(read_manifests(out)) == 3
+    assert len(list(read_manifests(out))) == 3
     assert run(folder, out, model, resume=True) == []
-    assert len(read_manifests(out)) == 4
+    assert len(list(read_manifests(out))) == 4
 
 
 @pytest.mark.parametrize("processes", [2, 3])
@@ -299,45 +443,153 @@ def test_processes_share_the_files_without_overlap(folder, tmp_path, model, monk
     assert run(folder, out, model, resume=True) == [] and times(out) == before  # by another number of processes
 
 
-def test_impossible_rank_is_refused(folder, tmp_path, model, monkeypatch):
-    monkeypatch.setenv("RANK", "2")
+@pytest.mark.parametrize(
+    "rank, size",
+    [
+        ("RANK", "WORLD_SIZE"),
+        ("PMI_RANK", "PMI_SIZE"),
+        ("OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE"),
+        ("MV2_COMM_WORLD_RANK", "MV2_COMM_WORLD_SIZE"),
+    ],
+)
+def test_rank_and_number_are_those_of_the_launcher(monkeypatch, rank, size):
+    assert share_of_work() == (0, 1)
+    monkeypatch.setenv(rank, "3")
+    monkeypatch.setenv(size, "5")
+    assert share_of_work() == (3, 5)
+    monkeypatch.setenv("RANK", "1")
     monkeypatch.setenv("WORLD_SIZE", "2")
-    with pytest.raises(ValueError, match="RANK is 2"):
-        run(folder, tmp_path / "out", model)
+    assert share_of_work() == (1, 2)  # torchrun's go before mpirun's
+
+
+@pytest.mark.parametrize("name", [None, "LOCAL_RANK", "MPI_LOCALRANKID", "OMPI_COMM_WORLD_LOCAL_RANK"])
+def test_processes_of_a_machine_share_its_gpus(monkeypatch, name):
+    taken = []
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 4)
+    monkeypatch.setattr(files, "load_model", lambda weights, device: taken.append(device))
+    monkeypatch.setattr(files, "enhance_files", lambda *values, **settings: [])
+    if name:
+        monkeypatch.setenv(name, "6")
+    parser = argparse.ArgumentParser()
+    files.add_arguments(parser)
+    assert files.run(parser.parse_args(["a.jpg", "-o", "out"])) == 0
+    assert taken == ["cuda:2" if name else "cuda:0"]
+
+
+def test_impossible_rank_is_refused(folder, tmp_path, model, monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    for rank, came in ((None, "not set"), ("2", "2"), ("-1", "not set")):
+        if rank:
+            monkeypatch.setenv("RANK", rank)
+        with pytest.raises(ValueError, match=f"RANK is {came} and WORLD_SIZE 2; wanted is"):
+            run(folder, tmp_path / "out", model)
+    assert not (tmp_path / "out").exists()
+
+
+def test_few_files_are_taken_before_their_turn():
+    taken, given = 0, 0
+
+    def items():
+        nonlocal taken
+        for item in range(200):
+            taken += 1
+            yield item
+
+    results = []
+    with ThreadPoolExecutor(3) as pool:
+        for result in take_in_turn(pool, lambda item: item * item, items(), 6):
+            assert taken - given <= 6
+            given += 1
+            results.append(result)
+    assert sorted(results) == [item * item for item in range(200)]
+
+
+def test_hashes_hold_what_was_put_in_and_nothing_else():
+    members = [(f"{n}.png", "done") for n in range(1000)]
+    hashes = Hashes(members)
+    assert all(member in hashes for member in members) and hashes.sorted.nbytes == 8 * len(members)
+    assert not any((f"{n}.png", "failed") in hashes for n in range(1000)) and "a" not in Hashes([])
+
+
+def test_one_process_sweeps_by_the_clock_of_the_disk(folder, tmp_path, model, monkeypatch):
+    out = tmp_path / "out"
+    run(folder, out, model)
+    left, live = out / "in" / ".a-0123abcd.part.png", out / ".b-0123abcd.part.jpg"
+    left.touch()
+    os.utime(left, (0, 0))
+    live.touch()
+    monkeypatch.setattr(paths.time, "time", lambda: live.stat().st_mtime + 3600)  # this machine's clock is fast
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    for rank, swept in (("1", False), ("0", True)):
+        monkeypatch.setenv("RANK", rank)
+        assert run(folder, out, model, resume=True) == []
+        assert live.exists() and left.exists() != swept
 
 
 def command_line(folder: Path, out: Path, weights: Path) -> list[str]:
-    code = "import sys; from ssdie.__main__ import main; sys.exit(main())"
     options = ["-o", str(out), "--weights", str(weights), "--working-size", "32", "--workers", "1", "--device", "cpu"]
-    return [sys.executable, "-c", code, "enhance", str(folder), *options, "--resume"]
+    return [*SSDIE, "enhance", str(folder), *options, "--resume"]
 
 
-def test_killed_and_resumed_gives_the_same_as_never_killed(tmp_path, model):
-    folder, out, weights = tmp_path / "photos", tmp_path / "out", tmp_path / "model.safetensors"
+def start(command: list[str], processes: int) -> list[subprocess.Popen]:
+    """Start all processes of a launcher at once."""
+    return [
+        subprocess.Popen(
+            command,
+            env=ENVIRONMENT | {"RANK": str(rank), "WORLD_SIZE": str(processes)},
+            stderr=subprocess.DEVNULL,
+        )
+        for rank in range(processes)
+    ]
+
+
+def many_photos(folder: Path, number: int = 40) -> list[str]:
     folder.mkdir()
-    for seed in range(30):
+    for seed in range(number):
         photo((300, 200), seed=seed).save(folder / f"{seed:02}.png")
-    save_weights(weights, model, {"generator": "msff", "options": OPTIONS})
-    command = command_line(folder, out, weights)
-    environment = os.environ | {"PYTHONPATH": str(Path(files.__file__).parents[1]), "OMP_NUM_THREADS": "1"}
-    process = subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL)
-    while not (done := read_manifests(out)) and process.poll() is None:
+    return names(folder)
+
+
+@pytest.mark.parametrize("launcher", ["environment", "accelerate"])
+def test_processes_at_once_do_every_file_once(tmp_path, weights, launcher):
+    wanted, out = many_photos(tmp_path / "photos", 20), tmp_path / "out"
+    command = command_line(tmp_path / "photos", out, weights)
+    if launcher == "accelerate":
+        launch = ["--multi_gpu", "--num_processes", "2", "--main_process_port", "0", *command[1:]]
+        command = [sys.executable, "-m", "accelerate.commands.launch", *launch]
+        done = [subprocess.Popen(command, env=ENVIRONMENT, stderr=subprocess.DEVNULL)]
+    else:
+        done = start(command, 2)
+    assert [process.wait(timeout=300) for process in done] == [0] * len(done)
+    rows = {path.name: [row["output"] for row in csv.DictReader(path.open())] for path in out.glob("*.csv")}
+    assert rows == {"manifest-0.csv": rows["manifest-0.csv"], "manifest-1.csv": rows["manifest-1.csv"]}
+    assert sorted(rows["manifest-0.csv"]) == wanted[::2] and sorted(rows["manifest-1.csv"]) == wanted[1::2]
+    assert names(out) == wanted
+
+
+def test_killed_and_resumed_gives_the_same_as_never_killed(tmp_path, weights):
+    """Of two processes one is killed, the other ends; three go on."""
+    folder, out = tmp_path / "photos", tmp_path / "out"
+    wanted = many_photos(folder)
+    ends, killed = start(command_line(folder, out, weights), 2)
+    while killed.poll() is None and not any("1.png" in row.output for row in read_manifests(out)):
         time.sleep(0.005)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
-    first = {row.output for row in read_manifests(out).values()}
-    assert done and len(first) < 30
+    killed.send_signal(signal.SIGKILL)
+    assert killed.wait() == -signal.SIGKILL and ends.wait(timeout=300) == 0
+    first = [row.output for row in read_manifests(out)]
+    assert set(wanted[::2]) < set(first) < set(wanted)
     kept = {name: stamp for name, stamp in times(out).items() if name in first}
-    assert run(folder, out, model, resume=True) == []
-    assert {n: t for n, t in times(out).items() if n in first} == kept  # none is done twice
-    assert [n for n in names(out) if not n.startswith(".")] == [f"{seed:02}.png" for seed in range(30)]
-    assert run(folder, tmp_path / "whole", model) == []
-    assert all((out / n).read_bytes() == (tmp_path / "whole" / n).read_bytes() for n in names(tmp_path / "whole"))
+    assert [process.wait(timeout=300) for process in start(command_line(folder, out, weights), 3)] == [0, 0, 0]
+    assert Counter(row.output for row in read_manifests(out)) == dict.fromkeys(wanted, 1)  # none is done twice
+    assert {n: t for n, t in times(out).items() if n in first} == kept
+    assert [n for n in names(out) if not n.startswith(".")] == wanted
+    (alone,) = start(command_line(folder, tmp_path / "whole", weights), 1)
+    assert alone.wait(timeout=300) == 0
+    assert all((out / n).read_bytes() == (tmp_path / "whole" / n).read_bytes() for n in wanted)
 
 
-def test_command_line(folder, tmp_path, model, capsys):
-    weights = tmp_path / "model.safetensors"
-    save_weights(weights, model, {"generator": "msff", "options": OPTIONS})
+def test_command_line(folder, tmp_path, weights, capsys):
     (folder / "text.png").write_text("no picture")
     parser = argparse.ArgumentParser()
     files.add_arguments(parser)

@@ -1,5 +1,8 @@
 """Videos: every frame comes back at its size, and what the network decides does not flicker."""
 
+import struct
+from pathlib import Path
+
 import cv2
 import numpy as np
 import pytest
@@ -90,14 +93,20 @@ def test_what_moves_leaves_no_trail():
     assert (here - wanted).abs().mean() < before / 3
 
 
+def write_video(path: Path, frames: int = FRAMES, rate: float = 12.5) -> bytes:
+    """Write frames and give the bytes of the file."""
+    codec = {".avi": "MJPG", ".webm": "VP80"}.get(path.suffix, "mp4v")
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*codec), rate, SIZE[::-1])
+    for t in range(frames):
+        writer.write(frame_at(t).numpy()[..., ::-1].copy())
+    writer.release()
+    return path.read_bytes()
+
+
 @pytest.mark.parametrize("suffix", [".mp4", ".avi"])
 def test_file_keeps_frames_size_and_rate(tmp_path, suffix):
     source, target = tmp_path / f"in{suffix}", tmp_path / "out" / f"in{suffix}"
-    codec = cv2.VideoWriter_fourcc(*("MJPG" if suffix == ".avi" else "mp4v"))
-    writer = cv2.VideoWriter(str(source), codec, 12.5, SIZE[::-1])
-    for t in range(FRAMES):
-        writer.write(frame_at(t).numpy()[..., ::-1].copy())
-    writer.release()
+    write_video(source)
     assert enhance_video(source, target, Restless().eval(), every=3, progress=False) == FRAMES
     reader = cv2.VideoCapture(str(target))
     assert int(reader.get(cv2.CAP_PROP_FRAME_COUNT)) == FRAMES
@@ -115,6 +124,36 @@ def test_no_video_leaves_no_file(tmp_path):
     with pytest.raises(ValueError, match="no frame"):
         enhance_video(source, tmp_path / "out" / "no.mp4", Restless().eval(), progress=False)
     assert list((tmp_path / "out").iterdir()) == []
+
+
+@pytest.mark.parametrize("suffix", [".avi", ".mp4", ".mkv", ".webm"])
+def test_video_that_breaks_off_is_refused_and_leaves_no_file(tmp_path, suffix):
+    source, target = tmp_path / f"in{suffix}", tmp_path / "out" / f"in{suffix}"
+    whole = write_video(source, 40)
+    data = whole.find(b"mdat") if suffix == ".mp4" else len(whole) // 2
+    end = whole.find(b"moov") if suffix == ".mp4" else len(whole)  # the list of frames, without which nothing is read
+    source.write_bytes(whole[: (data + end) // 2] + bytes(end - (data + end) // 2) + whole[end:])
+    with pytest.raises(ValueError, match=r"only \S+ of its \S+ (frames|seconds) could be read, .*; copy it again"):
+        enhance_video(source, target, Restless().eval(), progress=False)
+    assert list((tmp_path / "out").iterdir()) == []
+    if suffix != ".mp4":
+        source.write_bytes(whole[: len(whole) // 2])
+        with pytest.raises(ValueError, match="could be read"):
+            enhance_video(source, target, Restless().eval(), progress=False)
+    source.write_bytes(whole)
+    assert enhance_video(source, target, Restless().eval(), progress=False) == 40
+
+
+@pytest.mark.parametrize("frames, times", [(1, 1), (2, 10), (30, 10)])
+def test_a_nominal_rate_above_the_real_one_is_no_fault(tmp_path, frames, times):
+    """A file of 12.5 frames a second that announces 125, as those of variable rate may."""
+    whole = write_video(tmp_path / "in.mkv", frames)
+    place = whole.find(b"\x23\xe3\x83\x84")  # DefaultDuration of Matroska, nanoseconds
+    assert struct.unpack(">I", whole[place + 4 : place + 8]) == (80_000_000,)
+    (tmp_path / "in.mkv").write_bytes(whole[: place + 4] + struct.pack(">I", 80_000_000 // times) + whole[place + 8 :])
+    reader = cv2.VideoCapture(str(tmp_path / "in.mkv"))
+    assert reader.get(cv2.CAP_PROP_FRAME_COUNT) >= times * frames
+    assert enhance_video(tmp_path / "in.mkv", tmp_path / "out.mkv", Restless().eval(), progress=False) == frames
 
 
 def test_every_must_be_at_least_one():
