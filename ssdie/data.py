@@ -1,4 +1,4 @@
-"""Photos for training: where they lie, seeded crops of them, and the method's weak augmentations.
+"""Photos for training: where they lie, and seeded crops of them.
 
 The one rule: what sample k is, is a function of the seed and k alone. Order, crops and dust need no state to be stored,
 do not depend on the number of workers or processes, and continue after an interruption as if there had been none.
@@ -20,6 +20,7 @@ from ssdie.images import list_images, read_image, resize
 from ssdie.paths import data_root
 from ssdie.scenes import draw_embedded, embedded_names
 
+KEPT = 2**31  # bytes of decoded photos that `Crops` holds at most, in each process that loads them
 EMBEDDED = {"train": 24, "val": 6, "test": 4}  # pictures of the embedded sample, by split
 
 
@@ -170,7 +171,7 @@ class Crops(Dataset):
         photos: to crop; all share the number of channels.
         size: side of the crops; pixels.
         seed: of order, scale, place and flip.
-        keep: hold decoded photos in memory, as uint8.
+        keep: hold decoded photos in memory, as uint8, as many as `KEPT` bytes take.
 
     Each photo comes once in every len(photos) samples. The scale lies between "the whole short side is seen" and
     "full resolution", so that a network sees whole scenes and close-ups alike; smaller photos are enlarged.
@@ -180,7 +181,8 @@ class Crops(Dataset):
         if not photos:
             raise ValueError("There are no photos to crop; check SSDIE_DATA or the folder (see data/README.md).")
         self.photos, self.size, self.seed = photos, size, seed
-        self.kept: dict[int, torch.Tensor] | None = {} if keep else None
+        self.kept: dict[int, torch.Tensor] = {}
+        self.room = KEPT if keep else 0  # bytes that are left
         self.order: tuple[int, list[int]] = (-1, [])
 
     def __len__(self) -> int:
@@ -198,11 +200,13 @@ class Crops(Dataset):
         return random_crop(picture, self.size, generator)
 
     def _read(self, index: int) -> torch.Tensor:
-        if self.kept is None:
-            return self.photos[index].read()
-        if index not in self.kept:
-            self.kept[index] = torch.round(self.photos[index].read() * 255).to(torch.uint8)
-        return self.kept[index].float() / 255
+        if index in self.kept:
+            return self.kept[index].float() / 255
+        picture = torch.round(self.photos[index].read() * 255).to(torch.uint8)
+        if picture.nbytes <= self.room:
+            self.kept[index] = picture
+            self.room -= picture.nbytes
+        return picture.float() / 255
 
 
 def random_crop(picture: torch.Tensor, size: int, generator: torch.Generator) -> torch.Tensor:

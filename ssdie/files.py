@@ -217,13 +217,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Run `python -m ssdie enhance`; 0 if every file is done, 1 if some failed."""
+    """Run `python -m ssdie enhance`; 0 if every file is done, 1 if some failed, 130 after Ctrl-C."""
     warnings.filterwarnings("ignore", module="PIL")  # of damaged metadata and the like: not worth a line a photo
     place = get_int_from_env(LOCAL_RANKS, 0) % max(1, torch.cuda.device_count())
     device = args.device or (f"cuda:{place}" if torch.cuda.is_available() else "cpu")
     settings = {name: getattr(args, name) for name in ("strength", "working_size", "resume", "workers", "every")}
     settings |= {"touch": not args.no_touch, "overwrite": not args.no_overwrite}
-    failures = enhance_files(args.inputs, args.out, load_model(args.weights, device), **settings)
+    try:
+        failures = enhance_files(args.inputs, args.out, load_model(args.weights, device), **settings)
+    except KeyboardInterrupt:
+        print("ssdie enhance: interrupted; the same command with --resume goes on", file=sys.stderr)
+        return 130
     for failure in failures:
         name = str(failure.path)  # a name can hold anything: line ends, codes for the terminal
         print(f"failed: {name if name.isprintable() else repr(name)}: {failure.reason}", file=sys.stderr)

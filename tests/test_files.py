@@ -597,3 +597,14 @@ def test_command_line(folder, tmp_path, weights, capsys):
     assert files.run(parser.parse_args([str(folder / "a.png"), *options])) == 0
     assert files.run(parser.parse_args([str(folder), *options])) == 1
     assert "text.png: it is no picture" in capsys.readouterr().err
+
+
+def test_interrupted_command_says_how_to_go_on(folder, tmp_path, weights, monkeypatch, capsys):
+    def interrupt(*args, **settings):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(files, "enhance_files", interrupt)
+    parser = argparse.ArgumentParser()
+    files.add_arguments(parser)
+    assert files.run(parser.parse_args([str(folder), "-o", str(tmp_path), "--weights", str(weights)])) == 130
+    assert "--resume" in capsys.readouterr().err
