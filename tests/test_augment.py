@@ -63,3 +63,10 @@ def test_a_turn_keeps_circles_round_in_wide_pictures():
     stretch = torch.diag(torch.tensor([2.0, 1.0]))
     pixels = stretch @ plain @ torch.linalg.inv(stretch)
     assert torch.allclose(pixels @ pixels.transpose(1, 2), torch.eye(2) / 1.4**2, atol=1e-5)
+
+
+
+def test_each_picture_and_copy_moves_by_itself(picture):
+    copies = augment_copies(picture[:1].repeat(2, 1, 1, 1), 2, torch.Generator().manual_seed(0))
+    pairs = itertools.combinations(copies, 2)
+    assert all((a - b).abs().mean() > 0.01 for a, b in pairs)
