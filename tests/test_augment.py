@@ -1,6 +1,5 @@
 import itertools
 
-
 import torch
 
 from ssdie.augment import CORNERS, augment, augment_copies, find_homographies, sample_homographies
