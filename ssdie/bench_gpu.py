@@ -64,11 +64,13 @@ def make_step(batch: int, size: int, device: str, compiled: bool = False) -> Cal
     return step
 
 
-def time_training(weights: LossWeights, batch: int, size: int, steps: int, workers: int = 0) -> list[float]:
+def time_training(
+    weights: LossWeights, batch: int, size: int, steps: int, workers: int = 0, precision: str = "bf16"
+) -> list[float]:
     """Train by `ssdie.train` as users do, from photos to averaged weights; pictures a second, from report to report."""
     every = max(1, steps // 5)
     with tempfile.TemporaryDirectory() as folder:
-        settings = {"batch": batch, "size": size, "workers": workers, "precision": "bf16", "weights": weights}
+        settings = {"batch": batch, "size": size, "workers": workers, "precision": precision, "weights": weights}
         more = {"steps": 6 * every, "report_every": every, "save_every": 6 * every}
         times = []
         for _ in train(TrainConfig("supervised", Path(folder), **settings, **more)):

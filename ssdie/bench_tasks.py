@@ -29,7 +29,7 @@ from ssdie.published import (
     published_generator_step,
 )
 from ssdie.scenes import render_scene
-from ssdie.train import discriminator_term, disturb, generator_groups
+from ssdie.train import add_up, discriminator_term, disturb, generator_groups
 
 Terms = dict[str, float]
 
@@ -75,12 +75,16 @@ def _set_mode(networks: list[torch.nn.Module], mode: str) -> None:
                 module.train(mode != "evaluation")
 
 
-def make_fast_step(name: str, batch: int, size: int, precision: str = "float32") -> Callable[..., Terms]:
+def make_fast_step(
+    name: str, batch: int, size: int, precision: str = "float32", apart: bool = False
+) -> Callable[..., Terms]:
     """Give the semi-supervised step of `ssdie.train`: a function of a watch and one of `MODES` that gives the terms.
 
-    It updates weights and averages when it trains. As accelerate does, autocast is on in the networks alone.
+    It updates weights and averages when it trains. As accelerate does, autocast is on in the networks alone. `apart` as
+    in `ssdie.config.TrainConfig`.
     """
     (dusty, clear, real, others), config, networks = _set_up(name, batch, size)
+    config.apart = apart
     features = FeatureNetwork("random")
     for network in (*networks, features):
         network.to(memory_format=torch.channels_last)
@@ -100,14 +104,12 @@ def make_fast_step(name: str, batch: int, size: int, precision: str = "float32")
     def step(watch=lambda part: nullcontext(), mode: str = "evaluation") -> Terms:
         _set_mode(networks, mode)
         random, latent = torch.Generator().manual_seed(1), torch.Generator().manual_seed(2)
-        terms = {}
+        terms, judged = {}, []
         groups = generator_groups((*networks, features), (dusty, clear), real, config, random, latent)
-        for part in ("supervised terms", "consistency and Retinex", "dark channel and adversarial"):
-            with watch(part):
-                group, judged = next(groups)
+        with watch("generator step"):
+            for group, logits in groups:
                 sum(getattr(config.weights, k) * v for k, v in group.items()).backward()
-                terms |= group
-        groups.close()
+                terms, judged = add_up(terms, group), judged + logits
         with watch("discriminator step"):
             terms["discriminator"] = discriminator_term(discriminator, others, judged, config, random)
             terms["discriminator"].backward()
@@ -201,7 +203,7 @@ def time_step(kind: str, name: str, batch: int, size: int, repeats: int) -> dict
     """Train a number of steps, after one in evaluation mode that does not count.
 
     Args:
-        kind: "published", or the precision of our step.
+        kind: "published", or the precision of our step: in "float32" with copies apart, in "bfloat16" in one batch.
         name: of the generator.
         batch, size: of the pictures.
         repeats: steps.
@@ -210,9 +212,12 @@ def time_step(kind: str, name: str, batch: int, size: int, repeats: int) -> dict
         "seconds" of each, "terms" in evaluation mode, and "parts" with their mean seconds.
     """
     published = kind == "published"
-    step = make_published_step(name, batch, size) if published else make_fast_step(name, batch, size, kind)
+    if published:
+        step = make_published_step(name, batch, size)
+    else:
+        step = make_fast_step(name, batch, size, kind, apart=kind == "float32")
     watch, seconds = Stopwatch(), []
-    with kept_memory() if kind == "bfloat16" else nullcontext():  # as `ssdie.train` does
+    with nullcontext() if published else kept_memory():  # as `ssdie.train` does
         terms = step()
         for _ in range(repeats):
             started = time.perf_counter()

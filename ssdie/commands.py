@@ -22,6 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--run", required=True, type=Path, help="folder of the run; a checkpoint in it is resumed")
     parser.add_argument("--options", type=json.loads, default={}, help="of the generator, as JSON")
     parser.add_argument("--betas", type=float, nargs=2, default=(0.5, 0.999), help="of Adam")
+    parser.add_argument("--apart", action="store_true", help="let the copies pass one by one: a third of the memory")
     parser.add_argument("--frozen-norm", action="store_true", help="keep BatchNorm at its running statistics")
     parser.add_argument("--weights", type=json.loads, default={}, help="of terms, as JSON; the others keep the paper's")
     for field in fields(TrainConfig):

@@ -52,7 +52,8 @@ def train(config: TrainConfig) -> Iterator[dict[str, float]]:
         FileNotFoundError: photos, features or weights are missing.
     """
     loops = (train_supervised, train_dark_channel, train_semi_supervised)
-    keep = config.precision != "no" and not torch.accelerator.is_available()  # in float32 it would take too much
+    lean = config.precision != "no" or config.apart  # else what is kept would be too much
+    keep = lean and not torch.accelerator.is_available()
     with kept_memory() if keep else nullcontext():
         yield from dict(zip(STAGES, loops, strict=True))[config.stage](config)
 
@@ -98,11 +99,11 @@ def train_semi_supervised(config: TrainConfig) -> Iterator[dict[str, float]]:
     for step in run.steps():
         random = run.seed_step(step)
         latent = run.device_random(random)
-        pair, terms = make_pairs(next(paired), config, random), {}
+        pair, terms, judged = make_pairs(next(paired), config, random), {}, []
         networks = (generator, discriminator, judge, features)
         for group, logits in generator_groups(networks, pair, next(unpaired), config, random, latent, run.teach):
             run.backward(group, w)
-            terms, judged = terms | group, logits
+            terms, judged = add_up(terms, group), judged + logits
         terms |= run.step("generator")
 
         clear = next(others)[:, :3]
@@ -122,17 +123,17 @@ def generator_groups(
     random: torch.Generator,
     latent: torch.Generator,
     teacher: Callable[[torch.Tensor], torch.Tensor] | None = None,
-) -> Iterator[tuple[dict[str, torch.Tensor], torch.Tensor | None]]:
-    """Yield the generator's objective in three groups of terms, the last with the discriminator's logits.
+) -> Iterator[tuple[dict[str, torch.Tensor], list[torch.Tensor]]]:
+    """Yield the generator's objective in groups of terms to be added up, and the discriminator's logits as they come.
 
-    Every picture passes each network once, the K copies of a term in one batch. Back-propagate each group before you
-    ask for the next: the activations of one group are held at a time, the gradients add up to those of the sum.
+    Every picture passes each network once. Back-propagate each group before you ask for the next: the activations of
+    one group are held at a time, the gradients add up to those of the sum.
 
     Args:
         networks: generator, discriminator, dc-Net, feature network (None if no term needs it).
         pair: dusty and target; both (N, 3, H, W) in [0, 1].
         real: dusty photos; (N, 3, H, W) in [0, 1].
-        config: weights (a term without one is left out), K, noise and kind of pseudo-label.
+        config: weights (a term without one is left out), K, noise, kind of pseudo-label; `apart` gives a group a copy.
         random: of the augmentations, on the CPU.
         latent: of disturbance and latent noise, on the device.
         teacher: for the pseudo-label of that name.
@@ -140,32 +141,48 @@ def generator_groups(
     (generator, discriminator, judge, features), w = networks, config.weights
     generate = see(generator, config, latent)
     enhanced, unfit = generate(pair[0])
-    yield supervised_terms(enhanced, pair[1], features, w, unfit), None
+    yield supervised_terms(enhanced, pair[1], features, w, unfit), []
 
+    parts = config.copies if config.apart else 1
     if w.consistency or w.retinex:
-        count = config.copies if w.consistency else 0
-        disturbed = disturb(real.repeat(count, 1, 1, 1), config.noise, latent)
         # without the touch, which the label may have: so the network learns it
         bare = see(generator, config, latent, touch=False)
-        enhanced, copies = bare(torch.cat((real, disturbed)))[0].split((len(real), len(disturbed)))
+        count = config.copies if w.consistency else 0
+        disturbed = disturb(real.repeat(count, 1, 1, 1), config.noise, latent)
+        if config.apart and count:
+            enhanced, (*copies, last) = bare(real)[0], disturbed.chunk(count)
+            seen = enhanced.detach().requires_grad_()
+            for copy in copies:
+                yield {"consistency": consistency_loss(seen, bare(copy)[0]) / parts}, []
+            if copies:  # what they ask of the enhanced photo joins what the last group asks of it
+                enhanced.register_hook(lambda gradient: gradient + seen.grad)
+            disturbed = bare(last)[0]
+        else:
+            enhanced, disturbed = bare(torch.cat((real, disturbed)))[0].split((len(real), len(disturbed)))
         group = {}
         if w.retinex:
             taught = teacher and (lambda image: see(teacher, config, touch=False)(image)[0])
             group["retinex"] = reconstruction_loss(enhanced, make_pseudo_label(real, config.pseudo_label, taught))
-        if count:
-            group["consistency"] = consistency_loss(enhanced, copies)
-        yield group, None
+        if w.consistency:
+            group["consistency"] = consistency_loss(enhanced, disturbed) / parts
+        yield group, []
 
     if w.dark_channel or w.adversarial:
-        enhanced, _ = generate(augment_copies(real, config.copies, random))
-        group, judged = {}, None
-        if w.dark_channel:
-            group["dark_channel"] = clear_loss(judge(block_dark_channel(enhanced, kind=config.dark_channel)))
-        if w.adversarial:
-            seen = enhanced.detach().requires_grad_()
-            judged = discriminator(seen)
-            group["adversarial"] = Detour.apply(enhanced, (clear_loss(judged), seen))
-        yield group, judged
+        for copies in augment_copies(real, config.copies, random).chunk(parts):
+            (enhanced, _), group, logits = generate(copies), {}, []
+            if w.dark_channel:
+                dark = block_dark_channel(enhanced, kind=config.dark_channel)
+                group["dark_channel"] = clear_loss(judge(dark)) / parts
+            if w.adversarial:
+                seen = enhanced.detach().requires_grad_()
+                logits.append(discriminator(seen))
+                group["adversarial"] = Detour.apply(enhanced, (clear_loss(logits[0]) / parts, seen))
+            yield group, logits
+
+
+def add_up(terms: dict[str, torch.Tensor], group: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Add the terms of a group to those of the groups before."""
+    return terms | {name: terms.get(name, 0) + value.detach() for name, value in group.items()}
 
 
 class Detour(torch.autograd.Function):
@@ -191,10 +208,15 @@ class Detour(torch.autograd.Function):
 
 
 def discriminator_term(
-    discriminator: nn.Module, clear: torch.Tensor, judged: torch.Tensor, config: TrainConfig, random: torch.Generator
+    discriminator: nn.Module,
+    clear: torch.Tensor,
+    judged: list[torch.Tensor],
+    config: TrainConfig,
+    random: torch.Generator,
 ) -> torch.Tensor:
     """Give the discriminator's loss: K augmented copies of other clear photos against its logits of the outputs."""
-    return discriminator_loss(discriminator(augment_copies(clear, config.copies, random)), judged)
+    copies = augment_copies(clear, config.copies, random).chunk(len(judged))
+    return discriminator_loss(torch.cat([discriminator(copy) for copy in copies]), torch.cat(judged))
 
 
 # Parts of a step ---------------------------------------------------------------------------------------------------

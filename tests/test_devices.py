@@ -79,19 +79,20 @@ def test_what_waits_is_seen():
 
 
 @pytest.mark.parametrize("label", PSEUDO_LABELS)
-@pytest.mark.parametrize("working_size", [0, 32])
-def test_a_step_never_waits(label, working_size, no_generators):
+@pytest.mark.parametrize("working_size, apart", [(0, False), (32, False), (0, True)])
+def test_a_step_never_waits(label, working_size, apart, no_generators):
     weights = LossWeights(psnr=1.0, ssim=1.0, fit=1.0, gradient=1.0)
     settings = {"copies": 2, "recipe": "mixed", "target": "visible", "pseudo_label": label, "weights": weights}
-    config = TrainConfig("semi-supervised", Path("."), working_size=working_size, **settings)
+    config = TrainConfig("semi-supervised", Path("."), working_size=working_size, apart=apart, **settings)
     networks, random = make_networks(), torch.Generator()
     batch = torch.zeros(3, 4, 64, 64, device=META)
     averaged = MovingAverage(networks[0], 0.9)
+    judged = []
     with Waits() as waits:
         pair = make_pairs(batch, config, random)
         for group, logits in generator_groups(networks, pair, batch[:, :3], config, random, random, averaged):
             sum(getattr(weights, name) * value for name, value in group.items()).backward()
-            judged = logits
+            judged += logits
         discriminator_term(networks[1], batch[:, :3], judged, config, random).backward()
         torch.nn.utils.clip_grad_norm_(networks[0].parameters(), 1.0)
         for _ in range(2):

@@ -13,14 +13,14 @@ import torch
 from ssdie.attention import attend
 from ssdie.augment import augment_copies
 from ssdie.commands import leave_processes
-from ssdie.config import TrainConfig
+from ssdie.config import LossWeights, TrainConfig
 from ssdie.discriminators import DarkChannelNet, PatchDiscriminator
 from ssdie.features import FeatureNetwork
 from ssdie.losses import make_pseudo_label
 from ssdie.networks import build_generator
 from ssdie.published import PublishedInputs, published_discriminator_step, published_generator_step
 from ssdie.run import Run
-from ssdie.train import discriminator_term, disturb, generator_groups, train
+from ssdie.train import add_up, discriminator_term, disturb, generator_groups, train
 
 GENERATORS = {"unet": {"width": 8, "levels": 4}, "msff": {"width": 8}}
 make_features = functools.cache(lambda: FeatureNetwork("random"))
@@ -52,12 +52,12 @@ def fast_step(networks, pictures, config):
     generator, discriminator, judge = networks
     (dusty, clear, real, others), w = pictures, config.weights
     random, latent = (torch.Generator().manual_seed(s) for s in (1, 2))
-    features, terms = make_features(), {}
+    features, terms, judged = make_features(), {}, []
     judge.requires_grad_(False)
     networks = (generator, discriminator, judge, features)
     for group, logits in generator_groups(networks, (dusty, clear), real, config, random, latent):
         sum(getattr(w, k) * v for k, v in group.items()).backward()
-        terms, judged = terms | group, logits
+        terms, judged = add_up(terms, group), judged + logits
     first = gradients(generator)
     assert gradients(discriminator) == []
     terms["discriminator"] = discriminator_term(discriminator, others, judged, config, random)
@@ -81,11 +81,19 @@ def published_step(networks, pictures, config):
     return terms, first, gradients(networks[1])
 
 
+@pytest.mark.parametrize(
+    "apart, normalise", [(False, False), (True, False), (True, True)], ids=["in one batch", "apart", "apart, BatchNorm"]
+)
 @pytest.mark.parametrize("name", GENERATORS)
-def test_fast_step_has_the_losses_and_gradients_of_the_published_one(pictures, name, tmp_path):
-    config = TrainConfig("semi-supervised", tmp_path, pseudo_label="retinex")
-    fast = fast_step(make_networks(name), pictures, config)
-    published = published_step(make_networks(name), pictures, config)
+def test_fast_step_has_the_losses_and_gradients_of_the_published_one(pictures, name, apart, normalise, tmp_path):
+    """In one batch where no BatchNorm looks at it; apart also where it does."""
+    config = TrainConfig("semi-supervised", tmp_path, pseudo_label="retinex", apart=apart)
+    networks = make_networks(name), make_networks(name)
+    for module in (m for group in networks for network in group[:2] for m in network.modules()):
+        if normalise and isinstance(module, torch.nn.BatchNorm2d):
+            module.train()
+    fast = fast_step(networks[0], pictures, config)
+    published = published_step(networks[1], pictures, config)
     assert set(fast[0]) == set(published[0])
     for term, value in published[0].items():
         assert fast[0][term].item() == pytest.approx(value.item(), rel=1e-4), term
@@ -93,6 +101,25 @@ def test_fast_step_has_the_losses_and_gradients_of_the_published_one(pictures, n
         assert len(ours) == len(theirs) > 0
         scale = max(g.abs().max() for g in theirs)
         assert max((a - b).abs().max() for a, b in zip(ours, theirs, strict=True)) < 1e-3 * scale
+
+
+@pytest.mark.parametrize("weights", [{"retinex": 0}, {"consistency": 0}, {"dark_channel": 0}, {"adversarial": 0}])
+def test_apart_or_not_whatever_terms_have_a_weight(pictures, weights, tmp_path):
+    config = TrainConfig("semi-supervised", tmp_path, weights=LossWeights(**weights))
+    found = []
+    for apart in (False, True):
+        config.apart = apart
+        networks, random = make_networks("msff"), [torch.Generator().manual_seed(s) for s in (1, 2)]
+        terms, judged = {}, []
+        held, (dusty, clear, real, _) = (*networks, make_features()), pictures
+        for group, logits in generator_groups(held, (dusty, clear), real, config, *random):
+            sum(getattr(config.weights, k) * v for k, v in group.items()).backward()
+            terms, judged = add_up(terms, group), judged + logits
+        found.append((terms, gradients(networks[0])))
+        assert len(judged) == ("adversarial" not in weights) * (config.copies if apart else 1)
+    assert found[0][0].keys() == found[1][0].keys() and not found[0][0].keys() & weights.keys()
+    for ours, theirs in zip(found[0][1], found[1][1], strict=True):
+        assert (ours - theirs).abs().max() < 1e-4 * max(g.abs().max() for g in found[0][1])
 
 
 @pytest.mark.parametrize("kept", [0, 2**30], ids=["made again", "kept"])
