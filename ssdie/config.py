@@ -51,7 +51,7 @@ class TrainConfig:
         frozen_norm: keep the generator's BatchNorm at its running statistics.
         copies: K, disturbed and augmented copies of a real photo; noise: sigma of the disturbance in [-1, 1] units.
         apart: the copies pass the networks one by one, and not in one batch: a third of the memory, and BatchNorm looks
-            at each by itself, as in the paper. The faster way on a processor in float32, the slower one on a GPU.
+            at each by itself, as in the paper. As fast on a processor in float32, slower on a GPU.
         recipe: "measured", "scattering", "reference", or "mixed": the three in turn.
         target: "clear", the clear photo, or "visible", `ssdie.dust.visible_target`.
         pseudo_label: kind for `ssdie.losses.make_pseudo_label`; dark_channel: for `ssdie.priors.block_dark_channel`.
