@@ -23,13 +23,13 @@ from ssdie.losses import make_pseudo_label
 from ssdie.measure import Stopwatch
 from ssdie.memory import kept_memory
 from ssdie.networks import Generator, build_generator
+from ssdie.objective import add_up, discriminator_term, disturb, generator_groups
 from ssdie.published import (
     PublishedInputs,
     published_discriminator_step,
     published_generator_step,
 )
 from ssdie.scenes import render_scene
-from ssdie.train import add_up, discriminator_term, disturb, generator_groups
 
 Terms = dict[str, float]
 

@@ -21,7 +21,8 @@ from ssdie.discriminators import DarkChannelNet, PatchDiscriminator
 from ssdie.features import FeatureNetwork
 from ssdie.losses import PSEUDO_LABELS
 from ssdie.networks import build_generator
-from ssdie.train import discriminator_term, generator_groups, make_pairs
+from ssdie.objective import discriminator_term, generator_groups
+from ssdie.train import make_pairs
 from ssdie.weather import sample_dust
 
 META = torch.device("meta")

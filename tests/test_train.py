@@ -11,7 +11,8 @@ from ssdie.checkpoint import load_checkpoint, load_weights, read_header, read_lo
 from ssdie.config import LossWeights, TrainConfig
 from ssdie.discriminators import DarkChannelNet
 from ssdie.networks import MSFF
-from ssdie.train import disturb, make_pairs, supervised_terms, train
+from ssdie.objective import disturb, supervised_terms
+from ssdie.train import make_pairs, train
 
 PLAIN = LossWeights(perceptual=0, style=0)  # without the feature network, which takes long to build
 SMALL = {"options": {"width": 8}, "batch": 2, "size": 32, "report_every": 2, "features": "random", "weights": PLAIN}

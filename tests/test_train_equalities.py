@@ -18,9 +18,10 @@ from ssdie.discriminators import DarkChannelNet, PatchDiscriminator
 from ssdie.features import FeatureNetwork
 from ssdie.losses import make_pseudo_label
 from ssdie.networks import build_generator
+from ssdie.objective import add_up, discriminator_term, disturb, generator_groups
 from ssdie.published import PublishedInputs, published_discriminator_step, published_generator_step
 from ssdie.run import Run
-from ssdie.train import add_up, discriminator_term, disturb, generator_groups, train
+from ssdie.train import train
 
 GENERATORS = {"unet": {"width": 8, "levels": 4}, "msff": {"width": 8}}
 make_features = functools.cache(lambda: FeatureNetwork("random"))

@@ -14,6 +14,7 @@ import pytest
 import torch
 
 import ssdie.loader
+import ssdie.objective
 import ssdie.train
 from ssdie.__main__ import main
 from ssdie.checkpoint import load_checkpoint, read_log
@@ -116,13 +117,14 @@ def test_two_trainings_do_not_write_into_one_folder(tmp_path, photo_folder, trie
 
 def spoil(monkeypatch, at: int, value: float, loss: str = "reconstruction_loss"):
     """Multiply a loss by `value` at its n-th call."""
-    whole, calls = getattr(ssdie.train, loss), []
+    module = ssdie.train if hasattr(ssdie.train, loss) else ssdie.objective
+    whole, calls = getattr(module, loss), []
 
     def spoilt(*images):
         calls.append(1)
         return whole(*images) * (value if len(calls) == at else 1.0)
 
-    monkeypatch.setattr(ssdie.train, loss, spoilt)
+    monkeypatch.setattr(module, loss, spoilt)
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
