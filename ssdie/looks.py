@@ -18,9 +18,10 @@ def measure_looks(photos: torch.Tensor) -> torch.Tensor:
     """
     mean = photos.mean((2, 3))
     rest = photos.flatten(2) - mean[..., None]
-    covariance = rest @ rest.transpose(1, 2) / rest.shape[2] + 1e-5 * torch.eye(3, device=photos.device)
-    factor, _ = torch.linalg.cholesky_ex(covariance)  # the ridge makes it definite; a GPU is not asked
     rows, columns = _lower(photos.device)
+    covariance = 1e-5 * torch.eye(3, device=photos.device).repeat(len(photos), 1, 1)
+    covariance[:, rows, columns] += (rest[:, rows] * rest[:, columns]).mean(2)
+    factor, _ = torch.linalg.cholesky_ex(covariance)  # of the lower half; the ridge makes it definite; no GPU is asked
     return torch.cat((mean, factor[:, rows, columns]), 1)
 
 

@@ -100,7 +100,7 @@ def test_a_term_without_weight_changes_nothing_but_itself(tmp_path, photo_folder
 def test_the_discriminator_step_leaves_the_generator_alone_and_frozen_networks_gather_no_gradient(
     tmp_path, photo_folder, judge, monkeypatch
 ):
-    from ssdie import train as module
+    from ssdie import objective as module
 
     seen = {}
     loss = module.discriminator_loss
@@ -130,7 +130,7 @@ def test_the_teacher_is_the_averaged_generator(tmp_path, photo_folder, judge, mo
 def test_the_terms_look_at_the_crop_and_the_generator_at_the_working_size(
     tmp_path, photo_folder, judge, monkeypatch, stage
 ):
-    from ssdie import train as module
+    from ssdie import objective as module
 
     seen, compared = set(), set()
     transform, loss = MSFF.transform, module.reconstruction_loss
