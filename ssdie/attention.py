@@ -95,14 +95,22 @@ class AttendByRows(torch.autograd.Function):
         # two more columns of the product take the mean from the slopes: nothing else passes over the block for it
         less = torch.cat((-rounded, (rounded - mean).to(value.dtype)), 2)
         right = torch.cat((value, value.new_ones(*value.shape[:2], 2)), 2)
-        room, part = value.new_empty(min(ctx.rows, query.shape[1]), key.shape[1]), torch.empty_like(value[0])
+        room = value.new_empty(min(ctx.rows, query.shape[1]), key.shape[1])
         for n, some, share in blocks:
             given = gradient[n, some]
-            for_value[n] += torch.mm(share.T, given, out=part)
+            _add_product(for_value[n], share.T, given)
             slope = torch.mm(torch.cat((given, less[n, some]), 1), right[n].T, out=room[: len(share)]).mul_(share)
-            for_query[n, some] = slope @ key[n]
-            for_key[n] += (query[n, some].T @ slope).T
+            torch.mm(slope, key[n], out=for_query[n, some])
+            _add_product(for_key[n].T, query[n, some].T, slope)
         return for_query, for_key.to(key.dtype), for_value.to(value.dtype), None
+
+
+def _add_product(total: torch.Tensor, one: torch.Tensor, other: torch.Tensor) -> None:
+    """Add a matrix product to a total, which may be of higher precision."""
+    if total.dtype == one.dtype:
+        total.addmm_(one, other)  # in one go
+    else:
+        total += one @ other
 
 
 def _wide(x: torch.Tensor) -> torch.Tensor:

@@ -20,8 +20,8 @@ def markdown(result: dict, goals: bool = False) -> str:
     """
     m = result["machine"]
     gpu = "" if m["gpu"] == "none" else f", {m['gpu']}"
-    kind = "quick" if result["quick"] else "full"
-    lines = [f"{m['processor']}, {m['cores']} cores{gpu}, torch {m['torch']}; {kind} run.", ""]
+    kind = "quick run, whose steps are smaller than the goals are meant for" if result["quick"] else "full run"
+    lines = [f"{m['processor']}, {m['cores']} cores{gpu}, torch {m['torch']}; {kind}.", ""]
     lines += ["| what | median | least to most | goal |", "|---|---|---|---|"]
     for f in (f for f in result["figures"] if "goal" in f or not goals):
         spread = f"{f['least']:.3g} to {f['most']:.3g}" if f["repeats"] > 1 else "one run"

@@ -6,7 +6,7 @@ from ssdie.bench_tasks import make_fast_step, make_published_step
 from ssdie.devices import fast_bfloat16
 from ssdie.measure import count_operations, figure, run_child
 
-KINDS = {"published": 1, "float32": 1, "bfloat16": 2}  # of a step, and how often each is timed in a round
+KINDS = ("published", "float32", "bfloat16")  # of a step
 ROUNDS = 3
 BATCH = {"unet": 8, "msff": 2}  # the published step of MSFF holds every matrix of attention: 5 GB for a picture
 TOLERANCE = {"float32": 1e-3, "bfloat16": 2e-2}  # relative, of a loss
@@ -26,13 +26,10 @@ def measure_steps(result: dict, quick: bool) -> None:
         fewer = operations[0] / operations[1]
         add(figure(f"step of {name}, operations of the published one against ours", fewer, "x"))
         rounds = [
-            {
-                kind: run_child(f'time_step("{kind}", "{name}", {batch}, {size}, {1 if quick else times})')
-                for kind, times in KINDS.items()
-            }
+            {kind: run_child(f'time_step("{kind}", "{name}", {batch}, {size})') for kind in KINDS}
             for _ in range(1 if quick else ROUNDS)
         ]
-        seconds = {kind: [s for found in rounds for s in found[kind]["seconds"]] for kind in KINDS}
+        seconds = {kind: [found[kind]["seconds"] for found in rounds] for kind in KINDS}
         peaks = {kind: statistics.median(found[kind]["peak"] for found in rounds) - base for kind in KINDS}
         for kind in KINDS:
             several = [found[kind]["parts"] for found in rounds]
@@ -44,7 +41,7 @@ def measure_steps(result: dict, quick: bool) -> None:
             label = f"step of {name}, {precision}"
             gain = fewer * result["ceiling"][precision] / result["ceiling"]["float32"]
             add(figure(f"{label}, what fewer operations and the ceilings give", gain, "x"))
-            times = [_median_seconds(found, "published") / _median_seconds(found, precision) for found in rounds]
+            times = [found["published"]["seconds"] / found[precision]["seconds"] for found in rounds]
             told = about | {"seconds": seconds[precision]}
             add(figure(f"{label}, {pictures}, against the published step", times, "x", goals.get(precision), **told))
             share = [100 * batch * operations[1] / s / result["ceiling"][precision] for s in seconds[precision]]
@@ -58,10 +55,6 @@ def measure_steps(result: dict, quick: bool) -> None:
         times = [one["published"] / one["float32"] for one in parted]
         goal = (">=", 1.9) if name == "unet" else None
         add(figure(f"discriminator step of {name}, float32, against the published one", times, "x", goal))
-
-
-def _median_seconds(found: dict[str, dict], kind: str) -> float:
-    return statistics.median(found[kind]["seconds"])
 
 
 def measure_batchnorm(result: dict, quick: bool) -> None:

@@ -199,31 +199,31 @@ def time_file(height: int, width: int, repeats: int) -> dict:
     return found
 
 
-def time_step(kind: str, name: str, batch: int, size: int, repeats: int) -> dict:
-    """Train a number of steps, after one in evaluation mode that does not count.
+def time_step(kind: str, name: str, batch: int, size: int) -> dict:
+    """Train a step, after one in evaluation mode, and one more of ours, that do not count: then its memory is kept.
 
     Args:
         kind: "published", or the precision of our step: in "float32" with copies apart, in "bfloat16" in one batch.
         name: of the generator.
         batch, size: of the pictures.
-        repeats: steps.
 
     Returns:
-        "seconds" of each, "terms" in evaluation mode, and "parts" with their mean seconds.
+        "seconds", "terms" in evaluation mode, and "parts" with their seconds.
     """
     published = kind == "published"
     if published:
         step = make_published_step(name, batch, size)
     else:
         step = make_fast_step(name, batch, size, kind, apart=kind == "float32")
-    watch, seconds = Stopwatch(), []
+    watch = Stopwatch()
     with nullcontext() if published else kept_memory():  # as `ssdie.train` does
         terms = step()
-        for _ in range(repeats):
-            started = time.perf_counter()
-            step(watch, "training")
-            seconds.append(time.perf_counter() - started)
-    return {"seconds": seconds, "terms": terms, "parts": {k: v / repeats for k, v in watch.parts.items()}}
+        if not published:
+            step(mode="training")
+        started = time.perf_counter()
+        step(watch, "training")
+        seconds = time.perf_counter() - started
+    return {"seconds": seconds, "terms": terms, "parts": watch.parts}
 
 
 def run_attention(kind: str, side: int) -> None:

@@ -1,4 +1,4 @@
-"""A convolution whose border is the mirrored picture, with little to remember for the way back."""
+"""Parts of networks whose way back is light: a convolution with mirrored border, and maps joined by channels."""
 
 import torch
 import torch.nn.functional as F
@@ -42,6 +42,31 @@ class Reflect(torch.autograd.Function):
                 inner.narrow(dim, last - away, 1).add_(gradient.narrow(dim, border + last + away, 1))
             gradient = inner
         return gradient, None, None
+
+
+def join(one: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
+    """Lay maps behind one another: (N, A, H, W) and (N, B, H, W) to (N, A + B, H, W).
+
+    PyTorch's own way back gives each map a view of the joined gradient, in which a pixel's channels have gaps between
+    them: BatchNorm's way back then takes up to thirty times as long on a processor.
+    """
+    return Join.apply(one, other) if one.requires_grad else torch.cat((one, other), 1)  # the plain one can be exported
+
+
+class Join(torch.autograd.Function):
+    """Maps joined by channels; the gradient of each has no gaps."""
+
+    @staticmethod
+    def forward(ctx, one: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
+        """Map (N, A, H, W) and (N, B, H, W) to (N, A + B, H, W)."""
+        ctx.channels = one.shape[1], other.shape[1]
+        return torch.cat((one, other), 1)
+
+    @staticmethod
+    def backward(ctx, gradient: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+        """Part the gradient."""
+        parts = zip(gradient.split(ctx.channels, 1), ctx.needs_input_grad, strict=True)
+        return tuple(part.clone() if needed else None for part, needed in parts)
 
 
 def _pad(features: torch.Tensor, rows: int, columns: int) -> torch.Tensor:

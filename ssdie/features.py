@@ -44,9 +44,6 @@ class FeatureNetwork(nn.Module):
             elif f"relu{stage}_{place}" in (*self.PERCEPTUAL, *style):
                 self.taken[index] = f"relu{stage}_{place}"
         self.layers = nn.Sequential(*list(layers)[: max(self.taken) + 1])
-        for layer in self.layers:
-            if isinstance(layer, nn.ReLU):
-                layer.inplace = False  # a taken map must not be overwritten
         self.register_buffer("mean", torch.tensor(IMAGENET_MEAN).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(IMAGENET_STD).view(1, 3, 1, 1), persistent=False)
         self.requires_grad_(False).eval()

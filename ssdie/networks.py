@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from ssdie.attention import ContextPyramid, CrossAttention
-from ssdie.convolution import ReflectConv2d
+from ssdie.convolution import ReflectConv2d, join
 from ssdie.images import check_image
 from ssdie.priors import guided_filter
 
@@ -165,11 +165,11 @@ class MSFF(Generator):
         e3 = self.encode3[1](skip)  # (N, 2f, H/4, W/4)
         a12 = add_noise(self.attend12(e1, e2), self, generator)
         a23 = add_noise(self.context(self.attend23(e2, e3)), self, generator)
-        d3 = self.decode3[1](torch.cat((self.decode3[0](a23), skip), 1))  # (N, f, H/4, W/4)
-        d2 = self.decode2[1](torch.cat((self.decode2[0](a12), d3), 1))  # (N, f, H/2, W/2)
-        d1 = self.decode1[1](torch.cat((self.decode1[0](e1), d2), 1))  # (N, f, H, W)
+        d3 = self.decode3[1](join(self.decode3[0](a23), skip))  # (N, f, H/4, W/4)
+        d2 = self.decode2[1](join(self.decode2[0](a12), d3))  # (N, f, H/2, W/2)
+        d1 = self.decode1[1](join(self.decode1[0](e1), d2))  # (N, f, H, W)
         x = x.to(d1.dtype, memory_format=torch.channels_last)  # else the joined map, the largest, is laid out anew
-        return self.output(self.final(torch.cat((d1, x), 1)))
+        return self.output(self.final(join(d1, x)))
 
 
 # U-Net and patch generators ----------------------------------------------------------------------------------------
@@ -215,7 +215,7 @@ class UNetGenerator(Generator):
         x = add_noise(skips.pop(), self, generator)
         for up in self.ups:
             x = up(x)
-            x = torch.cat((x, skips.pop()), 1) if skips else x
+            x = join(x, skips.pop()) if skips else x
         return torch.tanh(x)
 
 

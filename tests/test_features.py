@@ -1,5 +1,6 @@
 import pytest
 import torch
+import torch.nn.functional as F
 from safetensors.torch import save_file
 from torchvision.models import vgg16, vgg19
 
@@ -22,6 +23,18 @@ def test_features_stop_at_the_deepest_layer_used_and_stay_frozen(features):
     assert isinstance(features.layers[-1], torch.nn.ReLU) and len(features.layers) == 28  # relu5_2 of VGG-16
     assert not features.train().training
     assert not any(p.requires_grad for p in features.parameters())
+
+
+def test_no_map_is_overwritten_by_a_later_layer(features, picture):
+    given = picture.clone().requires_grad_()
+    maps, x = features(given), (given - features.mean) / features.std
+    for index, layer in enumerate(features.layers):
+        x = F.relu(x) if isinstance(layer, torch.nn.ReLU) else layer(x)
+        if index in features.taken:
+            pair = maps.pop(features.taken[index]), x
+            found, wanted = (torch.autograd.grad(m.sum(), given, retain_graph=True)[0] for m in pair)
+            assert torch.equal(*pair) and torch.equal(found, wanted)
+    assert not maps
 
 
 def test_layers_of_vgg_19_carry_the_papers_names(monkeypatch):

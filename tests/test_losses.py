@@ -14,6 +14,16 @@ def features():
     return FeatureNetwork("random")
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_mean_difference_is_pytorchs_and_keeps_the_layout_on_its_way_back(generator, dtype):
+    one, other = torch.randn(2, 2, 64, 33, 47, generator=generator, dtype=dtype)
+    one = one.to(memory_format=torch.channels_last).requires_grad_()
+    found, wanted = losses.mean_difference(one, other), F.l1_loss(one, other)
+    assert torch.isclose(found, wanted)
+    gradients = [torch.autograd.grad(loss, one)[0] for loss in (found, wanted)]
+    assert torch.allclose(*gradients) and gradients[0].is_contiguous(memory_format=torch.channels_last)
+
+
 def test_reconstruction_counts_in_units_of_minus_one_to_one(picture):
     other = picture.flip(3)
     assert torch.isclose(losses.reconstruction_loss(picture, other), F.l1_loss(2 * picture - 1, 2 * other - 1))

@@ -3,7 +3,7 @@ import torch
 import torch.nn.functional as F
 
 from ssdie.attention import CrossAttention
-from ssdie.convolution import Reflect, ReflectConv2d
+from ssdie.convolution import Reflect, ReflectConv2d, join
 from ssdie.discriminators import DarkChannelNet, PatchDiscriminator
 from ssdie.networks import (
     MSFF,
@@ -164,6 +164,30 @@ def test_gradient_of_a_reflected_border_is_pytorchs(border):
     found, wanted = (torch.autograd.grad(padded, given, gradient)[0] for padded in (ours, theirs))
     assert torch.equal(ours, theirs) and torch.allclose(found, wanted, rtol=1e-14)
     assert torch.autograd.gradcheck(lambda x: Reflect.apply(x, rows, columns), given)
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_joined_maps_get_the_gradient_of_pytorchs_cat_without_gaps(layout):
+    random = torch.Generator().manual_seed(0)
+    maps = [torch.randn(2, c, 4, 5, generator=random).to(memory_format=layout).requires_grad_() for c in (3, 6)]
+    joined = join(*maps)
+    assert torch.equal(joined, torch.cat(maps, 1))
+    gradient = torch.randn(joined.shape, generator=random).to(memory_format=layout)
+    found = torch.autograd.grad(joined, maps, gradient)
+    assert torch.equal(found[0], gradient[:, :3]) and torch.equal(found[1], gradient[:, 3:])
+    assert all(part.is_contiguous(memory_format=layout) for part in found)
+    maps[1].requires_grad_(False)  # as the photo, which nobody trains
+    assert torch.autograd.grad(join(*maps).sum(), maps[0])[0].eq(1).all()
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_batch_normalisation_is_never_handed_a_gradient_with_gaps(name):
+    network, seen = SMALL[name]().to(memory_format=torch.channels_last), []
+    for module in network.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.register_forward_hook(lambda m, i, output: output.register_hook(seen.append) and None)
+    network(torch.rand(2, 3, 64, 64)).square().mean().backward()
+    assert seen and all(gradient.is_contiguous(memory_format=torch.channels_last) for gradient in seen)
 
 
 def test_discriminator_is_its_layers_in_turn_and_keeps_each_map_once():
