@@ -108,7 +108,7 @@ class AttendByRows(torch.autograd.Function):
 def _add_product(total: torch.Tensor, one: torch.Tensor, other: torch.Tensor) -> None:
     """Add a matrix product to a total, which may be of higher precision."""
     if total.dtype == one.dtype:
-        total.addmm_(one, other)  # in one go
+        torch.addmm(total, one, other, out=total)  # in one go
     else:
         total += one @ other
 

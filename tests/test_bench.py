@@ -13,6 +13,7 @@ import torch
 from ssdie import bench as benchmark
 from ssdie import bench_gpu, bench_steps
 from ssdie import bench_tasks as tasks
+from ssdie.attention import attend
 from ssdie.bench_report import archive_table, markdown, plot
 from ssdie.config import LossWeights
 from ssdie.discriminators import DarkChannelNet, PatchDiscriminator
@@ -78,6 +79,18 @@ def test_child_that_fails_is_an_error(monkeypatch):
 def test_operations_of_a_product_are_counted():
     a, b = torch.ones(3, 4), torch.ones(4, 5)
     assert count_operations(lambda: a @ b) == 2 * 3 * 4 * 5
+
+
+def test_every_product_of_attention_is_counted():
+    """Those of logits and output; of the way back to shares (with two columns more), value, query and key."""
+    query, key, value = (torch.ones(1, 1, rows, columns) for rows, columns in ((6, 2), (5, 2), (5, 8)))
+    for sequence in (query, key, value):
+        sequence.requires_grad_()
+    products = (2, 8), (8 + 2, 8, 2, 2)
+    forth, back = (2 * 6 * 5 * sum(columns) for columns in products)
+    for rows in (6, 3):  # of the matrix at a time
+        found = count_operations(lambda rows=rows: attend(query, key, value, rows).sum().backward())
+        assert found == forth + back
 
 
 def test_ceiling_names_both_types_and_the_copy(monkeypatch):
