@@ -200,7 +200,7 @@ def time_file(height: int, width: int, repeats: int) -> dict:
 
 
 def time_step(kind: str, name: str, batch: int, size: int) -> dict:
-    """Train a step, after one in evaluation mode, and one more of ours, that do not count: then its memory is kept.
+    """Time a step of training after others: one in evaluation mode; one in training if ours, which then has its memory.
 
     Args:
         kind: "published", or the precision of our step: in "float32" with copies apart, in "bfloat16" in one batch.

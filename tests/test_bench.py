@@ -213,7 +213,7 @@ def test_command_writes_json_and_prints_the_table(tmp_path, monkeypatch, capsys)
     assert out.with_suffix(".png").is_file()
 
 
-def test_step_is_timed_in_training_after_one_that_does_not_count(monkeypatch):
+def test_step_is_timed_in_training_after_those_that_do_not_count(monkeypatch):
     calls = []
 
     def make(name, batch, size, precision, apart):
