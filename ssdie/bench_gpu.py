@@ -6,10 +6,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
-import torch.nn.functional as F
 
 from ssdie.attention import CrossAttention, attend_explicitly
 from ssdie.config import LossWeights, TrainConfig
+from ssdie.losses import mean_difference
 from ssdie.measure import count_operations, figure, measure_ceiling, time_calls
 from ssdie.networks import build_generator
 from ssdie.train import train
@@ -56,7 +56,7 @@ def make_step(batch: int, size: int, device: str, compiled: bool = False) -> Cal
 
     def step() -> None:
         with torch.autocast(device, torch.bfloat16):
-            loss = F.l1_loss(forward(dusty), clear)
+            loss = mean_difference(forward(dusty), clear)
         loss.backward()
         optimizer.step()
         optimizer.zero_grad()

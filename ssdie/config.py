@@ -50,7 +50,7 @@ class TrainConfig:
         clip: largest norm of the gradient; ema: decay of the averaged weights at each step.
         frozen_norm: keep the generator's BatchNorm at its running statistics.
         copies: K, disturbed and augmented copies of a real photo; noise: sigma of the disturbance in [-1, 1] units.
-        apart: the copies pass the networks one by one, and not in one batch: a third of the memory, and BatchNorm looks
+        apart: the copies pass the networks one by one, and not in one batch: less memory, and BatchNorm looks
             at each by itself, as in the paper. As fast on a processor in float32, slower on a GPU.
         recipe: "measured", "scattering", "reference", or "mixed": the three in turn.
         target: "clear", the clear photo, or "visible", `ssdie.dust.visible_target`.
