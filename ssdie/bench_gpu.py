@@ -65,7 +65,7 @@ def make_step(batch: int, size: int, device: str, compiled: bool = False) -> Cal
 
 
 def time_training(
-    weights: LossWeights, batch: int, size: int, steps: int, workers: int = 0, precision: str = "bf16"
+    weights: LossWeights, batch: int, size: int, steps: int, workers: int = 0, precision: str = "auto"
 ) -> list[float]:
     """Train by `ssdie.train` as users do, from photos to averaged weights; pictures a second, from report to report."""
     every = max(1, steps // 5)

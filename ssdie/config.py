@@ -4,6 +4,7 @@ import math
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from ssdie.devices import PRECISIONS
 from ssdie.priors import DARK_CHANNELS
 from ssdie.weather import RECIPES
 
@@ -58,7 +59,8 @@ class TrainConfig:
         features: weights for `ssdie.features.FeatureNetwork`; loaded only if a term that needs them has a weight.
         weights: of the terms.
         init: weights of the generator to start from; judge: checkpoint of stage 2, for stage 3.
-        seed: of everything; precision: "no", "bf16" or "fp16"; workers: processes that load photos.
+        seed: of everything; precision: "auto" (bf16 where the device is faster in it, else fp32),
+            "fp32", "bf16" or "fp16"; workers: processes that load photos.
         report_every, save_every: steps.
         nonfinite: what a loss or gradient that is not finite does: "stop" the run, or "skip" the update and count it.
     """
@@ -90,7 +92,7 @@ class TrainConfig:
     init: Path | None = None
     judge: Path | None = None
     seed: int = 0
-    precision: str = "no"
+    precision: str = "auto"
     workers: int = 0
     report_every: int = 10
     save_every: int = 500
@@ -105,6 +107,7 @@ class TrainConfig:
             ("dark_channel", self.dark_channel, DARK_CHANNELS),
             ("schedule", self.schedule, ("constant", "cosine")),
             ("nonfinite", self.nonfinite, ("stop", "skip")),
+            ("precision", self.precision, (*PRECISIONS, "no")),
         ):
             if value not in known:
                 raise ValueError(f"{name} is {value!r}; wanted is one of {', '.join(known)}.")

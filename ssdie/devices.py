@@ -36,6 +36,37 @@ def fast_bfloat16() -> bool:
     return bool(has.get("amx_bf16")) or (vector and "Intel" not in str(has.get("cpu_name")))
 
 
+PRECISIONS = ("auto", "fp32", "bf16", "fp16")
+
+
+def resolve_precision(precision: str, device: torch.device | str = "cpu") -> str:
+    """Name the precision that a device trains and enhances in.
+
+    Args:
+        precision: "auto", "fp32" (or "no", its name in accelerate), "bf16" or "fp16".
+        device: the device that does the work.
+
+    Returns:
+        "fp32", "bf16" or "fp16"; "auto" gives "bf16" on CUDA and on a CPU that is faster in it (`fast_bfloat16`), and
+        "fp32" elsewhere.
+
+    Raises:
+        ValueError: the precision is unknown.
+
+    Example:
+        >>> resolve_precision("no"), resolve_precision("auto", "cuda")
+        ('fp32', 'bf16')
+    """
+    if precision == "no":
+        return "fp32"
+    if precision not in PRECISIONS:
+        raise ValueError(f"precision: expected one of {', '.join(PRECISIONS)}, got {precision!r}.")
+    if precision != "auto":
+        return precision
+    kind = torch.device(device).type
+    return "bf16" if kind == "cuda" or (kind == "cpu" and fast_bfloat16()) else "fp32"
+
+
 def without_autocast(device: torch.device) -> AbstractContextManager:
     """Keep the precision of the tensors in a block, whatever autocast is on around it."""
     known = torch.amp.is_autocast_available(device.type)

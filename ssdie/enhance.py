@@ -15,7 +15,7 @@ from PIL import Image, ImageCms, ImageOps
 
 from ssdie.checkpoint import check_sum, load_weights
 from ssdie.correction import Correction, apply_correction, fit_correction, shrink
-from ssdie.devices import fast_bfloat16
+from ssdie.devices import resolve_precision
 from ssdie.export import OnnxGenerator
 from ssdie.images import deep_values, explain, open_photo
 from ssdie.networks import Generator
@@ -201,7 +201,7 @@ def find_correction(dusty: torch.Tensor, model: Generator, strength: float = 1.0
     """
     device = next(model.parameters(), dusty).device
     dusty = dusty.to(device).contiguous(memory_format=torch.channels_last)
-    with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda" or fast_bfloat16()):
+    with torch.autocast(device.type, torch.bfloat16, enabled=resolve_precision("auto", device) == "bf16"):
         enhanced, mirrored = model(torch.cat((dusty, dusty.flip(3)))).float().chunk(2)
     enhanced = ((enhanced + mirrored.flip(3)) / 2).contiguous()
     enhanced = finish(enhanced) if touch else enhanced

@@ -19,6 +19,7 @@ from IPython import get_ipython
 
 from ssdie.checkpoint import current_commit
 from ssdie.data import Sources, find_photos
+from ssdie.devices import resolve_precision
 from ssdie.paths import PACKAGE, atomic, project_root
 from ssdie.profiles import read_defaults
 
@@ -50,6 +51,9 @@ def make_manifest(
         seed. Plain values only.
     """
     commit = current_commit() if commit is None else commit
+    if "precision" in parameters:  # "auto" differs between machines: record what was used
+        kind = "cpu" if device == "cpu" else torch.accelerator.current_accelerator()
+        parameters = {**parameters, "precision": resolve_precision(parameters["precision"], kind)}
     versions = {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}}
     return {
         "commit": commit.rstrip("+"),

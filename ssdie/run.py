@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import nullcontext
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import torch
@@ -13,6 +13,7 @@ from ssdie.average import MovingAverage
 from ssdie.checkpoint import current_commit, fill, load_checkpoint, save_checkpoint, save_weights
 from ssdie.config import STAGES, LossWeights, TrainConfig
 from ssdie.data import Crops, derive_seed, find_photos
+from ssdie.devices import resolve_precision
 from ssdie.loader import load_batches
 from ssdie.log import Log, Tally
 from ssdie.manifest import alone, begin_manifest, fingerprint, make_manifest
@@ -30,8 +31,10 @@ class Run:
 
     def __init__(self, config: TrainConfig):
         torch.manual_seed(config.seed)  # first weights
-        self.config = config
-        self.accelerator = Accelerator(cpu=not torch.accelerator.is_available(), mixed_precision=config.precision)
+        self.any_precision = config.precision == "auto"
+        self.config = config = replace(config, precision=run_precision(config))
+        mixed = "no" if config.precision == "fp32" else config.precision
+        self.accelerator = Accelerator(cpu=not torch.accelerator.is_available(), mixed_precision=mixed)
         self.device = self.accelerator.device
         self.sources = find_photos(config.data)
         self.networks: dict[str, nn.Module] = {}
@@ -242,6 +245,8 @@ class Run:
             return None
         checkpoint, config = load_checkpoint(self.path), asdict(self.config)
         theirs, ours = (_comparable(c) for c in (checkpoint["config"], config))
+        if self.any_precision:
+            ours.pop("precision")
         changed = [k for k in ours if ours[k] != theirs.get(k)]
         if changed:
             told = ", ".join(f"{k} was {theirs.get(k)} and is {ours[k]}" for k in changed)
@@ -285,5 +290,12 @@ class Run:
 
 def _comparable(config: dict) -> dict:
     """Settings that make a difference, as text."""
-    return {k: str(list(v) if isinstance(v, tuple) else v) for k, v in config.items() if k not in FREE}
+    settings = {k: str(list(v) if isinstance(v, tuple) else v) for k, v in config.items() if k not in FREE}
+    return settings | {"precision": resolve_precision(settings["precision"])}
+
+
+def run_precision(config: TrainConfig) -> str:
+    """Precision of a run on this machine: "fp32", "bf16" or "fp16"."""
+    device = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else "cpu"
+    return resolve_precision(config.precision, device)
 

@@ -20,7 +20,7 @@ from ssdie.memory import kept_memory
 from ssdie.networks import Generator, build_generator
 from ssdie.objective import add_up, discriminator_term, generator_groups, see, supervised_terms
 from ssdie.priors import block_dark_channel
-from ssdie.run import Run
+from ssdie.run import Run, run_precision
 from ssdie.weather import RECIPES, sample_dust
 
 
@@ -38,7 +38,7 @@ def train(config: TrainConfig) -> Iterator[dict[str, float]]:
         FileNotFoundError: photos, features or weights are missing.
     """
     loops = (train_supervised, train_dark_channel, train_semi_supervised)
-    lean = config.precision != "no" or config.apart  # else what is kept would be too much
+    lean = run_precision(config) != "fp32" or config.apart  # else what is kept would be too much
     keep = lean and not torch.accelerator.is_available()
     with kept_memory() if keep else nullcontext():
         yield from dict(zip(STAGES, loops, strict=True))[config.stage](config)

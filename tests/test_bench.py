@@ -155,7 +155,7 @@ def test_time_of_a_file_tells_the_codec_apart():
 def test_gpu_tasks_run_on_any_device():
     torch.manual_seed(0)
     bench_gpu.make_step(1, 32, "cpu")()
-    rates = bench_gpu.time_training(LossWeights(perceptual=0, style=0), 2, 32, 10, precision="no")
+    rates = bench_gpu.time_training(LossWeights(perceptual=0, style=0), 2, 32, 10, precision="fp32")
     assert len(rates) == 5 and min(rates) > 0
     attention = 2 * 2 * (64 // 4) ** 4 * (16 + 128)  # both, forward: Q K^T and the product with V
     assert 3 * attention < bench_gpu.count_step_operations(64) < 10**10

@@ -16,7 +16,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from ssdie.augment import augment_copies
 from ssdie.average import MovingAverage
 from ssdie.config import LossWeights, TrainConfig
-from ssdie.devices import constant, fast_bfloat16, without_autocast
+from ssdie.devices import constant, fast_bfloat16, resolve_precision, without_autocast
 from ssdie.discriminators import DarkChannelNet, PatchDiscriminator
 from ssdie.features import FeatureNetwork
 from ssdie.losses import PSEUDO_LABELS
@@ -149,3 +149,13 @@ def test_precision_is_kept_in_the_midst_of_autocast():
         assert (a @ a).dtype == torch.bfloat16
     with without_autocast(META):
         assert (a @ a).dtype == torch.float32
+
+
+@pytest.mark.parametrize("fast, used", [(True, "bf16"), (False, "fp32")])
+def test_automatic_precision_is_that_which_the_device_is_fast_in(fast, used, monkeypatch):
+    monkeypatch.setattr("ssdie.devices.fast_bfloat16", lambda: fast)
+    assert resolve_precision("auto") == used and resolve_precision("auto", "cuda") == "bf16"
+    assert resolve_precision("auto", "mps") == "fp32"
+    assert [resolve_precision(name) for name in ("no", "fp32", "bf16", "fp16")] == ["fp32", "fp32", "bf16", "fp16"]
+    with pytest.raises(ValueError, match="precision: expected one of auto, fp32, bf16, fp16, got 'half'"):
+        resolve_precision("half")

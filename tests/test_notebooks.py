@@ -8,8 +8,11 @@ import re
 import nbformat
 import pytest
 
+from ssdie.config import TrainConfig
+from ssdie.devices import resolve_precision
 from ssdie.paths import project_root
 from ssdie.profiles import NOTEBOOKS, PROFILES, choose_parameters, read_defaults, read_profile
+from ssdie.run import run_precision
 
 FOLDER = project_root() / "notebooks"
 FORM = re.compile(r"\w+: (str|int|float|bool|list|dict) = [^=]+?  # \S.*")
@@ -143,3 +146,15 @@ def test_paper_profile_is_the_papers():
     assert first["learning_rates"] == [1e-4] and first["steps"] == [100 * 127]
     assert third["steps"] == 2000 * 29 and third["copies"] == 5 and third["learning_rate"] == 1e-4
     assert "terms" not in first and "terms" not in third  # the paper's weights
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_without_fast_bfloat16_every_profile_and_default_trains_in_float32(profile, monkeypatch):
+    monkeypatch.setattr("ssdie.devices.fast_bfloat16", lambda: False)
+    monkeypatch.setattr("torch.accelerator.is_available", lambda: False)
+    chosen = choose_parameters(profile, NOTEBOOKS, {})
+    used = [{**read_defaults(name), **chosen[name]} for name in NOTEBOOKS]
+    used += [read_defaults(name) for name in NOTEBOOKS]
+    precisions = [values["precision"] for values in used if "precision" in values]
+    assert len(precisions) == 6 and {resolve_precision(p) for p in precisions} == {"fp32"}
+    assert run_precision(TrainConfig("supervised", "run")) == "fp32"

@@ -162,7 +162,7 @@ def test_gradients_of_attention_are_those_of_finite_differences(kept, monkeypatc
 
 def write_gradients(folder: Path, out: Path) -> None:
     """Write the gradients of two groups of terms, for this process's share of a fixed batch."""
-    run = Run(TrainConfig("supervised", out / "run", folder))
+    run = Run(TrainConfig("supervised", out / "run", folder, precision="fp32"))
     torch.manual_seed(0)
     network = run.add("generator", build_generator("msff", width=8)).eval()
     batch = torch.rand(4, 3, 32, 32, generator=torch.Generator().manual_seed(1))

@@ -28,6 +28,7 @@ from ssdie.train import train
 PLAIN = LossWeights(perceptual=0, style=0)
 SMALL = {
     "options": {"width": 4}, "batch": 2, "size": 32, "weights": PLAIN, "report_every": 1, "save_every": 1, "copies": 1,
+    "precision": "fp32",
 }  # fmt: skip
 
 
@@ -75,6 +76,7 @@ def test_killed_then_interrupted_it_ends_like_an_undisturbed_one(tmp_path, photo
     command += ["--judge", str(judge), "--steps", "24", "--batch", "2", "--size", "32", "--copies", "1"]
     command += ["--options", '{"width": 4}', "--weights", '{"perceptual": 0, "style": 0}']
     command += ["--report-every", "1", "--save-every", "1", "--workers", str(settings["workers"])]
+    command += ["--precision", "fp32"]
 
     status, _ = signalled(command, broken.run / "log.csv", 3, signal.SIGKILL)
     first = load_checkpoint(broken.run / "checkpoint.pt")["step"]
@@ -310,3 +312,19 @@ def test_a_run_carries_its_manifest_and_other_code_is_noticed(tmp_path, photo_fo
     with pytest.warns(UserWarning, match="run was made by other code than today's .*; remove the folder"):
         list(train(config))
     assert read_manifest(config.run)["continued"][0]["step"] == 1
+
+
+def test_a_run_records_its_precision_and_a_cpu_without_bfloat16_resumes_it(tmp_path, photo_folder, monkeypatch):
+    settings = SMALL | {"precision": "auto"}
+    config = TrainConfig("supervised", tmp_path / "run", photo_folder, steps=2, **settings)
+    monkeypatch.setattr("ssdie.devices.fast_bfloat16", lambda: True)
+    broken = train(config)
+    next(broken), next(broken)
+    broken.close()
+    assert load_checkpoint(config.run / "checkpoint.pt")["config"]["precision"] == "bf16"
+    assert read_manifest(config.run)["parameters"]["precision"] == "bf16"
+    with pytest.raises(ValueError, match="precision was bf16 and is fp32"):
+        next(train(dataclasses.replace(config, precision="no")))
+    monkeypatch.setattr("ssdie.devices.fast_bfloat16", lambda: False)
+    assert len(list(train(config))) == 1
+    assert load_checkpoint(config.run / "checkpoint.pt")["config"]["precision"] == "fp32"
