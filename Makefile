@@ -24,6 +24,7 @@ test: install lint
 
 lint: install
 	$(BIN)/ruff check .
+	$(BIN)/lint-imports
 
 reproduce: install
 	$(BIN)/python -m ssdie reproduce --profile $(PROFILE)

@@ -1,16 +1,35 @@
 """Every term of the objective as a function of tensors, in the paper's order; `config.LossWeights` weighs them."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 
-from ssdie.devices import without_autocast
-from ssdie.features import FeatureNetwork
-from ssdie.priors import gaussian_blur, single_scale_retinex
-from ssdie.tone import finish
+from ssdie.networks.vgg import FeatureNetwork
+from ssdie.ops.filters import gaussian_blur
+from ssdie.ops.priors import single_scale_retinex
+from ssdie.ops.tone import postprocess
+from ssdie.utils.devices import without_autocast
 
 PSEUDO_LABELS = ("retinex", "retinex_joint", "exchanged", "teacher")
+
+
+@dataclass
+class LossWeights:
+    """Weight of each term; the paper's where it has the term, and 0 for the terms that this project adds."""
+
+    reconstruction: float = 100.0  # L1, on synthetic pairs
+    perceptual: float = 1.0  # L1 of VGG features, on synthetic pairs
+    style: float = 1.0  # L1 of Gram matrices, on synthetic pairs
+    consistency: float = 1.0  # L1 between perturbed copies, on real photos
+    dark_channel: float = 1.0  # BCE of the dark-channel network, on real photos
+    retinex: float = 0.1  # L1 to the pseudo-label, on real photos
+    adversarial: float = 1.0  # BCE of the discriminator, on real photos
+    gradient: float = 0.0  # L1 of the image gradients, on synthetic pairs
+    psnr: float = 0.0  # negative PSNR, on synthetic pairs
+    ssim: float = 0.0  # 1 - SSIM, on synthetic pairs
+    fit: float = 0.0  # residual of the affine fit, where crops exceed working_size
 
 
 def mean_difference(one: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
@@ -211,7 +230,7 @@ def make_pseudo_label(
             by quantiles for all channels, at a scale in proportion to the picture; its detail is laid over the
             gray-world corrected veil, which keeps flat skies light and neutral; "exchanged": what the
             released code computes, the first with red and blue exchanged; "teacher": the output of `teacher` with the
-            last touch (`ssdie.tone.finish`), so that the network learns the touch where photos need it.
+            last touch (`ssdie.ops.tone.postprocess`), so that the network learns the touch where photos need it.
         teacher: for "teacher"; in training, the generator with averaged weights (a mean teacher).
 
     Returns:
@@ -225,7 +244,7 @@ def make_pseudo_label(
         raise ValueError('The pseudo-label "teacher" needs a network: give it as `teacher`.')
     with torch.no_grad():
         if kind == "teacher":
-            return finish(teacher(dusty).float())
+            return postprocess(teacher(dusty).float())
         if kind == "retinex":
             return single_scale_retinex(dusty)
         if kind == "exchanged":

@@ -6,15 +6,8 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # many processes on few cor
 
 import pytest
 import torch
-from reliability import (  # noqa: F401  hooks and a fixture
-    pytest_addoption,
-    pytest_collection_modifyitems,
-    pytest_configure,
-    pytest_runtest_makereport,
-    tried,
-)
 
-import ssdie  # noqa: F401  declares torchvision's operators before any test imports it
+from ssdie.utils import torchvision_ops  # noqa: F401  before any test imports torchvision
 
 torch.set_num_threads(2)
 
@@ -35,10 +28,10 @@ def picture(generator) -> torch.Tensor:
 @pytest.fixture(scope="session")
 def photo_folder(tmp_path_factory):
     """A tiny data set in the layout of the research data: 4 clear photos with depth and 3 dusty ones a split."""
-    from ssdie.depth import write_depth
-    from ssdie.dust import add_dust
-    from ssdie.images import write_image
-    from ssdie.scenes import render_scene
+    from ssdie.data.sample import render_scene
+    from ssdie.ops.depth_maps import write_depth
+    from ssdie.ops.images import write_image
+    from ssdie.synthesis.dust import add_dust
 
     root = tmp_path_factory.mktemp("data")
     for split, first in (("train", 0), ("val", 50)):

@@ -4,9 +4,9 @@ import torch.nn.functional as F
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from ssdie import losses
-from ssdie.features import FeatureNetwork
-from ssdie.priors import gaussian_blur
-from ssdie.tone import finish
+from ssdie.networks.vgg import FeatureNetwork
+from ssdie.ops.filters import gaussian_blur
+from ssdie.ops.tone import postprocess
 
 
 @pytest.fixture(scope="module")
@@ -106,7 +106,7 @@ def test_pseudo_labels(picture):
 def test_the_teachers_pseudo_label_is_its_output_with_the_last_touch(picture):
     teacher = torch.nn.Conv2d(3, 3, 1)
     label = losses.make_pseudo_label(picture, "teacher", lambda x: teacher(x).clamp(0, 1))
-    assert torch.equal(label, finish(teacher(picture).clamp(0, 1).detach())) and not label.requires_grad
+    assert torch.equal(label, postprocess(teacher(picture).clamp(0, 1).detach())) and not label.requires_grad
     with pytest.raises(ValueError, match="give it as `teacher`"):
         losses.make_pseudo_label(picture, "teacher")
 

@@ -1,0 +1,91 @@
+"""Commands of the workbook: `reproduce`, `site`, `download`."""
+
+import argparse
+import sys
+from pathlib import Path
+
+from ssdie.cli.command import Command
+
+
+def add_reproduce_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of `ssdie reproduce`."""
+    from ssdie.workbook.profiles import PROFILES, split_parameter
+
+    add = parser.add_argument
+    add("--profile", choices=PROFILES, default="quick", help="set of parameters (default: quick, minutes)")
+    add("--only", nargs="+", metavar="NOTEBOOK", help='run these notebooks, by the start of the name, such as "03"')
+    add("-p", "--parameter", action="append", type=split_parameter, default=[], metavar="NAME=VALUE",
+        help="override a parameter in every notebook that has it; repeatable")  # fmt: skip
+    add("--out", type=Path, default=Path("runs"), help="folder for results (default: runs)")
+    add("--resume", action="store_true", help="keep notebooks that are done with the same parameters and code")
+    add("--verify", type=Path, metavar="RUN", help="run the notebooks of RUN again and compare the numbers")
+
+
+def reproduce(args: argparse.Namespace) -> int:
+    """Run `ssdie reproduce`: status 1 where a notebook failed or a number differs, 2 where a folder is in use."""
+    from ssdie.workbook.runner import print_outcomes, reproduce
+    from ssdie.workbook.verify import verify
+
+    if args.verify:
+        return verify(args.verify, args.resume)
+    return print_outcomes(reproduce(args.profile, args.only, dict(args.parameter), args.out, args.resume))
+
+
+def add_site_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of `ssdie site`."""
+    add = parser.add_argument
+    add("--out", type=Path, default=Path("runs/site"), help="folder for the pages (default: runs/site)")
+    add("--executed", type=Path, help="folder of notebooks executed without SSDIE_DATA (default: run them now)")
+
+
+def site(args: argparse.Namespace) -> int:
+    """Run `ssdie site`: run the notebooks without SSDIE_DATA, in runs/embedded, and make the pages."""
+    from ssdie.utils.paths import project_root
+    from ssdie.workbook.runner import format_outcomes, reproduce
+    from ssdie.workbook.site import make_site, without_data
+
+    executed = args.executed
+    if executed is None:
+        with without_data():
+            outcomes = reproduce("quick", parameters={"figures": "runs/embedded/figures"}, out="runs/embedded")
+        print(format_outcomes(outcomes))
+        failures = [outcome.message for outcome in outcomes if outcome.status == "failed"]
+        if failures:
+            print(*failures, sep="\n", file=sys.stderr)
+            return 1
+        executed = project_root() / "runs" / "embedded" / "quick"
+    print(make_site(executed, args.out))
+    return 0
+
+
+def add_download_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of `ssdie download`."""
+    from ssdie.data.download import BASE_URL
+
+    add = parser.add_argument
+    add("names", nargs="*", help="train, val, test, or single names (default: all)")
+    add("-o", "--out", type=Path, required=True, help="folder to write to; can serve as SSDIE_DATA afterwards")
+    add("--base-url", default=BASE_URL, help="address of a mirror of the data set")
+    add("--retries", type=int, default=2, help="further attempts for each photo (default: 2)")
+    add("--timeout", type=float, default=30, metavar="SECONDS", help="longest wait for an answer (default: 30)")
+    add("--offline", action="store_true", help="only check what is there (the same as SSDIE_OFFLINE=1)")
+
+
+def download(args: argparse.Namespace) -> int:
+    """Run `ssdie download`: status 1 where a photo is missing."""
+    from ssdie.data.download import LICENCE, download
+
+    print(LICENCE)
+    options = {"timeout": args.timeout, "offline": args.offline or None}
+    paths, failures = download(args.out, args.names or None, args.base_url, args.retries, **options)
+    print(f"{len(paths)} of {len(paths) + len(failures)} photos are in {args.out / 'dusty'}")
+    for name, reason in failures.items():
+        print(f"{name}: {reason}", file=sys.stderr)
+    return int(bool(failures))
+
+
+COMMANDS = {
+    "reproduce": Command("run the notebooks from first to last", add_reproduce_options, reproduce),
+    "site": Command("make an HTML gallery of the notebooks, executed on the sample", add_site_options, site),
+    "download": Command("fetch the registered real dusty photos", add_download_options, download),
+}

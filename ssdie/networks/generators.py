@@ -1,0 +1,272 @@
+"""The generators of SSDIE-Net: MSFF, U-Net and patch generator; the judges are in `ssdie.networks.discriminators`.
+
+All generators map RGB in [0, 1] to RGB in [0, 1] at any height and width (pad, run, crop); inside they work in [-1, 1].
+Latent noise is added in training mode alone, from the generator of random numbers that the caller hands over.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from ssdie.networks.layers import ContextPyramid, CrossAttention, ReflectConv2d, join
+from ssdie.ops.filters import guided_filter
+from ssdie.ops.images import check_image
+
+LEAKY_SLOPE = 0.2  # of every LeakyReLU
+NOISE = 0.01  # sigma of the latent noise, training mode alone
+SMOOTH_EPS = 1e-4  # ridge weight of the guided filter of the scattering head's maps
+MAX_GAIN = 16.0  # of the scattering head: below a transmission of 1/16 nothing is left to recover
+
+
+def pad_to_multiple(image: torch.Tensor, multiple: int, least: int = 1) -> torch.Tensor:
+    """Mirror right and bottom border until both sides are multiples of `multiple`, at least `least`; any (N, C, H, W).
+
+    Example:
+        >>> pad_to_multiple(torch.arange(3.0).view(1, 1, 1, 3), 4)[0, 0, 0].tolist()
+        [0.0, 1.0, 2.0, 2.0]
+    """
+    for dim in (2, 3):
+        length = image.shape[dim]
+        padded = -(-max(length, least) // multiple) * multiple
+        if padded != length:
+            index = torch.arange(padded, device=image.device) % (2 * length)
+            image = image.index_select(dim, torch.minimum(index, 2 * length - 1 - index))
+    return image
+
+
+def straight_clamp(image: torch.Tensor) -> torch.Tensor:
+    """Clamp to [0, 1] in float32; the gradient passes as if nothing had been clamped, so that no pixel gets stuck."""
+    image = image.float()
+    return image + (image.clamp(0, 1) - image).detach() if image.requires_grad else image.clamp(0, 1)
+
+
+def add_noise(features: torch.Tensor, module: nn.Module, generator: torch.Generator | None) -> torch.Tensor:
+    """Add Gaussian noise of sigma 0.01 to a latent map if `module` is in training mode."""
+    if not module.training:
+        return features
+    noise = torch.empty(features.shape, device=features.device, dtype=torch.float32).normal_(generator=generator)
+    return features + NOISE * noise.to(features.dtype)
+
+
+class Generator(nn.Module):
+    """A network from RGB to RGB at any size: subclasses give `multiple` and `transform`, [-1, 1] to [-1, 1]."""
+
+    multiple = 1  # that both sides are padded to
+    least = 1  # pixels a side that `transform` needs
+
+    def forward(self, dusty: torch.Tensor, generator: torch.Generator | None = None) -> torch.Tensor:
+        """Enhance a batch.
+
+        Args:
+            dusty: (N, 3, H, W) in [0, 1]; any H and W.
+            generator: of the latent noise, on the device of `dusty`; used in training mode alone.
+
+        Returns:
+            (N, C, H, W) float32 in [0, 1].
+
+        Raises:
+            TypeError, ValueError: `dusty` is no such batch.
+        """
+        check_image(dusty)
+        height, width = dusty.shape[-2:]
+        output = self.transform(2 * pad_to_multiple(dusty, self.multiple, self.least) - 1, generator)
+        return straight_clamp((output[..., :height, :width].float() + 1) / 2)
+
+
+# Attention-based multi-scale feature fusion ------------------------------------------------------------------------
+
+
+def encode(inputs: int, outputs: int, kernel: int, stride: int) -> nn.Sequential:
+    """Convolution with reflected border, LeakyReLU."""
+    return nn.Sequential(
+        ReflectConv2d(inputs, outputs, kernel, stride, padding=1), nn.LeakyReLU(LEAKY_SLOPE, inplace=True)
+    )
+
+
+def decode(inputs: int, outputs: int, kernel: int = 3, stride: int = 1) -> nn.Sequential:
+    """Transposed convolution without bias, BatchNorm, LeakyReLU."""
+    return nn.Sequential(
+        nn.ConvTranspose2d(inputs, outputs, kernel, stride, padding=1, bias=False),
+        nn.BatchNorm2d(outputs),
+        nn.LeakyReLU(LEAKY_SLOPE, inplace=True),
+    )
+
+
+class MSFF(Generator):
+    """Attention-based multi-scale feature fusion, the network of the paper.
+
+    Args:
+        width: f, channels of the first maps.
+        head: how the last features become a picture.
+            "tanh", the paper's form: the picture itself.
+            "scattering": the scattering model solved for J, J = exp(k) (I - v), with gain k and veil v by pixel and
+            channel (6 channels instead of 3; starts near the identity).
+        context: halvings of a `ContextPyramid` on the coarsest attended map; 0, the paper's form, has none.
+        smooth: radius, in pixels, of a guided filter with the photo as guide that the maps of the scattering head pass:
+            transposed convolutions of stride 2, twice, leave a grid of period 4, of which the photo knows nothing.
+            0, the paper's form, has none.
+
+    Raises:
+        ValueError: no such head, or `smooth` with "tanh", which has no maps.
+
+    Source: method section 3; 1,005,714 parameters with width 64 and head "tanh".
+    """
+
+    multiple = 4
+    least = 8  # the maps at H/4 are padded by reflection, which takes two pixels
+
+    def __init__(self, width: int = 64, head: str = "tanh", context: int = 0, smooth: int = 0):
+        super().__init__()
+        if head not in ("tanh", "scattering"):
+            raise ValueError(f'head is {head!r}; wanted is "tanh" or "scattering".')
+        if smooth and head == "tanh":
+            raise ValueError(f'smooth is {smooth} with head "tanh"; wanted is 0, or head "scattering", which has maps.')
+        f = width
+        self.head, self.smooth = head, smooth
+        self.encode1 = nn.ModuleList([encode(3, f, 4, 2), encode(f, 2 * f, 4, 2)])
+        self.encode2 = nn.ModuleList([encode(3, f, 4, 2), encode(f, 2 * f, 3, 1)])
+        self.encode3 = nn.ModuleList([encode(3, f, 3, 1), encode(f, 2 * f, 3, 1)])
+        self.attend12 = CrossAttention(2 * f)
+        self.attend23 = CrossAttention(2 * f)
+        self.context = ContextPyramid(2 * f, context) if context else nn.Identity()
+        self.decode3 = nn.ModuleList([decode(2 * f, f), decode(2 * f, f)])
+        self.decode2 = nn.ModuleList([decode(2 * f, f), decode(2 * f, f, 4, 2)])
+        self.decode1 = nn.ModuleList([decode(2 * f, f, 4, 2), decode(2 * f, f, 4, 2)])
+        self.final = nn.Sequential(decode(f + 3, f), decode(f, f // 2), decode(f // 2, f // 4))
+        self.output = nn.ConvTranspose2d(f // 4, 3 if head == "tanh" else 6, 3, padding=1, bias=False)
+        if head == "scattering":
+            nn.init.normal_(self.output.weight, std=1e-3)  # k and v near 0: starts as the identity
+
+    def transform(self, x: torch.Tensor, generator: torch.Generator | None = None) -> torch.Tensor:
+        """Map (N, 3, H, W) in [-1, 1], sides multiples of 4, to the same."""
+        raw = self.features(x, generator)
+        if self.head == "tanh":
+            return torch.tanh(raw)
+        dusty = (x.float() + 1) / 2
+        gain, veil = self._gain_and_veil(raw, dusty)
+        return 2 * gain * (dusty - veil) - 1
+
+    def _gain_and_veil(self, raw: torch.Tensor, dusty: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        maps = raw.float()
+        if self.smooth:
+            maps = guided_filter(dusty.contiguous(), maps.contiguous(), self.smooth, SMOOTH_EPS)
+        log_gain, veil = maps.chunk(2, dim=1)
+        top = torch.log(torch.tensor(MAX_GAIN))
+        return torch.exp(top * torch.tanh(log_gain / top)), veil
+
+    def features(self, x: torch.Tensor, generator: torch.Generator | None = None) -> torch.Tensor:
+        """Everything before the output's nonlinearity: (N, 3, H, W) to (N, 3 or 6, H, W)."""
+        half = F.avg_pool2d(x, 2)  # (N, 3, H/2, W/2)
+        quarter = F.avg_pool2d(half, 2)  # (N, 3, H/4, W/4)
+        e1 = self.encode1[1](self.encode1[0](x))  # (N, 2f, H/4, W/4)
+        e2 = self.encode2[1](self.encode2[0](half))  # (N, 2f, H/4, W/4)
+        skip = self.encode3[0](quarter)  # (N, f, H/4, W/4)
+        e3 = self.encode3[1](skip)  # (N, 2f, H/4, W/4)
+        a12 = add_noise(self.attend12(e1, e2), self, generator)
+        a23 = add_noise(self.context(self.attend23(e2, e3)), self, generator)
+        d3 = self.decode3[1](join(self.decode3[0](a23), skip))  # (N, f, H/4, W/4)
+        d2 = self.decode2[1](join(self.decode2[0](a12), d3))  # (N, f, H/2, W/2)
+        d1 = self.decode1[1](join(self.decode1[0](e1), d2))  # (N, f, H, W)
+        x = x.to(d1.dtype, memory_format=torch.channels_last)  # else the joined map, the largest, is laid out anew
+        return self.output(self.final(join(d1, x)))
+
+
+# U-Net and patch generators ----------------------------------------------------------------------------------------
+
+
+class UNetGenerator(Generator):
+    """The U-Net of pix2pix: `levels` downs k4 s2, as many ups, skips between them, dropout 0.5 in the first three ups.
+
+    Args:
+        in_channels, out_channels: of the pictures.
+        width: channels of the first level; doubled up to 8 width.
+        levels: halvings; sides are padded to multiples of 2^levels.
+
+    Source: Isola et al., "Image-to-image translation with conditional adversarial networks", CVPR 2017, section 6.1;
+    54,414,531 parameters with the defaults. Unlike there, dropout is off when a picture is enhanced.
+    """
+
+    def __init__(self, in_channels: int = 3, out_channels: int = 3, width: int = 64, levels: int = 8):
+        super().__init__()
+        self.multiple = 2**levels
+        widths = [min(width * 2**level, 8 * width) for level in range(levels)]
+        self.downs, self.ups = nn.ModuleList(), nn.ModuleList()
+        for level, (before, after) in enumerate(zip([in_channels, *widths], widths, strict=False)):
+            plain = level in (0, levels - 1)  # outermost and innermost have no BatchNorm
+            # in place, and so on the skip too: that passes a ReLU later, which makes the same of both
+            block = [] if level == 0 else [nn.LeakyReLU(LEAKY_SLOPE, inplace=True)]
+            block.append(nn.Conv2d(before, after, 4, 2, 1, bias=plain))
+            self.downs.append(nn.Sequential(*block, *([] if plain else [nn.BatchNorm2d(after)])))
+        for level in reversed(range(levels)):
+            before = widths[level] * (1 if level == levels - 1 else 2)  # the skip doubles all but the innermost
+            after = widths[level - 1] if level else out_channels
+            block = [nn.ReLU(inplace=True), nn.ConvTranspose2d(before, after, 4, 2, 1, bias=level == 0)]
+            block += [nn.BatchNorm2d(after)] if level else []
+            block += [nn.Dropout(0.5)] if level >= levels - 3 and level else []
+            self.ups.append(nn.Sequential(*block))
+
+    def transform(self, x: torch.Tensor, generator: torch.Generator | None = None) -> torch.Tensor:
+        """Map (N, in, H, W) in [-1, 1], sides multiples of 2^levels, to (N, out, H, W) in [-1, 1]."""
+        skips = []
+        for down in self.downs:
+            x = down(x)
+            skips.append(x)
+        x = add_noise(skips.pop(), self, generator)
+        for up in self.ups:
+            x = up(x)
+            x = join(x, skips.pop()) if skips else x
+        return torch.tanh(x)
+
+
+class PatchGenerator(Generator):
+    """A smaller U-Net on each 64 x 64 patch, then four 7 x 7 convolutions over the whole picture to hide the seams.
+
+    Source: method section 3; 30,066,502 parameters. The reference knows sixteen patches of 256 x 256; any number here.
+    """
+
+    def __init__(self, width: int = 64, patch: int = 64):
+        super().__init__()
+        self.multiple = patch
+        self.unet = UNetGenerator(width=width, levels=6)
+        self.blend = nn.Sequential(
+            ReflectConv2d(3, width, 7, padding=3),
+            nn.ReLU(inplace=True),
+            ReflectConv2d(width, 2 * width, 7, padding=3),
+            nn.ReLU(inplace=True),
+            ReflectConv2d(2 * width, width, 7, padding=3),
+            nn.ReLU(inplace=True),
+            ReflectConv2d(width, 3, 7, padding=3),
+        )
+
+    def transform(self, x: torch.Tensor, generator: torch.Generator | None = None) -> torch.Tensor:
+        """Map (N, 3, H, W) in [-1, 1], sides multiples of the patch, to the same."""
+        batch, channels, height, width = x.shape
+        p = self.multiple
+        rows, columns = height // p, width // p
+        patches = x.view(batch, channels, rows, p, columns, p).permute(0, 2, 4, 1, 3, 5)
+        patches = self.unet.transform(patches.reshape(-1, channels, p, p), generator)  # (N rows columns, 3, p, p)
+        patches = patches.view(batch, rows, columns, channels, p, p).permute(0, 3, 1, 4, 2, 5)
+        return torch.tanh(self.blend(patches.reshape(batch, channels, height, width)))
+
+
+GENERATORS = {"msff": MSFF, "unet": UNetGenerator, "patch": PatchGenerator}
+
+
+def build_generator(name: str = "msff", **options) -> Generator:
+    """Build the generator called "msff", "unet" or "patch".
+
+    Raises:
+        ValueError: no such generator.
+
+    Example:
+        >>> count_parameters(build_generator("msff"))
+        1005714
+    """
+    if name not in GENERATORS:
+        raise ValueError(f"generator is {name!r}; wanted is one of {', '.join(GENERATORS)}.")
+    return GENERATORS[name](**options)
+
+
+def count_parameters(network: nn.Module) -> int:
+    """Number of trainable values."""
+    return sum(p.numel() for p in network.parameters())

@@ -1,0 +1,92 @@
+"""The frozen VGG whose maps the perceptual and style terms compare."""
+
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file
+from torch import nn
+
+from ssdie.utils import torchvision_ops  # noqa: F401  before torchvision, see there
+from ssdie.utils.paths import data_root, is_offline
+
+from torchvision.models import VGG19_Weights, vgg16, vgg19  # isort: skip
+
+IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+
+
+class FeatureNetwork(nn.Module):
+    """The convolutions of VGG up to relu5_2, frozen; one pass gives every layer that a loss uses.
+
+    Args:
+        weights: "vgg19", torchvision's ImageNet weights (downloaded by torchvision unless in its cache);
+            a path to a safetensors file with VGG-16's features; "random", seeded, for tests;
+            "auto", the file in SSDIE_DATA, else VGG-19 from torchvision's cache, without any download.
+
+    Raises:
+        FileNotFoundError: the weights are not to be had.
+
+    Source: Simonyan and Zisserman, ICLR 2015.
+    """
+
+    PERCEPTUAL = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
+    STYLE = ("relu2_2", "relu3_4", "relu4_4", "relu3_3", "relu4_3", "relu5_2")
+
+    def __init__(self, weights: str | Path = "auto"):
+        super().__init__()
+        layers = self._load(weights)
+        sixteen = len(layers) <= 31  # VGG-19 has 37 layers
+        style = ("relu2_2", *(("relu3_3", "relu4_3") if sixteen else ("relu3_4", "relu4_4")), "relu5_2")
+        self.taken: dict[int, str] = {}
+        stage, place = 1, 0
+        for index, layer in enumerate(layers):
+            if isinstance(layer, nn.Conv2d):
+                place += 1
+            elif isinstance(layer, nn.MaxPool2d):
+                stage, place = stage + 1, 0
+            elif f"relu{stage}_{place}" in (*self.PERCEPTUAL, *style):
+                self.taken[index] = f"relu{stage}_{place}"
+        self.layers = nn.Sequential(*list(layers)[: max(self.taken) + 1])
+        self.register_buffer("mean", torch.tensor(IMAGENET_MEAN).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(IMAGENET_STD).view(1, 3, 1, 1), persistent=False)
+        self.requires_grad_(False).eval()
+
+    def train(self, mode: bool = True) -> "FeatureNetwork":
+        """Stay in evaluation mode, whatever is asked."""
+        return super().train(False)
+
+    def forward(self, image: torch.Tensor) -> dict[str, torch.Tensor]:
+        """Give the maps by name for (N, 3, H, W) in [0, 1], at least 16 pixels a side."""
+        features, maps = (image - self.mean) / self.std, {}
+        for index, layer in enumerate(self.layers):
+            features = layer(features)
+            if index in self.taken:
+                maps[self.taken[index]] = features
+        return maps
+
+    @staticmethod
+    def _load(weights: str | Path) -> nn.Sequential:
+        root = data_root()
+        shared = root / "models" / "vgg16_features.safetensors" if root else None
+        cached = Path(torch.hub.get_dir()) / "checkpoints" / Path(VGG19_Weights.IMAGENET1K_V1.url).name
+        if weights == "random":
+            with torch.random.fork_rng(devices=[]):
+                torch.manual_seed(0)
+                return vgg16(weights=None).features
+        if weights == "auto" and not (shared and shared.is_file()):
+            if not cached.is_file():
+                raise FileNotFoundError(
+                    "The perceptual and style terms need VGG features and none are here: set SSDIE_DATA, give the path "
+                    'of a VGG-16 feature file, ask for "vgg19" (torchvision downloads 548 MB), or for "random".'
+                )
+            weights = "vgg19"
+        if weights == "vgg19":
+            if is_offline() and not cached.is_file():
+                raise FileNotFoundError(f"{cached} is not there, and SSDIE_OFFLINE forbids to fetch it; unset it.")
+            return vgg19(weights=VGG19_Weights.IMAGENET1K_V1).features
+        path = shared if weights == "auto" else Path(weights)
+        if not path.is_file():
+            raise FileNotFoundError(f'{path} is no file; give a VGG-16 feature file, "vgg19", "auto" or "random".')
+        state = {k.removeprefix("features."): v.float() for k, v in load_file(path).items()}
+        layers = vgg16(weights=None).features[: max(int(k.split(".")[0]) for k in state) + 2]
+        layers.load_state_dict(state)
+        return layers

@@ -1,0 +1,216 @@
+"""Parameters of synthetic dust and of the camera, and how they are drawn."""
+
+import functools
+import json
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+
+import torch
+from scipy.stats import gaussian_kde
+from tqdm import tqdm
+
+from ssdie.ops.color import measure_color_statistics
+from ssdie.ops.images import fit_short_side, read_image
+from ssdie.ops.priors import estimate_airlight
+from ssdie.photo.files import list_images
+from ssdie.utils.devices import to_device
+from ssdie.utils.paths import WEIGHTS, write_text
+
+RECIPES = ("measured", "scattering", "reference")
+# extinction of green per unit of depth, log-uniform: haze to sandstorm; without the looks of storms, haze to dust
+DENSITY = {"measured": (1.2, 45.0), "scattering": (0.3, 3.0)}
+
+
+@dataclass
+class Dust:
+    """The weather and the camera of N pictures.
+
+    Args:
+        beta: extinction; (N, 3) per unit of depth.
+        airlight: colour of the dust veil; (N, 3) RGB in [0, 1].
+        tint: colour of the light on the scene; (N, 3) RGB, 1 is daylight.
+        vividness: chroma of the scene against that of the clear photo: dust lies on everything; (N,) in [0, 1].
+        glow: relative change of the airlight from the middle to the right and to the lower border; (N, 2).
+        near: depth of the nearest surface, added to the relative depth; (N,).
+        sky: extra depth of the sky; (N,).
+        spread: share of the lost light that comes back spread by multiple scattering; (N,) in [0, 1].
+        blur: sigma of the lens; (N,) pixels of a picture of 256 pixels.
+        look: colour statistics imposed by white balance and exposure, see
+            `ssdie.ops.color.measure_color_statistics`; (N, 9); zeros: no change.
+        noise: standard deviation of the sensor noise; (N,) share of full scale.
+        quality: of the JPEG; (N,) from 1 to 100; above 100 no file is simulated.
+    """
+
+    beta: torch.Tensor
+    airlight: torch.Tensor
+    tint: torch.Tensor
+    vividness: torch.Tensor
+    glow: torch.Tensor
+    near: torch.Tensor
+    sky: torch.Tensor
+    spread: torch.Tensor
+    blur: torch.Tensor
+    look: torch.Tensor
+    noise: torch.Tensor
+    quality: torch.Tensor
+
+    def to(self, device: torch.device | str) -> "Dust":
+        """Copy to a device, which need not be waited for."""
+        return Dust(**{f.name: to_device(getattr(self, f.name), torch.device(device)) for f in fields(self)})
+
+    def __getitem__(self, index) -> "Dust":
+        """Pick pictures by index, slice or mask."""
+        return Dust(**{f.name: getattr(self, f.name)[index] for f in fields(self)})
+
+    def where(self, mask: torch.Tensor, other: "Dust") -> "Dust":
+        """Take pictures from `self` where `mask` (N,) holds, from `other` elsewhere."""
+        pairs = ((f.name, getattr(self, f.name), getattr(other, f.name)) for f in fields(self))
+        return Dust(**{name: torch.where(mask.view(-1, *(1,) * (a.ndim - 1)), a, b) for name, a, b in pairs})
+
+
+def sample_dust(count: int, generator: torch.Generator, recipe: str = "measured", density: float | None = None) -> Dust:
+    """Draw the weather of `count` pictures.
+
+    Args:
+        count: N.
+        generator: of random numbers, on the CPU.
+        recipe: "measured" (the default); "scattering", single scattering alone, seen by a sharp lens and without
+            the looks of real photos; or "reference", exactly the recipe of the method, section 2.
+        density: extinction of green per unit of depth (0.4 haze, 2 dust, 6 sandstorm); None draws it. A density that is
+            asked for is seen as it is: no look changes the contrast.
+
+    Returns:
+        Dust on the CPU; but for "reference", beta_R <= beta_G <= beta_B.
+
+    Source: method section 2. "measured": log-uniform density; airlight from a kernel density fitted to real dusty
+    photos, and their looks (`ssdie/weights/airlight.json`, made by `python -m ssdie fit-airlight`); extinction by
+    channel and tint of the light follow the airlight's colour, since the same dust makes all three.
+
+    Example:
+        >>> dust = sample_dust(4, torch.Generator().manual_seed(0))
+        >>> bool((dust.beta.diff(dim=1) >= 0).all())
+        True
+    """
+    if recipe not in RECIPES:
+        raise ValueError(f"recipe is {recipe!r}; wanted is one of {', '.join(RECIPES)}.")
+
+    def uniform(low: float, high: float, *shape: int) -> torch.Tensor:
+        return low + (high - low) * torch.rand((count, *shape), generator=generator)
+
+    zero, none = torch.zeros(count), torch.zeros(count, 9)
+    if recipe == "reference":
+        coloured = torch.cat((uniform(0.7, 1.0, 1), uniform(0.3, 0.5, 1), uniform(0.0, 0.1, 1)), 1)
+        grey = uniform(0.7, 0.8, 1).expand(-1, 3)
+        airlight = torch.where(uniform(0, 1, 1) < 0.7, coloured, grey)
+        beta = uniform(0.4, 1.0, 1).expand(-1, 3) if density is None else torch.full((count, 3), float(density))
+        one, day, even = torch.ones(count), torch.ones(count, 3), torch.zeros(count, 2)
+        return Dust(beta, airlight, day, one, even, one, zero, zero, zero, none, zero, 101 * one)
+
+    plain = recipe == "scattering"
+    airlight = draw_airlight(count, generator)
+    low, high = torch.tensor(DENSITY[recipe]).log()
+    green = (low + (high - low) * uniform(0, 1)).exp() if density is None else torch.full((count,), float(density))
+    # how coloured the dust is: 0 grey, 1 orange; more of it means stronger differences between the channels
+    colour = (airlight.amax(1) / airlight.amin(1).clamp_min(0.02)).log().clamp(0, 1.5) / 1.5
+    red, blue = 1 - uniform(0, 0.4) * colour, 1 + uniform(0, 0.6) * colour
+    beta = torch.stack((green * red, green, green * blue), 1)
+    tint = (airlight / airlight.amax(1, keepdim=True)) ** (1.2 * uniform(0, 1, 1) ** 2) * uniform(0.85, 1.2, 1)
+    return Dust(
+        beta=beta,
+        airlight=airlight,
+        tint=tint,
+        vividness=1 - 0.3 * uniform(0, 1) ** 2,
+        glow=0.06 * torch.randn((count, 2), generator=generator) - torch.tensor([0.0, 0.06]),  # brighter above
+        near=uniform(0, 0.01),
+        sky=2.5 * uniform(0, 1) ** 2,
+        spread=zero if plain else uniform(0.2, 1),
+        blur=zero if plain else uniform(0, 0.8),
+        look=none if plain or density is not None else draw_color_statistics(count, generator),
+        noise=uniform(0, 0.004),
+        quality=torch.where(uniform(0, 1) < 0.2, 101 * torch.ones(count), uniform(40, 98)),
+    )
+
+
+def write_dust(path: str | Path, dust: Dust, about: dict | None = None) -> None:
+    """Write the weather as JSON, with whatever else is worth knowing in `about`.
+
+    Example:
+        >>> import tempfile
+        >>> path = Path(tempfile.mkdtemp()) / "dust.json"
+        >>> write_dust(path, sample_dust(2, torch.Generator().manual_seed(0)))
+        >>> read_dust(path).beta.shape
+        torch.Size([2, 3])
+    """
+    values = {name: value.tolist() for name, value in asdict(dust).items()}
+    write_text(path, json.dumps({**(about or {}), "dust": values}, indent=2) + "\n")
+
+
+def read_dust(path: str | Path) -> Dust:
+    """Read what `write_dust` wrote, to the last bit.
+
+    Raises:
+        ValueError: the file holds no dust.
+    """
+    try:
+        values = json.loads(Path(path).read_text(encoding="utf-8"))["dust"]
+        return Dust(**{field.name: torch.tensor(values[field.name]) for field in fields(Dust)})
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"{path} holds no dust; give a JSON file that `write_dust` wrote.") from error
+
+
+AIRLIGHT_FILE = WEIGHTS / "airlight.json"
+
+
+def fit_airlight(folder: str | Path, path: str | Path = AIRLIGHT_FILE) -> dict:
+    """Fit airlight and look of real dusty photos and write them: a Gaussian kernel density of logit(A), and a list.
+
+    Args:
+        folder: of dusty photos, at least eight.
+        path: JSON file to write.
+
+    Returns:
+        `colours` (n, 3), the airlight of each photo in RGB; `bandwidth` (3, 3), the kernel's covariance in logits;
+        `looks` (n, 9), see `ssdie.ops.color.measure_color_statistics`.
+
+    Source: airlight by `ssdie.ops.priors.estimate_airlight` at a short side of 128, voted for by 40 % of the pixels
+    (a veil is wide, He's 0.1 % finds lamps); bandwidth half of Scott's rule, which is made for one peak (there are
+    three: grey, yellow, orange).
+    """
+    paths = list_images(folder)
+    if len(paths) < 8:
+        raise ValueError(f"{folder} holds {len(paths)} photos; wanted are at least 8 dusty ones.")
+    small = [fit_short_side(read_image(p)[None], 128) for p in tqdm(paths, "airlight", unit="photo")]
+    colours = torch.cat([estimate_airlight(s, share=0.4) for s in small])
+    looks = torch.cat([measure_color_statistics(s) for s in small])
+    scott = len(colours) ** (-1 / 7)  # n^(-1 / (d + 4))
+    bandwidth = gaussian_kde(torch.logit(colours, eps=0.01).T.numpy(), bw_method=scott / 2).covariance
+    fitted = {
+        "about": "airlight and colour statistics of real dusty photos; see ssdie.synthesis.recipes.fit_airlight",
+        "bandwidth": bandwidth.round(5).tolist(),
+        "colours": [[round(v, 3) for v in colour] for colour in colours.tolist()],
+        "looks": [[round(v, 3) for v in look] for look in looks.tolist()],
+    }
+    write_text(path, json.dumps(fitted) + "\n")
+    _read_airlight.cache_clear()
+    return fitted
+
+
+@functools.cache
+def _read_airlight(path: Path = AIRLIGHT_FILE) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Colours in logits (n, 3), the Cholesky factor of the bandwidth (3, 3), looks (n, 9)."""
+    fitted = json.loads(path.read_text(encoding="utf-8"))
+    colours = torch.logit(torch.tensor(fitted["colours"]), eps=0.01)
+    return colours, torch.linalg.cholesky(torch.tensor(fitted["bandwidth"])), torch.tensor(fitted["looks"])
+
+
+def draw_airlight(count: int, generator: torch.Generator) -> torch.Tensor:
+    """Draw (count, 3) airlight colours from the distribution fitted to real photos."""
+    colours, factor, _ = _read_airlight()
+    picked = colours[torch.randint(len(colours), (count,), generator=generator)]
+    return torch.sigmoid(picked + torch.randn((count, 3), generator=generator) @ factor.T)
+
+
+def draw_color_statistics(count: int, generator: torch.Generator) -> torch.Tensor:
+    """Draw (count, 9) looks of real photos."""
+    looks = _read_airlight()[2]
+    return looks[torch.randint(len(looks), (count,), generator=generator)]

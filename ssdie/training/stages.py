@@ -1,0 +1,145 @@
+"""The three stages of training: one flat loop each, the same code on a laptop's CPU, one GPU or several machines.
+
+Everything random in step s is drawn from seeds that derive from (seed, s): a run that is killed and resumed ends with
+the same weights, bit for bit, as one that was not. accelerate owns device, precision and processes.
+"""
+
+from collections.abc import Iterator
+from contextlib import nullcontext
+
+import torch
+from torch import nn
+
+from ssdie.losses import discriminator_loss
+from ssdie.networks.discriminators import DarkChannelNet, PatchDiscriminator
+from ssdie.networks.generators import Generator, build_generator
+from ssdie.networks.vgg import FeatureNetwork
+from ssdie.networks.weights import load_state, load_weights
+from ssdie.ops.priors import block_dark_channel
+from ssdie.synthesis.dust import add_dust, visible_target
+from ssdie.synthesis.recipes import RECIPES, sample_dust
+from ssdie.training.checkpoint import load_checkpoint
+from ssdie.training.config import STAGES, TrainConfig
+from ssdie.training.objective import at_working_size, discriminator_term, generator_groups, sum_terms, supervised_terms
+from ssdie.training.run import Run, run_precision
+from ssdie.utils.devices import kept_memory
+
+
+def train(config: TrainConfig) -> Iterator[dict[str, float]]:
+    """Run a stage, from its checkpoint where there is one; yield a report every `report_every` steps.
+
+    Args:
+        config: of the run; a checkpoint in `config.run` must have been written with the same settings.
+
+    Yields:
+        "step" and every term of the objective by name (unweighted), the total, the gradient's norm, the learning rate.
+
+    Raises:
+        ValueError: the checkpoint belongs to other settings.
+        FileNotFoundError: photos, features or weights are missing.
+    """
+    loops = (train_supervised, train_dark_channel, train_semi_supervised)
+    lean = run_precision(config) != "fp32" or config.sequential_copies  # else what is kept would be too much
+    keep = lean and not torch.accelerator.is_available()
+    with kept_memory() if keep else nullcontext():
+        yield from dict(zip(STAGES, loops, strict=True))[config.stage](config)
+
+
+def train_supervised(config: TrainConfig) -> Iterator[dict[str, float]]:
+    """Stage 1: the generator on synthetic pairs, L_sup alone; see `train`."""
+    run = Run(config)
+    generator = run.add("generator", make_generator(config))
+    features = make_features(config, run)
+    paired = run.batches("clear")
+    for step in run.steps():
+        random = run.seed_step(step)
+        dusty, target = make_pairs(next(paired), config, random)
+        enhanced, fit_residual = at_working_size(generator, config, run.device_random(random))(dusty)
+        terms = supervised_terms(enhanced, target, features, config.weights, fit_residual)
+        run.backward(terms, config.weights)
+        yield from run.report(step, terms | run.step("generator"))
+    run.finish()
+
+
+def train_dark_channel(config: TrainConfig) -> Iterator[dict[str, float]]:
+    """Stage 2: dc-Net on dark channels, 1 for clear photos and 0 for real dusty ones; see `train`."""
+    run = Run(config)
+    dark_channel_net = run.add("dark_channel_net", DarkChannelNet(kind=config.dark_channel))
+    clear, dusty = run.batches("clear"), run.batches("dusty")
+    for step in run.steps():
+        run.seed_step(step)
+        dark = block_dark_channel(torch.cat((next(clear)[:, :3], next(dusty))), kind=config.dark_channel)
+        terms = {"dark_channel": discriminator_loss(*dark_channel_net(dark).chunk(2))}
+        run.backward(terms)
+        yield from run.report(step, terms | run.step("dark_channel_net"))
+    run.finish()
+
+
+def train_semi_supervised(config: TrainConfig) -> Iterator[dict[str, float]]:
+    """Stage 3: L_sup on synthetic pairs and L_unsup on real photos, against a discriminator; see `train`."""
+    run, w = Run(config), config.weights
+    generator = run.add("generator", make_generator(config))
+    discriminator = run.add("discriminator", PatchDiscriminator())
+    dark_channel_net = run.prepare_frozen(load_dark_channel_net(config))
+    features = make_features(config, run)
+    paired, unpaired, others = run.batches("clear"), run.batches("dusty"), run.batches("clear", offset=1)
+    for step in run.steps():
+        random = run.seed_step(step)
+        latent = run.device_random(random)
+        pair, terms, judged = make_pairs(next(paired), config, random), {}, []
+        networks = (generator, discriminator, dark_channel_net, features)
+        for group, logits in generator_groups(
+            networks, pair, next(unpaired), config, random, latent, run.teacher_output
+        ):
+            run.backward(group, w)
+            terms, judged = sum_terms(terms, group), judged + logits
+        terms |= run.step("generator")
+
+        clear = next(others)[:, :3]
+        if w.adversarial:
+            group = {"discriminator": discriminator_term(discriminator, clear, judged, config, random)}
+            run.backward(group)
+            terms |= group | run.step("discriminator")
+        yield from run.report(step, terms)
+    run.finish()
+
+
+# Parts of a step ---------------------------------------------------------------------------------------------------
+
+
+def make_pairs(batch: torch.Tensor, config: TrainConfig, random: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
+    """Lay dust over a batch: (N, 4, H, W) of clear photo and depth to dusty and target, both (N, 3, H, W)."""
+    clear, depth = batch[:, :3], batch[:, 3:]
+    recipes = RECIPES if config.recipe == "mixed" else (config.recipe,)
+    dust = sample_dust(len(batch), random, recipes[0])
+    for place, recipe in enumerate(recipes[1:], start=1):  # in turn
+        others = torch.arange(len(batch)) % len(recipes) != place
+        dust = dust.where(others, sample_dust(len(batch), random, recipe))
+    pair = add_dust(clear, depth, dust, random)
+    return pair.dusty, visible_target(pair) if config.target == "visible" else pair.clear
+
+
+def make_generator(config: TrainConfig) -> Generator:
+    """Build the generator with first weights, or with those of `config.init`."""
+    network = build_generator(config.generator, **config.options)
+    if config.init is not None:
+        load_state(network, load_weights(config.init).state_dict(), config.init)
+    return network
+
+
+def make_features(config: TrainConfig, run: Run) -> nn.Module | None:
+    """Build the feature network once, if a term that needs it has a weight."""
+    w = config.weights
+    return run.prepare_frozen(FeatureNetwork(config.features)) if w.perceptual or w.style else None
+
+
+def load_dark_channel_net(config: TrainConfig) -> DarkChannelNet:
+    """Load dc-Net from the checkpoint of stage 2."""
+    if config.dark_channel_net is None:
+        raise ValueError("Stage 3 needs dc-Net: give the checkpoint of a finished stage 2 as `judge`.")
+    network = DarkChannelNet(kind=config.dark_channel)
+    networks = load_checkpoint(config.dark_channel_net)["networks"]
+    if "dark_channel_net" not in networks:
+        raise ValueError(f"{config.dark_channel_net} holds {', '.join(networks)} and no dc-Net; give that of stage 2.")
+    load_state(network, networks["dark_channel_net"], config.dark_channel_net)
+    return network

@@ -1,0 +1,209 @@
+"""The style of all figures, and figures made of pictures: functions take data and give a Figure."""
+
+import functools
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+
+import matplotlib
+import matplotlib.pyplot as plt
+import numpy as np
+import torch
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+
+from ssdie.ops.images import resize, to_display
+from ssdie.utils.paths import atomic
+from ssdie.utils.provenance import figure_metadata
+
+STYLE = Path(__file__).with_name("ssdie.mplstyle")
+SETTINGS = matplotlib.rc_params_from_file(STYLE, use_default_template=False)
+PAGE, COLUMN = SETTINGS["figure.figsize"][0], 3.5  # width of a figure over two columns and over one, inches
+INK, FAINT = SETTINGS["text.color"], "#6f757d"
+PALETTE = SETTINGS["axes.prop_cycle"].by_key()["color"]
+BLUE, ORANGE = PALETTE[:2]
+DEPTH_COLOURS = SETTINGS["image.cmap"]  # near bright, far dark
+GAP, TITLE, LABEL = 0.03, 0.22, 0.2  # between pictures, above them, left of them; inches
+Picture = torch.Tensor | np.ndarray  # (3, H, W), (1, 3, H, W), or one channel in the same place; in [0, 1]
+
+
+def styled(draw: Callable[..., Figure]) -> Callable[..., Figure]:
+    """Draw in the project's style; closed for pyplot, so that a notebook shows what a cell returns, once."""
+
+    @functools.wraps(draw)
+    def wrapper(*args, **kwargs) -> Figure:
+        with plt.style.context(STYLE, after_reset=True):  # whatever the user's own style is
+            figure = draw(*args, **kwargs)
+            plt.close(figure)
+        return figure
+
+    return wrapper
+
+
+def save_figure(
+    figure: Figure,
+    name: str,
+    folder: str | Path = "figures",
+    metadata: Mapping[str, str] | None = None,
+) -> list[Path]:
+    """Write `name`.png and `name`.pdf, without dates: equal figures and metadata give equal files.
+
+    Args:
+        figure: as wide in the files as it says, nothing is cut off or added.
+        name: of the files, without suffix.
+        folder: made where it is missing.
+        metadata: what else the files tell of themselves, such as {"commit": "1a2b3c4"}; text fields of the PNG,
+            keywords of the PDF. None takes the manifest of the notebook that runs.
+
+    Returns:
+        The two paths.
+    """
+    paths = [Path(folder) / f"{name}{suffix}" for suffix in (".png", ".pdf")]
+    metadata = {key: str(value) for key, value in (figure_metadata() if metadata is None else metadata).items()}
+    document = {"Title": name, "Creator": "ssdie", "CreationDate": None}
+    if metadata:
+        document["Keywords"] = "; ".join(f"{key}: {value}" for key, value in metadata.items())
+    for path, told in zip(paths, ({"Software": "ssdie", **metadata}, document), strict=True):
+        with atomic(path) as temporary, plt.style.context(STYLE, after_reset=True):
+            figure.savefig(temporary, metadata=told)
+    return paths
+
+
+# Pictures ---------------------------------------------------------------------------------------------------
+
+
+def crop_to_fill(picture: Picture, size: tuple[int, int]) -> torch.Tensor:
+    """Scale a picture until it covers (height, width) and cut out the middle; (C, height, width) in [0, 1].
+
+    Example:
+        >>> cover(torch.rand(3, 40, 80), (10, 10)).shape
+        torch.Size([3, 10, 10])
+    """
+    picture = torch.as_tensor(picture, dtype=torch.float32)
+    picture = (picture if picture.ndim == 4 else picture[None]).clamp(0, 1)
+    height, width = picture.shape[-2:]
+    scale = max(size[0] / height, size[1] / width)
+    picture = resize(picture, (max(size[0], round(height * scale)), max(size[1], round(width * scale))))[0]
+    top, left = (picture.shape[1] - size[0]) // 2, (picture.shape[2] - size[1]) // 2
+    return picture[:, top : top + size[0], left : left + size[1]].cpu()
+
+
+def show_picture(axes: Axes, picture: torch.Tensor) -> None:
+    """Draw (3, H, W) as it is, (1, H, W) in the colours of depth, without ticks."""
+    image = to_display(picture)
+    axes.imshow(image[..., 0] if image.shape[-1] == 1 else image, cmap=DEPTH_COLOURS, vmin=0, vmax=1)
+    axes.set(xticks=[], yticks=[])
+    axes.spines[:].set_visible(False)
+
+
+def make_cells(
+    rows: int, columns: int, width: float, aspect: float, titles: int = 1, labels: bool = False
+) -> tuple[Figure, np.ndarray]:
+    """Give a figure of exactly this width and its (rows, columns) axes, each for a picture of this aspect.
+
+    Args:
+        rows, columns: of cells.
+        width: of the figure, inches.
+        aspect: width over height of a cell.
+        titles: number of rows, from above, that have room for a title.
+        labels: room for a label left of each row.
+    """
+    left = LABEL if labels else 0.0
+    wide = (width - left - GAP * (columns - 1)) / columns
+    high = wide / aspect
+    between = TITLE if titles > 1 else GAP
+    height = TITLE + rows * high + (rows - 1) * between
+    figure, grid = plt.subplots(rows, columns, figsize=(width, height), squeeze=False)
+    figure.subplots_adjust(
+        left=left / width, right=1, bottom=0, top=1 - TITLE / height, wspace=GAP / wide, hspace=between / high
+    )
+    return figure, grid
+
+
+def write_titles(cells: Iterable[Axes], titles: Sequence[str], width: float, largest: float = 9.0) -> None:
+    """Write titles over pictures `width` inches wide, in one size, small enough for the longest."""
+    fitting = 125 * width / max(map(len, titles))  # a letter of DejaVu Sans is 0.58 of its size wide
+    for axes, title in zip(cells, titles, strict=False):
+        axes.set_title(title, loc="center", fontsize=min(largest, fitting), pad=3.5)
+
+
+@styled
+def plot_grid(
+    rows: Sequence[Mapping[str, Picture]],
+    labels: Sequence[str] | None = None,
+    width: float = PAGE,
+    aspect: float = 1.5,
+    pixels: int = 300,
+) -> Figure:
+    """Lay pictures out as a grid, a column for each name.
+
+    Args:
+        rows: the pictures of a row by column; one channel is drawn in the colours of depth.
+        labels: of the rows.
+        width: of the figure; inches.
+        aspect: width over height of every cell; pictures are cut to it around their middle.
+        pixels: width of a cell.
+    """
+    columns = list(rows[0])
+    figure, grid = make_cells(len(rows), len(columns), width, aspect, labels=labels is not None)
+    for row, line in zip(rows, grid, strict=True):
+        for name, axes in zip(columns, line, strict=True):
+            show_picture(axes, crop_to_fill(row[name], (round(pixels / aspect), pixels)))
+    write_titles(grid[0], columns, width / len(columns))
+    for label, axes in zip(labels or (), grid[:, 0], strict=False):
+        axes.set_ylabel(label, fontsize=7.5, color=FAINT, labelpad=3)
+    return figure
+
+
+@styled
+def plot_pictures(
+    pictures: Mapping[str, Picture],
+    columns: int = 4,
+    width: float = PAGE,
+    aspect: float = 1.5,
+    pixels: int = 400,
+) -> Figure:
+    """Lay pictures out in rows, each with its own title; arguments as for `plot_grid`."""
+    rows = -(-len(pictures) // columns)
+    figure, grid = make_cells(rows, columns, width, aspect, titles=rows)
+    for axes in grid.flat:
+        axes.set_axis_off()
+    for axes, picture in zip(grid.flat, pictures.values(), strict=False):
+        show_picture(axes, crop_to_fill(picture, (round(pixels / aspect), pixels)))
+    write_titles(grid.flat, list(pictures), width / columns, 8.0)
+    return figure
+
+
+@styled
+def plot_maps(dusty: Picture, gain: Picture, veil: Picture, enhanced: Picture, width: float = PAGE) -> Figure:
+    """Show what is done to a photo in terms of the scattering model: J = gain (I - veil).
+
+    Args:
+        dusty, enhanced: (3, H, W) in [0, 1].
+        gain: (3, H, W) above 0; drawn as log2 of its mean over the channels.
+        veil: (3, H, W) in [-1, 1]; drawn as a colour around a middle grey, which is no veil.
+        width: of the figure; inches.
+    """
+    aspect = dusty.shape[-1] / dusty.shape[-2]
+    figure, grid = make_cells(2, 2, width, aspect, titles=2)
+    log_gain = torch.as_tensor(gain).float().mean(0).clamp_min(1e-3).log2().numpy()
+    top = max(1.0, float(np.quantile(np.abs(log_gain), 0.995)))
+    panels = {
+        "dusty $I$": torch.as_tensor(dusty),
+        "enhanced $J = g\\,(I - v)$": torch.as_tensor(enhanced),
+        "veil $v$; middle grey: none": (torch.as_tensor(veil) + 1) / 2,
+    }
+    for axes, (title, picture) in zip(grid.flat, panels.items(), strict=False):
+        show_picture(axes, picture.clamp(0, 1))
+        axes.set_title(title, loc="center", pad=3.5)
+    axes = grid[1, 1]
+    drawn = axes.imshow(log_gain, cmap="RdBu_r", vmin=-top, vmax=top)
+    axes.set(xticks=[], yticks=[])
+    axes.spines[:].set_visible(False)
+    axes.set_title("gain $g$, in doublings", loc="center", pad=3.5)
+    axes.add_patch(Rectangle((0.6, 0.02), 0.38, 0.17, transform=axes.transAxes, fc="white", alpha=0.85))
+    bar = figure.colorbar(drawn, cax=axes.inset_axes((0.64, 0.12, 0.3, 0.045)), orientation="horizontal")
+    bar.ax.tick_params(labelsize=7, pad=2)
+    bar.ax.locator_params(nbins=3)
+    bar.outline.set_visible(False)
+    return figure

@@ -1,0 +1,158 @@
+"""What notebooks share: a folder to write to, runs that find their own folder, the two tests of a method."""
+
+import dataclasses
+import hashlib
+import json
+import platform
+import random
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from IPython import get_ipython
+from tqdm.auto import tqdm
+
+from ssdie import __version__
+from ssdie.data.photos import Sources, find_photos, fingerprint_splits
+from ssdie.networks.weights import read_header
+from ssdie.training.config import TrainConfig
+from ssdie.training.log import read_log
+from ssdie.training.run import RESUMABLE_CHANGES
+from ssdie.training.stages import train
+from ssdie.utils.paths import atomic, project_root, shorten, write_text
+from ssdie.utils.provenance import FOLDERS, current_manifest, device_name, make_manifest, write_manifest
+from ssdie.workbook.profiles import read_defaults
+
+
+def open_folder(run: str | Path, name: str, seed: int = 0) -> Path:
+    """Seed everything, make the folder of a notebook with its manifest, and say what it has to work with.
+
+    Args:
+        run: folder of the profile, such as "runs/quick"; a relative one lies in the checkout.
+        name: of the notebook's own folder within.
+        seed: of Python, NumPy and torch.
+
+    Returns:
+        The folder.
+    """
+    random.seed(seed)
+    np.random.seed(seed)  # noqa: NPY002  whatever draws from NumPy's global state
+    torch.manual_seed(seed)
+    folder = run_folder(run) / name
+    folder.mkdir(parents=True, exist_ok=True)
+    device = torch.cuda.get_device_name() if torch.cuda.is_available() else f"CPU, {torch.get_num_threads()} threads"
+    print(f"ssdie {__version__} · Python {platform.python_version()} · torch {torch.__version__} · {device}")
+    print(f"data   {describe_data(find_photos())}")
+    print(f"writes {shorten(folder)}")
+    begin_notebook(folder, name, seed)
+    return folder
+
+
+def run_folder(run: str | Path) -> Path:
+    """Give the folder of a profile; a relative one lies in the checkout, wherever a notebook was started."""
+    return (project_root() / run).resolve()
+
+
+def describe_data(sources: Sources) -> str:
+    """Say in a line what there is to train on.
+
+    Example:
+        >>> describe_data(Sources([], [], "somewhere"))
+        'somewhere: 0 clear photos with depth, 0 real dusty photos'
+    """
+    dusty = "stand-ins for real dusty photos" if sources.origin == "embedded sample" else "real dusty photos"
+    clear = f"{sources.counts['clear']} clear photos with depth"
+    return f"{sources.origin}: {clear}, {sources.counts['dusty']} {dusty}"
+
+
+def with_config_hash(config: TrainConfig) -> TrainConfig:
+    """Append a fingerprint of the settings to the run's folder: other settings never meet, equal ones resume.
+
+    Paths of earlier stages are settings too; they carry their own fingerprint, so that a change in stage 1
+    leads to a new stage 3.
+
+    Example:
+        >>> short, long = (in_own_folder(TrainConfig("supervised", "run", steps=n)).run for n in (1, 2))
+        >>> short != long, str(short).startswith("run-"), len(short.name)
+        (True, True, 12)
+    """
+    settings = {k: v for k, v in dataclasses.asdict(config).items() if k not in RESUMABLE_CHANGES}
+    text = json.dumps(settings, sort_keys=True, default=shorten)
+    digest = hashlib.sha256(text.encode()).hexdigest()[:8]
+    return dataclasses.replace(config, run=config.run.with_name(f"{config.run.name}-{digest}"))
+
+
+def follow(config: TrainConfig, leave: bool = True) -> Iterator[dict[str, float]]:
+    """Train, or resume, as `ssdie.training.stages.train` does, and show how far it is; yield its reports."""
+    name = config.run.name.rpartition("-")[0] or config.run.name  # without the fingerprint
+    with tqdm(desc=name, total=config.steps, leave=leave, unit="step") as bar:
+        for report in train(config):
+            bar.update(int(report["step"]) - bar.n)
+            bar.set_postfix({name: f"{value:.3g}" for name, value in list(report.items())[1:3]})
+            yield report
+        bar.update(config.steps - bar.n)
+
+
+def save_paths(path: str | Path, **paths: Path) -> None:
+    """Write where a later notebook finds things, as JSON with paths from the checkout on."""
+    write_text(path, json.dumps(paths, indent=2, default=shorten) + "\n")
+
+
+def load_paths(path: str | Path) -> dict[str, Path]:
+    """Read what an earlier notebook left with `remember`.
+
+    Raises:
+        FileNotFoundError: that notebook has not been run.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"{shorten(path)} is not there; run notebook {path.parent.name[:2]} with this `run` first."
+        )
+    return {name: project_root() / value for name, value in json.loads(path.read_text(encoding="utf-8")).items()}
+
+
+def join_logs(runs: Sequence[Path]) -> list[dict[str, float]]:
+    """Read the logs of runs that follow one another as if they were one: steps go on counting."""
+    rows: list[dict[str, float]] = []
+    for run in runs:
+        before = rows[-1]["step"] if rows else 0
+        rows += [{**row, "step": row["step"] + before} for row in read_log(Path(run) / "log.csv")]
+    return rows
+
+
+def write_table(path: str | Path, table: pd.DataFrame) -> pd.DataFrame:
+    """Write a table as CSV, whole or not at all; give it back, to be shown."""
+    with atomic(path) as temporary:
+        table.to_csv(temporary, index=False, float_format="%.6g")
+    return table
+
+
+def describe_weights(path: str | Path) -> str:
+    """Say which weights these are: file, network, photos, commit."""
+    header = read_header(path)
+    options = ", ".join(f"{k} {v}" for k, v in header["options"].items())
+    origin = f"{header.get('data', 'unknown data')}, commit {header.get('commit', 'unknown')}"
+    return f"{shorten(path)}: {header['generator']} ({options}), trained on {origin}"
+
+
+# Of notebooks ------------------------------------------------------------------------------------------------------
+
+
+def begin_notebook(folder: str | Path, name: str, seed: int) -> dict:
+    """Write the manifest of a notebook into its folder; figures that are saved from now on carry it."""
+    manifest = make_manifest(_notebook_parameters(name), seed, fingerprint_splits(), device_name())
+    write_manifest(folder, manifest)
+    current_manifest.clear()
+    current_manifest.update(manifest)
+    return manifest
+
+
+def _notebook_parameters(name: str) -> dict:
+    """The parameters that a running notebook has, but for folders; none outside of one."""
+    shell = get_ipython()
+    if shell is None or not (project_root() / "notebooks" / f"{name}.ipynb").is_file():
+        return {}
+    return {k: shell.user_ns[k] for k in read_defaults(name) if k in shell.user_ns and k not in FOLDERS}

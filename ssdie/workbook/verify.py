@@ -1,0 +1,153 @@
+"""Does a rerun give the recorded numbers? `python -m ssdie reproduce --verify RUN`."""
+
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from ssdie.utils.paths import project_root
+from ssdie.utils.provenance import read_manifest
+from ssdie.workbook.runner import print_outcomes, run_notebooks
+
+# how far a rerun may be off: absolute, in each metric's own unit. On the machine and with the packages of the recorded
+# run nothing may differ at all; elsewhere sums are rounded in another order, and training carries that along.
+TOLERANCES = {
+    "psnr": 0.1, "ssim": 0.005, "ciede2000": 0.1, "niqe": 0.1, "cast": 0.5, "e": 0.05, "r": 0.05, "saturated": 0.1,
+    "dark_channel": 0.005, "entropy": 0.05, "auc": 0.02,
+}  # fmt: skip
+RELATIVE = 0.02  # of every other number: losses, gradients
+UNCOMPARED = ("weights", "seconds")  # columns: paths, times
+DIGEST = re.compile(r"-[0-9a-f]{8}$")  # of a training's settings, with the paths of the stages before
+
+
+def verify(run: str | Path, resume: bool = False) -> int:
+    """Run again what a run did, with its parameters, in a folder beside it, and compare every number.
+
+    Args:
+        run: folder that `ssdie.workbook.runner.reproduce` wrote, such as "runs/quick"; left as it is.
+        resume: go on with an earlier verification instead of refusing its folder.
+
+    Returns:
+        0 where every number lies within `TOLERANCES`, 1 where one does not or a notebook failed. Printed: what differs
+        between the manifests, a line a file, the sum.
+
+    Raises:
+        FileNotFoundError: the folder holds no manifest with a finished notebook.
+        FileExistsError: there is an earlier verification.
+    """
+    run = (project_root() / run).resolve()
+    recorded = {name: record for name, record in read_manifest(run).items() if record.get("status") == "done"}
+    if not recorded:
+        raise FileNotFoundError(f"{run} holds no manifest of a finished run; give a folder such as runs/quick.")
+    again = run.with_name(f"{run.name}-verify")
+    if again.exists() and not resume:
+        raise FileExistsError(f"{again} holds an earlier verification; remove it, or go on with it by --resume.")
+    jobs = {}
+    for name, record in recorded.items():
+        jobs[name] = {**record["parameters"], "run": str(again)}
+        if name.startswith("05"):
+            jobs[name]["figures"] = str(again / "figures")
+    outcomes = run_notebooks(jobs, again, resume)
+    failed = print_outcomes(outcomes)
+    for line in compare_manifests(recorded, read_manifest(again)):
+        print(line)
+    table = compare_runs(run, again, list(recorded))
+    print(table.to_string(index=False))
+    off = int((table["verdict"] == "off").sum())
+    same = int((table["numbers"] - table["differ"]).sum())
+    print(f"{table['numbers'].sum()} numbers in {len(table)} files: {same} the same, {off} files off")
+    if off:
+        print("outside of the tolerances, see ssdie/verify.py", file=sys.stderr)
+    return int(bool(failed or off))
+
+
+def compare_manifests(recorded: dict, again: dict) -> list[str]:
+    """Say what differs between two runs beside their numbers: commit, packages, photos, device."""
+    lines = []
+    for name in recorded.keys() & again.keys():
+        for key in ("commit", "code", "versions", "photos", "device"):
+            before, now = recorded[name][key], again[name][key]
+            if isinstance(before, dict):
+                changed = [k for k in now if before.get(k) != now[k]]
+                before, now = ({k: d.get(k) for k in changed} for d in (before, now))
+            if before != now:
+                lines.append(f"{key}: {before} then, {now} now")
+    return sorted(set(lines))
+
+
+def compare_runs(recorded: str | Path, again: str | Path, notebooks: list[str]) -> pd.DataFrame:
+    """Compare the tables and training logs of notebooks.
+
+    Args:
+        recorded, again: folders of the two runs.
+        notebooks: to compare.
+
+    Returns:
+        A row per file: file, numbers, differ (how many are not the same), largest (deviation, in tolerances), verdict:
+        "same", "within" or "off".
+    """
+    rows = []
+    for before, now in _pairs(Path(recorded), Path(again), notebooks):
+        file = before.relative_to(recorded).as_posix()
+        if not now.is_file():
+            rows.append({"file": file, "numbers": 0, "differ": 0, "largest": np.inf, "verdict": "off"})
+            continue
+        count, differ, largest = compare_tables(pd.read_csv(before), pd.read_csv(now))
+        verdict = "same" if not differ else "within" if largest <= 1 else "off"
+        row = {"file": file, "numbers": count, "differ": differ, "largest": round(largest, 4)}
+        rows.append({**row, "verdict": verdict})
+    return pd.DataFrame(rows, columns=["file", "numbers", "differ", "largest", "verdict"])
+
+
+def compare_tables(before: pd.DataFrame, now: pd.DataFrame) -> tuple[int, int, float]:
+    """Give how many numbers there are, how many differ, and the largest deviation in tolerances.
+
+    Other rows, columns or words are an infinite deviation.
+
+    Example:
+        >>> one, two = pd.DataFrame({"psnr": [20.0, 21.0]}), pd.DataFrame({"psnr": [20.0, 21.05]})
+        >>> count, differ, largest = compare_tables(one, two)
+        >>> count, differ, round(largest, 3)
+        (2, 1, 0.5)
+    """
+    names = [name for name in before if name not in UNCOMPARED]
+    if len(before) != len(now) or names != [name for name in now if name not in UNCOMPARED]:
+        return before[names].size, before[names].size, np.inf
+    count = differ = 0
+    largest = 0.0
+    for name in names:
+        if not pd.api.types.is_numeric_dtype(before[name]):
+            if before[name].astype(str).tolist() != now[name].astype(str).tolist():
+                return count, differ + 1, np.inf
+            continue
+        one, two = before[name].to_numpy(float), now[name].to_numpy(float)
+        same = (one == two) | (np.isnan(one) & np.isnan(two))
+        deviation = np.abs(one - two)[~same] / np.broadcast_to(_tolerance(name, one), one.shape)[~same]
+        count, differ = count + len(one), differ + int((~same).sum())
+        largest = max(largest, *np.nan_to_num(deviation, nan=np.inf), 0.0)
+    return count, differ, float(largest)
+
+
+def _tolerance(column: str, values: np.ndarray) -> np.ndarray | float:
+    """Tolerance of a column such as "paired_psnr_low"."""
+    name = re.sub(r"^(un)?paired_|_(low|high|spread)$", "", column)
+    return TOLERANCES.get(name, RELATIVE * np.maximum(np.abs(values), 1e-12))
+
+
+def _pairs(recorded: Path, again: Path, notebooks: list[str]) -> Iterator[tuple[Path, Path]]:
+    """Tables of notebooks, and logs of the trainings that both have; a training's digest may differ by its folder."""
+    for name in notebooks:
+        yield from ((path, again / name / path.name) for path in sorted((recorded / name).glob("*.csv")))
+        theirs = sorted((again / name).glob("*/log.csv"))
+        for path in sorted((recorded / name).glob("*/log.csv")):
+            exact = again / path.relative_to(recorded)
+            plain = DIGEST.sub("", path.parent.name)
+            alike = [p for p in theirs if DIGEST.sub("", p.parent.name) == plain]
+            rivals = [p for p in path.parent.parent.glob("*/log.csv") if DIGEST.sub("", p.parent.name) == plain]
+            if exact in theirs:
+                yield path, exact
+            elif len(alike) == len(rivals) == 1:
+                yield path, alike[0]

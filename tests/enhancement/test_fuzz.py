@@ -1,0 +1,171 @@
+"""Mutated pictures: 2,000 of them crash nothing, hang nothing, and take no memory above a bound."""
+
+import io
+import select
+import struct
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from corpus import chunk, encode, png, save_several
+from faults import ENVIRONMENT, ROOT
+from hypothesis import HealthCheck, given, seed, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+COUNT = 2000
+HANG = 60  # seconds; a picture takes some hundredths
+
+
+def seeds() -> list[tuple[str, bytes]]:
+    """Small pictures of every kind, with what decoders also read: EXIF, profiles, several frames."""
+    exif = Image.Exif()
+    exif[0x0112], exif[0x0110] = 6, "a camera"
+    jpeg = {"exif": exif.tobytes(), "icc_profile": bytes(200), "comment": b"dust"}
+    made = [
+        *(("jpg", encode("JPEG", mode, **jpeg)) for mode in ("RGB", "L", "CMYK")),
+        ("jpg", encode("JPEG", progressive=True, optimize=True)),
+        *(("png", encode("PNG", mode)) for mode in ("RGB", "RGBA", "L", "P", "1", "I;16")),
+        *(("tif", encode("TIFF", compression=c)) for c in ("tiff_lzw", "tiff_deflate", "packbits", "jpeg", "raw")),
+        ("tif", encode("TIFF", "1", compression="group4")),
+        *(("webp", encode("WEBP", mode, lossless=lossless)) for mode in ("RGB", "RGBA") for lossless in (True, False)),
+        *(("bmp", encode("BMP", mode)) for mode in ("RGB", "P", "1")),
+        *(("gif", encode("GIF", mode)) for mode in ("P", "L")),
+        ("jpg", encode("JPEG2000")),
+        ("jpg", encode("AVIF")),
+        ("png", encode("PPM")),
+    ]
+    for suffix, kind in (("jpg", "MPO"), ("gif", "GIF"), ("webp", "WEBP")):
+        content = io.BytesIO()
+        save_several(content, kind)
+        made.append((suffix, content.getvalue()))
+    floats = io.BytesIO()
+    Image.fromarray(np.linspace(0, 1, 48 * 32, dtype=np.float32).reshape(32, 48)).save(floats, "TIFF")
+    return [*made, ("tif", floats.getvalue())]
+
+
+SEEDS = seeds()
+PLACES = st.one_of(st.integers(0, 200), st.integers(0, 1 << 16))  # headers, where sizes and counts stand, and anywhere
+STRANGE = st.sampled_from([b"\0", b"\xff", b"\x7f\xff\xff\xff", b"\xff" * 8, b"\0\0\0\1", b"\x80\0", bytes(64)])
+EDITS = st.tuples(
+    st.sampled_from(["flip", "put", "cut", "drop", "repeat", "splice", "insert"]),
+    PLACES,
+    st.integers(1, 255),
+    st.one_of(st.binary(min_size=1, max_size=8), STRANGE),
+)
+
+
+def mutate(content: bytes, edits: list[tuple[str, int, int, bytes]], other: bytes) -> bytes:
+    """Flip bits, put, cut, drop, repeat and insert bytes, go on with another picture."""
+    for kind, place, size, value in edits:
+        place %= max(1, len(content))
+        before, after = content[:place], content[place:]
+        if kind == "flip":
+            content = before + bytes(b ^ size for b in after[:1]) + after[1:]
+        elif kind == "put":
+            content = before + value + after[len(value) :]
+        elif kind == "cut":
+            content = before
+        elif kind == "drop":
+            content = before + after[size:]
+        elif kind == "repeat":
+            content = before + after[:size] * 3 + after[size:]
+        elif kind == "insert":
+            content = before + value + after
+        else:
+            content = before + other[place % len(other) :]
+    return content
+
+
+def mend_checksums(content: bytes) -> bytes:
+    """Give the chunks of a PNG the checksums that they now need, so that a decoder looks at what is in them."""
+    mended, place = content[:8], 8
+    while place + 12 <= len(content):
+        (length,) = struct.unpack_from(">I", content, place)
+        if place + 12 + length > len(content):
+            break
+        mended += chunk(content[place + 4 : place + 8], content[place + 8 : place + 8 + length])
+        place += 12 + length
+    return mended + content[place:]
+
+
+class Worker:
+    """A process that enhances what it is given, and is started again when it died."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        self.start()
+
+    def start(self) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, str(ROOT / "tests" / "fuzz_worker.py"), str(self.folder)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=(self.folder / "stderr").open("ab"),
+            env=ENVIRONMENT,
+        )
+        assert self.ask(*SEEDS[0]) == "done"
+
+    def ask(self, suffix: str, content: bytes) -> str:
+        """What became of a picture: "done", a reason, or "" where the process crashed or hung."""
+        self.process.stdin.write(struct.pack("<I4s", len(content), suffix.ljust(4).encode()) + content)
+        self.process.stdin.flush()
+        ready, _, _ = select.select([self.process.stdout], [], [], HANG)
+        return self.process.stdout.readline().decode().strip() if ready else ""
+
+    def stop(self) -> None:
+        self.process.kill()
+        self.process.wait()
+
+
+@pytest.fixture(scope="module")
+def worker(tmp_path_factory):
+    made = Worker(tmp_path_factory.mktemp("fuzz"))
+    yield made
+    made.stop()
+
+
+def test_every_seed_is_a_good_picture(worker):
+    assert {worker.ask(suffix, content) for suffix, content in SEEDS[:-4] + SEEDS[-1:]} == {"done"}
+
+
+def test_a_chunk_that_says_it_is_long_takes_no_memory(worker):
+    content = encode("PNG")
+    assert "memory" not in worker.ask("png", content[:33] + struct.pack(">I", 2**31 - 1) + content[37:])
+
+
+def test_memory_above_the_bound_is_told(worker):
+    """What the bound is worth: a picture that truly needs more fails, and the next is done."""
+    assert "not enough memory" in worker.ask("png", png(8000, 8000, bytes(8000 * 24001)))
+    assert worker.ask(*SEEDS[0]) == "done"
+
+
+@seed(0)
+@settings(max_examples=COUNT, database=None, deadline=None, suppress_health_check=list(HealthCheck))
+@given(
+    st.integers(0, len(SEEDS) - 1),
+    st.lists(EDITS, min_size=1, max_size=4),
+    st.integers(0, len(SEEDS) - 1),
+    st.booleans(),
+)
+def fuzz(worker, counts, first, edits, second, mend):
+    suffix, content = SEEDS[first]
+    content = mutate(content, edits, SEEDS[second][1])
+    content = mend_checksums(content) if mend and suffix == "png" else content
+    told = worker.ask(suffix, content)
+    counts["tried"] += 1
+    if not told or "memory" in told or told.startswith("left "):
+        counts["crashed" if not told.startswith("left ") else "lost"] += 1
+        worker.stop()
+        worker.start()
+    counts[told == "done"] += 1
+    assert told and "memory" not in told, f"crashed, hung or above its memory: {content!r}"
+    assert not told.startswith("left "), f"{told}: {content!r}"
+
+
+def test_mutated_pictures_crash_nothing(worker):
+    counts = dict.fromkeys(("tried", "lost", "crashed", True, False), 0)
+    fuzz(worker, counts)
+    assert counts["tried"] >= COUNT
+    assert counts[True] > COUNT / 20 and counts[False] > COUNT / 4  # both ways were gone

@@ -1,0 +1,274 @@
+"""Enhancement at full size: the network's change, exactly, without seams, on whatever kind of picture comes."""
+
+import hashlib
+import importlib
+
+import cv2
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from PIL import Image
+
+from ssdie import enhance
+from ssdie.data.sample import render_scene
+from ssdie.enhancement.photo import find_correction
+from ssdie.enhancement.runtime import load_model
+from ssdie.evaluation.metrics import psnr
+from ssdie.networks.generators import Generator, build_generator
+from ssdie.networks.weights import read_header
+from ssdie.ops.images import resize
+from ssdie.synthesis import depth as depth_gan
+from ssdie.synthesis.dust import add_dust
+from ssdie.utils.paths import WEIGHTS
+
+module = importlib.import_module("ssdie.enhancement.photo")  # `ssdie.enhancement.photo` itself is the function
+
+
+class Recolour(Generator):
+    """A network that changes every pixel alike: J = gain I + offset, by channel."""
+
+    def __init__(self, gain=(1.0, 1.0, 1.0), offset=(0.0, 0.0, 0.0)):
+        super().__init__()
+        self.gain = torch.nn.Parameter(torch.tensor(gain).view(1, 3, 1, 1))
+        self.offset = torch.nn.Parameter(torch.tensor(offset).view(1, 3, 1, 1))
+
+    def transform(self, x, generator=None):
+        return 2 * ((x + 1) / 2 * self.gain + self.offset) - 1
+
+
+@pytest.fixture(scope="module")
+def model():
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        network = build_generator("msff", width=8, head="scattering").eval()
+        torch.nn.init.normal_(network.output.weight, std=0.5)
+    return network
+
+
+@pytest.fixture(scope="module")
+def photo():
+    """A dusty picture with edges, ramps and grain: (3, 120, 180) in [0.1, 0.8]."""
+    random = torch.Generator().manual_seed(1)
+    coarse = F.interpolate(torch.rand(1, 3, 5, 7, generator=random), size=(120, 180), mode="bicubic")[0].clamp(0, 1)
+    edges = (torch.rand(1, 6, 9, generator=random) > 0.5).float().repeat_interleave(20, 1).repeat_interleave(20, 2)
+    grain = 0.02 * torch.randn(3, 120, 180, generator=random)
+    tint = torch.tensor([0.8, 0.65, 0.45]).view(3, 1, 1)
+    return ((0.6 * coarse + 0.3 * edges + grain) * tint + 0.1).clamp(0, 1)
+
+
+def as_bytes(photo: torch.Tensor) -> np.ndarray:
+    return (photo.permute(1, 2, 0) * 255).round().to(torch.uint8).numpy()
+
+
+# The change itself -------------------------------------------------------------------------------------------------
+
+
+def test_nothing_changes_with_strength_zero_or_a_network_that_does_nothing(photo, model):
+    pixels = as_bytes(photo)
+    for changed in (
+        enhance(pixels, model, strength=0.0, working_size=64, postprocess=False),
+        enhance(pixels, Recolour().eval(), working_size=64, postprocess=False),
+    ):
+        assert np.abs(changed.astype(int) - pixels).max() <= 1
+
+
+def test_change_of_colour_reaches_every_pixel(photo):
+    network = Recolour((0.7, 0.9, 1.3), (0.1, 0.05, -0.05)).eval()
+    wanted = (photo * network.gain[0] + network.offset[0]).clamp(0, 1)
+    given = enhance(photo, network, working_size=60, postprocess=False)
+    assert (given - wanted).abs().mean() < 0.005
+    assert (given - wanted).abs().max() < 0.06
+
+
+def test_strength_goes_from_nothing_to_everything(photo, model):
+    steps = [enhance(photo, model, strength=s, working_size=64, postprocess=False) for s in (0.0, 0.5, 1.0)]
+    moved = [(step - photo).abs().mean().item() for step in steps]
+    assert moved[0] < 1e-4 < moved[1] < moved[2]
+    assert moved[1] / moved[2] == pytest.approx(0.5, abs=0.1)
+
+
+def test_at_its_working_size_it_is_what_the_network_gives(photo, model):
+    with torch.inference_mode():
+        direct = model(photo[None])[0]
+    assert (direct - photo).abs().mean() > 0.02  # the network does something
+    assert (enhance(photo, model, working_size=180, postprocess=False) - direct).abs().mean() < 0.01
+
+
+def test_larger_photo_of_the_same_scene_is_enhanced_alike(photo, model):
+    large = resize(photo[None], (480, 720))[0]
+    given = resize(enhance(large, model, working_size=90)[None], (120, 180))[0]
+    assert (given - enhance(photo, model, working_size=90)).abs().mean() < 0.01
+
+
+def test_edges_stay_as_sharp_as_the_photo(model):
+    """A step between two pixels is no ramp afterwards, and does not shine."""
+    step = torch.cat((torch.full((3, 200, 150), 0.35), torch.full((3, 200, 150), 0.6)), dim=2)
+    given = enhance(step, Recolour((0.8, 1.0, 1.2)).eval(), working_size=75, postprocess=False)[:, 100]
+    wanted = step[:, 100] * torch.tensor([[0.8], [1.0], [1.2]])
+    assert (given - wanted).abs().max() < 0.02
+
+
+def test_network_is_deterministic(photo, model):
+    pixels = as_bytes(photo)
+    assert np.array_equal(enhance(pixels, model), enhance(pixels, model))
+
+
+def test_correction_reproduces_the_network_in_its_windows(photo, model):
+    correction = find_correction(photo[None], model, postprocess=False)
+    assert correction.slope.shape == (3, 3, 120, 180) and correction.offset.shape == (3, 120, 180)
+    again = torch.einsum("kchw,chw->khw", correction.slope, photo) + correction.offset
+    with torch.inference_mode():
+        mean = (model(photo[None])[0] + model(photo.flip(2)[None])[0].flip(2)) / 2
+    assert (again.clamp(0, 1) - mean).abs().mean() < 0.01
+
+
+def test_a_mirrored_photo_gives_the_mirrored_picture(photo, model):
+    mirrored = enhance(photo.flip(2), model, working_size=64).flip(2)
+    assert (mirrored - enhance(photo, model, working_size=64)).abs().max() < 0.01
+    with torch.inference_mode():  # the network alone does not
+        assert (model(photo.flip(2)[None]).flip(3) - model(photo[None])).abs().max() > 0.05
+
+
+# Kinds of pictures -------------------------------------------------------------------------------------------------
+
+
+def test_every_kind_comes_back_as_it_came(photo, model, tmp_path):
+    pixels = as_bytes(photo)
+    arrays = [pixels, (pixels * np.uint16(257)), pixels / np.float32(255), pixels / 255.0, pixels[..., 0]]
+    arrays += [np.dstack((pixels, pixels[..., :1])), pixels[::-1, ::2]]
+    for array in arrays:
+        given = enhance(array, model, working_size=64)
+        assert (given.shape, given.dtype) == (array.shape, array.dtype)
+    for tensor in (photo, photo.double(), torch.stack((photo, photo.flip(2)))):
+        given = enhance(tensor, model, working_size=64)
+        assert (given.shape, given.dtype) == (tensor.shape, tensor.dtype)
+    Image.fromarray(pixels).save(tmp_path / "a.png")
+    for came in (tmp_path / "a.png", str(tmp_path / "a.png"), Image.fromarray(pixels)):
+        given = enhance(came, model, working_size=64)
+        assert isinstance(given, Image.Image) and given.size == (180, 120)
+        assert np.array_equal(np.asarray(given), enhance(pixels, model, working_size=64))
+
+
+@pytest.mark.parametrize("kind", [torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("working_size", [64, 512])
+def test_short_floats_come_back_as_they_came(photo, model, kind, working_size):
+    wanted = enhance(photo, model, working_size=working_size)
+    given = enhance(photo.to(kind), model, working_size=working_size)
+    assert given.dtype == kind and (given.float() - wanted).abs().mean() < 4 * torch.finfo(kind).eps
+    assert enhance(photo[None].to(kind), model, working_size=working_size).dtype == kind
+    if kind == torch.float16:
+        for array in (photo.permute(1, 2, 0), photo[0], torch.cat((photo, photo[:1])).permute(1, 2, 0)):
+            half = enhance(array.half().numpy(), model, working_size=working_size)
+            assert half.dtype == np.float16 and half.shape == array.shape
+            single = enhance(array.contiguous().numpy(), model, working_size=working_size)
+            assert np.abs(half.astype(float) - single).mean() < 4e-3
+
+
+@pytest.mark.parametrize("working_size", [64, 512])
+def test_tensors_come_back_detached_and_can_be_learned_from(photo, model, working_size):
+    tracked = photo.clone().requires_grad_()
+    given = enhance(tracked, model, working_size=working_size)
+    assert not given.requires_grad and torch.equal(given, enhance(photo, model, working_size=working_size))
+    weight = torch.ones((), requires_grad=True)
+    (weight * given).mean().backward()
+    assert weight.grad > 0 and tracked.grad is None
+    assert not enhance(torch.stack((tracked, tracked)), model, working_size=working_size).requires_grad
+
+
+def test_a_video_is_sent_to_the_command_for_it(tmp_path, model):
+    writer = cv2.VideoWriter(str(tmp_path / "in.mp4"), cv2.VideoWriter_fourcc(*"mp4v"), 10, (64, 48))
+    writer.write(np.zeros((48, 64, 3), np.uint8))
+    writer.release()
+    with pytest.raises(
+        ValueError, match=r"in.mp4 is a video.*`python -m ssdie enhance .*` or ssdie.enhancement.video.enhance_video"
+    ):
+        enhance(tmp_path / "in.mp4", model)
+    with pytest.raises(FileNotFoundError):
+        enhance(tmp_path / "missing.mp4", model)
+
+
+def test_kinds_agree(photo, model):
+    pixels = as_bytes(photo)
+    whole = enhance(pixels, model, working_size=64).astype(float) / 255
+    deep = enhance(pixels * np.uint16(257), model, working_size=64) / 65535
+    fraction = enhance(pixels / np.float32(255), model, working_size=64)
+    assert np.abs(whole - fraction).max() < 0.02 and np.abs(deep - fraction).max() < 0.02
+
+
+def test_input_is_not_touched(photo, model):
+    pixels, tensor = as_bytes(photo), photo.clone()
+    kept = pixels.copy()
+    enhance(pixels, model, working_size=64)
+    enhance(tensor, model, working_size=64)
+    assert np.array_equal(pixels, kept) and torch.equal(tensor, photo)
+
+
+def test_grey_stays_grey_and_alpha_stays(photo, model):
+    pixels = as_bytes(photo)
+    alpha = np.arange(120 * 180, dtype=np.uint8).reshape(120, 180)
+    assert np.array_equal(enhance(np.dstack((pixels, alpha)), model, working_size=64)[..., 3], alpha)
+    modes = {"L": "L", "LA": "LA", "RGBA": "RGBA", "P": "RGB", "1": "L", "CMYK": "RGB", "I;16": "I;16"}
+    for came, wanted in modes.items():
+        picture = Image.fromarray(pixels)
+        picture = picture.convert("L").convert(came) if came == "I;16" else picture.convert(came)
+        assert enhance(picture, model, working_size=64).mode == wanted
+
+
+def test_orientation_is_applied_once(photo, model):
+    picture, exif = Image.fromarray(as_bytes(photo)), Image.Exif()
+    exif[0x0112] = 8
+    picture.info["exif"] = exif.tobytes()
+    given = enhance(picture, model, working_size=64)
+    assert given.size == (120, 180) and "exif" not in given.info
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 30), (30, 1), (2, 300), (7, 7)])
+def test_any_size(size, model):
+    given = enhance(np.full((*size, 3), 120, np.uint8), model, working_size=64)
+    assert given.shape == (*size, 3)
+
+
+@pytest.mark.parametrize(
+    "photo, sentence",
+    [
+        (np.zeros((4, 4, 2), np.uint8), "shape"),
+        (np.zeros((0, 4, 3), np.uint8), "shape"),
+        (np.zeros((4, 4, 3), np.int64), "int64"),
+        (torch.zeros(3, 4, 4, dtype=torch.uint8), "float"),
+        (torch.zeros(4, 4, 3), "wanted is float"),
+        (torch.zeros(3, 4, 4).to(torch.float8_e5m2), "float8_e5m2 .*; wanted is float of 16, 32 or 64 bit"),
+        (17, "int"),
+    ],
+)
+def test_wrong_kinds_are_refused_with_a_sentence(photo, sentence, model):
+    with pytest.raises((TypeError, ValueError), match=sentence):
+        enhance(photo, model)
+
+
+def test_wrong_strength_is_refused(photo, model):
+    with pytest.raises(ValueError, match="strength is 2"):
+        enhance(photo, model, strength=2)
+
+
+@pytest.mark.parametrize(
+    "where, name, load", [(module, "RELEASED", load_model), (depth_gan, "DEPTH_MODEL", depth_gan.load_depth_model)]
+)
+def test_damaged_released_weights_are_refused(tmp_path, monkeypatch, where, name, load):
+    path = tmp_path / "w.safetensors"
+    path.write_bytes(b"damaged")
+    (tmp_path / "SHA256SUMS").write_text(f"{'0' * 64}  w.safetensors\n")
+    monkeypatch.setattr(where, name, path)
+    with pytest.raises(ValueError, match="is damaged"):
+        load(*(() if load is load_model else (path,)))
+
+
+def test_the_released_weights_are_whole_and_repair_a_synthetic_pair():
+    released = WEIGHTS / "msff.safetensors"
+    known = dict(line.split()[::-1] for line in (WEIGHTS / "SHA256SUMS").read_text().splitlines())
+    assert hashlib.sha256(released.read_bytes()).hexdigest() == known["msff.safetensors"]
+    assert released.stat().st_size <= 8_000_000 and read_header(released)["commit"]
+    clear, depth = render_scene(100_003, (256, 384))
+    dusty = add_dust(clear[None], depth[None], "reference", 0).dusty
+    before, after = (psnr(image, clear[None]).item() for image in (dusty, enhance(dusty, load_model())))
+    assert after - before >= 5

@@ -1,0 +1,67 @@
+import pytest
+import torch
+import torch.nn.functional as F
+from safetensors.torch import save_file
+from torchvision.models import vgg16, vgg19
+
+from ssdie.networks.vgg import FeatureNetwork
+
+
+@pytest.fixture(scope="module")
+def features():
+    return FeatureNetwork("random")
+
+
+def test_features_are_the_layers_of_the_paper_in_one_pass(features, picture):
+    maps = features(picture)
+    assert " ".join(maps) == "relu1_1 relu2_1 relu2_2 relu3_1 relu3_3 relu4_1 relu4_3 relu5_1 relu5_2"
+    assert [m.shape[1] for m in maps.values()] == [64, 128, 128, 256, 256, 512, 512, 512, 512]
+    assert all(m.min() >= 0 for m in maps.values())
+
+
+def test_features_stop_at_the_deepest_layer_used_and_stay_frozen(features):
+    assert isinstance(features.layers[-1], torch.nn.ReLU) and len(features.layers) == 28  # relu5_2 of VGG-16
+    assert not features.train().training
+    assert not any(p.requires_grad for p in features.parameters())
+
+
+def test_no_map_is_overwritten_by_a_later_layer(features, picture):
+    given = picture.clone().requires_grad_()
+    maps, x = features(given), (given - features.mean) / features.std
+    for index, layer in enumerate(features.layers):
+        x = F.relu(x) if isinstance(layer, torch.nn.ReLU) else layer(x)
+        if index in features.taken:
+            pair = maps.pop(features.taken[index]), x
+            found, wanted = (torch.autograd.grad(m.sum(), given, retain_graph=True)[0] for m in pair)
+            assert torch.equal(*pair) and torch.equal(found, wanted)
+    assert not maps
+
+
+def test_layers_of_vgg_19_carry_the_papers_names(monkeypatch):
+    monkeypatch.setattr(FeatureNetwork, "_load", staticmethod(lambda weights: vgg19(weights=None).features))
+    names = set(FeatureNetwork("vgg19").taken.values())
+    assert names == {*FeatureNetwork.PERCEPTUAL, "relu2_2", "relu3_4", "relu4_4", "relu5_2"}
+
+
+def test_a_feature_file_in_either_naming_gives_the_same_features(tmp_path, picture):
+    state = vgg16(weights=None).features[:27].state_dict()
+    save_file({k: v.half() for k, v in state.items()}, tmp_path / "plain.safetensors")
+    save_file({f"features.{k}": v.half() for k, v in state.items()}, tmp_path / "named.safetensors")
+    first, second = (FeatureNetwork(tmp_path / f"{n}.safetensors")(picture) for n in ("plain", "named"))
+    assert all(torch.equal(first[k], second[k]) for k in first)
+
+
+def test_missing_features_say_what_to_do(monkeypatch, tmp_path):
+    monkeypatch.delenv("SSDIE_DATA", raising=False)
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
+    with pytest.raises(FileNotFoundError, match="SSDIE_DATA"):
+        FeatureNetwork("auto")
+    with pytest.raises(FileNotFoundError, match="VGG-16 feature file"):
+        FeatureNetwork(tmp_path / "none.safetensors")
+
+
+def test_offline_no_features_are_fetched(tmp_path, monkeypatch):
+    monkeypatch.setenv("SSDIE_OFFLINE", "1")
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    with pytest.raises(FileNotFoundError, match="SSDIE_OFFLINE forbids"):
+        FeatureNetwork("vgg19")

@@ -1,0 +1,193 @@
+"""JupyterLab in headless Chromium, as tests drive it: a server, a browser, and a notebook as a reader uses it."""
+
+import json
+import os
+import shutil
+import socket
+import statistics
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import nbformat
+from playwright.sync_api import Browser, Locator, Page, sync_playwright
+
+from ssdie.utils.paths import project_root
+from ssdie.workbook.runner import own_kernel
+
+FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+         "--disable-component-update", "--disable-sync"]  # fmt: skip
+QUIET = {  # settings of JupyterLab: no news, no network; every cell stands in the page
+    "@jupyterlab/apputils-extension/notification": {"fetchNews": "false", "checkForUpdates": False},
+    "@jupyterlab/notebook-extension/tracker": {"windowingMode": "none"},
+}
+START, RUN, ANSWER = 90_000, 180_000, 60_000  # longest waits, milliseconds
+STDERR = "[data-mime-type='application/vnd.jupyter.stderr']"  # where JupyterLab shows tracebacks and warnings
+PICTURES = project_root() / "runs" / "browser"  # for screenshots
+
+
+def find_chromium() -> str:
+    """Find the browser.
+
+    Raises:
+        FileNotFoundError: there is none; says how to get it.
+    """
+    names = (os.environ.get("SSDIE_CHROMIUM"), "chromium", "chromium-browser", "google-chrome")
+    found = next((path for name in names if name and (path := shutil.which(name))), None)
+    if not found:
+        raise FileNotFoundError(
+            "There is no Chromium for the browser tests; install it (Debian, Ubuntu: apt-get install chromium), name "
+            'another with SSDIE_CHROMIUM, or leave these tests out: pytest -m "not browser".'
+        )
+    return found
+
+
+@contextmanager
+def serve(notebooks: Path, folder: Path, data: Path) -> Iterator[str]:
+    """Run JupyterLab on a folder of notebooks, with this interpreter as kernel, on data; yield its address."""
+    for name, values in QUIET.items():
+        path = folder / "settings" / f"{name}.jupyterlab-settings"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(values))
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    places = {"JUPYTERLAB_SETTINGS_DIR": "settings", "JUPYTERLAB_WORKSPACES_DIR": "workspaces"}
+    places |= {"JUPYTER_CONFIG_DIR": "config", "JUPYTER_RUNTIME_DIR": "runtime", "JUPYTER_DATA_DIR": "data"}
+    options = ["--no-browser", "--allow-root", "--ip=127.0.0.1", f"--port={port}", "--ServerApp.port_retries=0"]
+    options += ["--IdentityProvider.token=", f"--ServerApp.root_dir={notebooks}"]
+    command = [sys.executable, "-m", "jupyterlab", *options]
+    with own_kernel(reader=True), (folder / "lab.log").open("w") as log:
+        environment = os.environ | {name: str(folder / place) for name, place in places.items()}
+        environment["SSDIE_DATA"] = str(data)
+        environment["PYTHONPATH"] = os.pathsep.join(filter(None, (str(project_root()), os.environ.get("PYTHONPATH"))))
+        server = subprocess.Popen(command, stdout=log, stderr=log, env=environment)
+        try:
+            _wait_for(f"http://127.0.0.1:{port}/api", server, folder / "lab.log")
+            yield f"http://127.0.0.1:{port}"
+        finally:
+            server.terminate()
+            try:
+                server.wait(20)
+            except subprocess.TimeoutExpired:
+                server.kill()
+
+
+def _wait_for(address: str, server: subprocess.Popen, log: Path) -> None:
+    """Wait until the server answers; not for ever."""
+    last = time.monotonic() + START / 1000
+    while time.monotonic() < last and server.poll() is None:
+        try:
+            urllib.request.urlopen(address, timeout=5).close()
+            return
+        except OSError:
+            time.sleep(0.3)
+    raise TimeoutError(f"JupyterLab does not answer:\n{log.read_text()[-2000:]}")
+
+
+@contextmanager
+def browse(folder: Path) -> Iterator[Browser]:
+    """Run Chromium; yield a context of pages of 1440 x 900 pixels."""
+    with sync_playwright() as playwright:
+        context = playwright.chromium.launch_persistent_context(
+            folder, executable_path=find_chromium(), args=FLAGS, headless=True, accept_downloads=True,
+            viewport={"width": 1440, "height": 900},
+        )  # fmt: skip
+        context.set_default_timeout(ANSWER)
+        yield context
+        context.close()
+
+
+def copy_notebook(name: str, folder: Path, **parameters) -> None:
+    """Copy a notebook with other values of its parameters."""
+    notebook = nbformat.read(project_root() / "notebooks" / f"{name}.ipynb", as_version=4)
+    lines = notebook.cells[1].source.splitlines()
+    for k, line in enumerate(lines):
+        head = line.split(" = ")[0]
+        if (key := head.split(":")[0]) in parameters:
+            lines[k] = f"{head} = {parameters[key]!r}"
+    notebook.cells[1].source = "\n".join(lines)
+    nbformat.write(notebook, folder / f"{name}.ipynb")
+
+
+def open_and_run(page: Page, address: str, name: str) -> None:
+    """Open a notebook in JupyterLab, choose Run All Cells from the menu, wait for the last cell."""
+    page.goto(f"{address}/lab/tree/{name}.ipynb?reset", timeout=START)
+    page.locator(".jp-Notebook .jp-CodeCell").first.wait_for(timeout=START)
+    page.locator(".jp-NotebookPanel-toolbar").get_by_text("Python 3").wait_for(timeout=START)
+    page.get_by_role("menuitem", name="Run", exact=True).click()
+    page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
+    page.wait_for_function(
+        """stderr => {
+            const prompts = [...document.querySelectorAll(".jp-CodeCell .jp-InputPrompt")].map(p => p.innerText);
+            const done = prompts.length > 0 && prompts.every(prompt => /\\d/.test(prompt));
+            return done || document.querySelector(stderr);
+        }""",
+        arg=STDERR,
+        timeout=RUN,
+    )
+
+
+def faults(page: Page) -> list[str]:
+    """Tracebacks, warnings and dead widgets that a reader would see."""
+    said = [found.inner_text() for found in page.locator(STDERR).all()]
+    dead = page.get_by_text("Error displaying widget").count() + page.get_by_text("Loading widget").count()
+    return said + ["a widget is not displayed"] * dead
+
+
+def drag(page: Page, slider: Locator, share: float) -> None:
+    """Drag a slider's handle to a share of its length by the mouse."""
+    handle, track = slider.locator(".noUi-handle"), slider.locator(".noUi-base")
+    start, box = handle.bounding_box(), track.bounding_box()
+    page.mouse.move(start["x"] + start["width"] / 2, start["y"] + start["height"] / 2)
+    page.mouse.down()
+    page.mouse.move(box["x"] + share * box["width"], start["y"] + start["height"] / 2, steps=6)
+    page.mouse.up()
+
+
+def changed(page: Page, picture: Locator, before: str) -> str:
+    """Wait until a picture shows something else; give its new address."""
+    handle = picture.element_handle()
+    page.wait_for_function("([img, before]) => img.src !== before && img.complete", arg=[handle, before])
+    return picture.get_attribute("src")
+
+
+def time_answers(page: Page, handle: Locator, picture: Locator, count: int = 12) -> float:
+    """Press an arrow key on a slider so many times; give the median time until the new picture is there, milliseconds.
+
+    The clock is the browser's: from the key that goes down to the picture that is decoded and about to be painted.
+    """
+    page.evaluate(
+        """([img, handle]) => {
+            window.measured?.abort();  // what listened to another slider
+            window.measured = new AbortController();
+            window.answers = [];
+            const { signal } = window.measured;
+            let pressed = 0;
+            const take = () => window.answers.push(performance.now() - pressed);
+            handle.addEventListener("keydown", () => { pressed = performance.now(); }, { capture: true, signal });
+            img.addEventListener("load", () => requestAnimationFrame(take), { signal });
+        }""",
+        [picture.element_handle(), handle.element_handle()],
+    )
+    for k in range(count):
+        handle.press("ArrowRight" if k % 2 else "ArrowLeft")
+        page.wait_for_function("count => window.answers.length >= count", arg=k + 1)
+    return statistics.median(page.evaluate("window.answers"))
+
+
+def note_time(name: str, milliseconds: float) -> None:
+    """Keep a measured time in runs/browser/answers.json."""
+    path = PICTURES / "answers.json"
+    known = json.loads(path.read_text()) if path.is_file() else {}
+    path.write_text(json.dumps(known | {name: round(milliseconds)}, indent=2) + "\n")
+
+
+def look(page: Page, name: str) -> None:
+    """Keep a picture of the page."""
+    PICTURES.mkdir(parents=True, exist_ok=True)
+    page.screenshot(path=PICTURES / f"{name}.png")

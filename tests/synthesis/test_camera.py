@@ -1,0 +1,43 @@
+import io
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from ssdie.ops.images import to_display
+from ssdie.photo.files import array_to_pil, pil_to_array
+from ssdie.synthesis.dust import add_sensor_noise, compress_jpeg
+
+
+def through_a_file(image: torch.Tensor, quality: int) -> np.ndarray:
+    file = io.BytesIO()
+    array_to_pil(to_display(image)).save(file, "JPEG", quality=quality, subsampling="4:2:0")
+    return pil_to_array(Image.open(file))
+
+
+@pytest.mark.parametrize("quality", [20, 50, 90])
+def test_simulated_jpeg_errs_as_a_real_file_does(picture, quality):
+    smooth = torch.nn.functional.interpolate(picture[:1], scale_factor=2, mode="bicubic").clamp(0, 1)
+    simulated = to_display(compress_jpeg(smooth, torch.tensor([float(quality)])))
+    filed, original = through_a_file(smooth, quality), to_display(smooth)
+    loss = np.abs(filed - original).mean()
+    assert np.abs(simulated - filed).mean() < 0.35 * loss + 1e-3
+
+
+def test_quality_belongs_to_each_picture(picture):
+    both = compress_jpeg(picture, torch.tensor([10.0, 90.0]))
+    assert torch.allclose(both[:1], compress_jpeg(picture[:1], torch.tensor([10.0])), atol=1e-6)
+    loss = (both - picture).abs().mean((1, 2, 3))
+    assert loss[0] > 1.5 * loss[1]
+
+
+def test_noise_has_the_variance_of_the_formula():
+    levels = torch.tensor([0.2, 0.8]).view(2, 1, 1, 1).expand(2, 3, 100, 100)
+    noisy = add_sensor_noise(levels, torch.tensor([0.02, 0.02]), torch.Generator().manual_seed(0))
+    measured = (noisy - levels).flatten(1).std(1)
+    assert torch.allclose(measured, 0.02 * torch.tensor([0.7, 1.3]).sqrt(), rtol=0.03)
+
+
+def test_no_noise_is_no_change(picture):
+    assert torch.equal(add_sensor_noise(picture, torch.zeros(2)), picture)

@@ -1,0 +1,41 @@
+"""Commands and links in README and the documentation pages work."""
+
+import re
+import shlex
+import subprocess
+
+import pytest
+from faults import ROOT
+
+from ssdie.cli import COMMANDS, main
+
+PAGES = [p for p in ROOT.rglob("*.md") if not {".venv", "runs", "node_modules", "build"} & set(p.parts)]
+LINES = [
+    line.split("#")[0].strip()
+    for page in PAGES
+    for block in re.findall(r"```bash\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL)
+    for line in block.replace("\\\n", " ").splitlines()
+]
+
+
+@pytest.mark.quick
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_links_lead_somewhere(page):
+    targets = re.findall(r"\]\(([^)#]+)", page.read_text(encoding="utf-8"))
+    missing = [t for t in targets if "://" not in t and not (page.parent / t).exists()]
+    assert not missing
+
+
+@pytest.mark.parametrize("line", [t for t in LINES if re.match(r"(python -m )?ssdie ", t)])
+def test_commands_are_understood(line, monkeypatch):
+    words = shlex.split(re.sub(r"^(python -m )?ssdie ", "", line))
+    monkeypatch.setitem(COMMANDS, words[0], COMMANDS[words[0]]._replace(run=lambda args: 0))
+    assert main(words) == 0
+
+
+def test_make_knows_the_targets():
+    lines = [t for t in LINES if t.startswith("make ")]
+    assert lines
+    for line in lines:
+        done = subprocess.run(["make", "-n", *line.split()[1:]], cwd=ROOT, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr

@@ -1,0 +1,76 @@
+"""What made a result: manifests beside it and in its figures."""
+
+import json
+
+import matplotlib.pyplot as plt
+import pytest
+from PIL import Image
+
+import ssdie.utils.provenance
+from ssdie.data.photos import find_photos, fingerprint
+from ssdie.ops.images import read_image, write_image
+from ssdie.utils.paths import project_root
+from ssdie.utils.provenance import describe_other_code, figure_metadata, make_manifest, read_manifest
+from ssdie.utils.provenance import write_manifest as write
+from ssdie.workbook.figures.grids import save_figure
+from ssdie.workbook.session import begin_notebook
+
+
+@pytest.fixture(autouse=True)
+def alone(monkeypatch):
+    """No notebook has begun; whatever SSDIE_DATA holds is not looked at."""
+    monkeypatch.delenv("SSDIE_DATA", raising=False)
+    monkeypatch.setattr(ssdie.utils.provenance, "current_manifest", {})
+
+
+def test_a_notebook_leaves_all_that_made_it_and_no_path_or_time(tmp_path):
+    begin_notebook(tmp_path, "01_dust_synthesis", 7)
+    manifest = read_manifest(tmp_path)
+    keys = ["commit", "dirty", "code", "versions", "photos", "parameters", "device", "seed"]
+    assert list(manifest) == keys and manifest["seed"] == 7 and manifest["photos"]["train"]["clear"]["count"] == 24
+    assert len(manifest["commit"]) >= 7 and "+" not in manifest["commit"] and isinstance(manifest["dirty"], bool)
+    assert str(tmp_path) not in json.dumps(manifest)
+    assert begin_notebook(tmp_path / "again", "01_dust_synthesis", 7) == manifest
+
+
+def test_a_fingerprint_sees_names_sizes_and_where_told_contents(tmp_path):
+    picture = tmp_path / "dusty" / "train" / "a.bmp"
+    write_image(picture, read_image(project_root() / "figures" / "readme.png")[:, :8, :8])
+    names, contents = (fingerprint(find_photos(tmp_path), limit) for limit in (0, 2**20))
+    data = bytearray(picture.read_bytes())
+    data[-1] ^= 255
+    picture.write_bytes(data)  # the size stays
+    assert fingerprint(find_photos(tmp_path)) == names and names["dusty"]["of"] == "names and sizes"
+    assert fingerprint(find_photos(tmp_path), 2**20)["dusty"]["sha256"] != contents["dusty"]["sha256"]
+    picture.rename(picture.with_name("b.bmp"))
+    assert fingerprint(find_photos(tmp_path))["dusty"] != names["dusty"]
+
+
+def test_figures_carry_the_manifest_and_are_equal_where_it_is(tmp_path):
+    manifest = begin_notebook(tmp_path / "run", "05_paper_figures", 0)
+
+    def draw(folder):
+        figure = plt.figure(figsize=(1, 1))
+        figure.add_subplot().plot([0, 1])
+        plt.close(figure)
+        return save_figure(figure, "line", folder)
+
+    one, two = draw(tmp_path / "one"), draw(tmp_path / "two")
+    assert all(a.read_bytes() == b.read_bytes() for a, b in zip(one, two, strict=True))
+    assert json.loads(Image.open(one[0]).text["manifest"]) == manifest
+    assert manifest["code"].encode() in one[1].read_bytes() and manifest["commit"].encode() in one[1].read_bytes()
+    begin_notebook(tmp_path / "run", "05_paper_figures", 1)
+    assert all(a.read_bytes() != b.read_bytes() for a, b in zip(one, draw(tmp_path / "three"), strict=True))
+
+
+def test_outside_of_a_notebook_figures_carry_nothing():
+    assert figure_metadata() == {}
+
+
+def test_other_code_is_spoken_of_until_it_goes_on_with_the_run(tmp_path, monkeypatch):
+    assert describe_other_code(tmp_path) == ""
+    write(tmp_path, make_manifest({}, 0, {}, "cpu", "1a2b3c4+"))
+    assert describe_other_code(tmp_path) == ""
+    monkeypatch.setattr(ssdie.utils.provenance, "code_digest", lambda: "another")
+    told = f"{tmp_path.name} was made by other code than today's (commit 1a2b3c4 and changes); remove the folder"
+    assert describe_other_code(tmp_path).startswith(told)
