@@ -1,77 +1,116 @@
-"""The network as an ONNX file, for machines without PyTorch's fast bfloat16 or without PyTorch: out, and in again.
+"""Loading a network: ONNX Runtime on a CPU, PyTorch for GPUs and `.safetensors` weights.
 
-Exported is what the network does at its working size; what carries the change to the photo's own pixels stays in
-`ssdie.enhancement.photo`. Needs the extra "onnx": pip install "ssdie[onnx]".
+Both give a model with `correct(small, postprocess)`: small photo in, affine colour maps out.
 """
 
 import functools
-import hashlib
+import os
 from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
 
-import torch
+import numpy as np
 
-from ssdie.networks.generators import Generator
-from ssdie.networks.weights import check_sum, load_weights
+from ssdie.enhancement.correction import Correction
 from ssdie.utils.dependencies import require
-from ssdie.utils.paths import WEIGHTS
+from ssdie.utils.paths import WEIGHTS, check_sum, file_digest
+
+if TYPE_CHECKING:
+    import torch
+
+RELEASED = WEIGHTS / "msff.safetensors"
+RELEASED_ONNX = WEIGHTS / "msff.onnx"
 
 
-class OnnxGenerator(Generator):
-    """A generator that ONNX Runtime runs on the CPU; `ssdie.load_model` gives it for a path that ends in .onnx.
+class Model(Protocol):
+    """What `load_model` gives."""
+
+    digest: str  # identifies the weights
+
+    def correct(self, small: np.ndarray, postprocess: bool = True) -> Correction:
+        """Compute the affine colour maps of a photo at the working size.
+
+        Args:
+            small: (h, w, 3) float32 in [0, 1].
+            postprocess: adjust veil and levels after the network.
+
+        Returns:
+            Maps of the size of `small`.
+        """
+
+
+class OnnxModel:
+    """A chain that `ssdie export` wrote, run by ONNX Runtime on the CPU.
 
     Args:
-        path: that `export_onnx` wrote.
+        path: the .onnx file.
+        threads: threads of ONNX Runtime; None takes OMP_NUM_THREADS, else the number of cores, at most 4.
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: ONNX Runtime cannot read it, or it is none of ssdie's; or the extra "onnx" is not installed.
+        ValueError: it is not a chain of ssdie.
     """
 
-    def __init__(self, path: str | Path):
-        super().__init__()
-        onnxruntime, path = require("onnxruntime", "onnx"), Path(path)
-        if not path.is_file():
-            raise FileNotFoundError(f"{path} is no file; give one that `python -m ssdie export` wrote.")
-        digest = hashlib.sha256(path.read_bytes()).digest()
-        self.register_buffer("digest", torch.tensor(list(digest), dtype=torch.uint8))  # tells one file from another
+    def __init__(self, path: str | Path, threads: int | None = None):
+        self.path = Path(path)
+        if not self.path.is_file():
+            raise FileNotFoundError(f"weights: expected a file that `ssdie export` wrote, but {path} does not exist.")
+        self.threads = threads or int(os.environ.get("OMP_NUM_THREADS", 0)) or min(4, os.cpu_count() or 1)
+        self.digest = file_digest(self.path)
+        self._session, self._process = self._open(), os.getpid()
+
+    def _open(self):
+        onnxruntime = require("onnxruntime", "all")
         options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = torch.get_num_threads()
+        options.intra_op_num_threads = self.threads
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # idle threads burn no CPU time
         try:
-            self.session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-            told = self.session.get_modelmeta().custom_metadata_map
-            self.multiple, self.least = int(told["multiple"]), int(told["least"])
-        except Exception as error:  # ONNX Runtime has its own kinds
-            raise ValueError(f"{path} is none of ssdie's ONNX files ({error}); export it again.") from error
+            session = onnxruntime.InferenceSession(self.path, options, providers=["CPUExecutionProvider"])
+        except Exception as error:  # ONNX Runtime raises types of its own
+            raise ValueError(f"{self.path}: expected a file that `ssdie export` wrote. {error}") from error
+        if [value.name for value in session.get_inputs()] != ["photo", "postprocess"]:
+            raise ValueError(f"{self.path}: expected the inputs photo and postprocess. Export the network again.")
+        return session
 
-    def transform(self, x: torch.Tensor, generator: torch.Generator | None = None) -> torch.Tensor:
-        """Map (N, 3, H, W) in [-1, 1], sides multiples of `multiple`, to the same."""
-        outputs = [self.session.run(None, {"dusty": picture.float().numpy()})[0] for picture in x.cpu().split(1)]
-        return torch.cat([torch.from_numpy(output) for output in outputs]).to(x.device)
+    def correct(self, small: np.ndarray, postprocess: bool = True) -> Correction:
+        """Compute the affine colour maps; see `Model.correct`."""
+        if self._process != os.getpid():  # the threads of a session do not survive a fork
+            self._session, self._process = self._open(), os.getpid()
+        photo = np.ascontiguousarray(small.transpose(2, 0, 1)[None], np.float32)
+        (maps,) = self._session.run(None, {"photo": photo, "postprocess": np.array(float(postprocess), np.float32)})
+        return Correction(maps[0])
 
 
-RELEASED = WEIGHTS / "msff.safetensors"
-
-
-def load_model(path: str | Path | None = None, device: str | torch.device = "cpu") -> Generator:
-    """Load a generator in evaluation mode.
+def load_model(path: str | Path | None = None, device: "str | torch.device" = "cpu") -> Model:
+    """Load a network for `ssdie.enhance`.
 
     Args:
-        path: of weights that `python -m ssdie train` wrote, or of an ONNX file that `python -m ssdie export` wrote;
-            None takes the released ones, whose sha256 is checked.
-        device: to put it on.
+        path: an .onnx file that `ssdie export` wrote, or a .safetensors file that `ssdie train` wrote; None takes the
+            released weights, whose SHA-256 is verified.
+        device: "cpu", or a torch device; on a CPU the released weights and .onnx files run without torch.
 
     Raises:
-        FileNotFoundError: no such file.
+        FileNotFoundError: there is no such file.
         ValueError: the file is damaged or was not written by ssdie.
+        ModuleNotFoundError: torch is needed and missing.
     """
+    on_cpu = str(device) == "cpu"
+    if path is None and on_cpu:
+        check_sum(RELEASED_ONNX)
+        return OnnxModel(RELEASED_ONNX)
+    if path is not None and Path(path).suffix == ".onnx":
+        if not on_cpu:
+            raise ValueError(f"device: expected cpu for an .onnx file, got {device}. Give a .safetensors file instead.")
+        return OnnxModel(path)
+    require("torch", "train")
+    from ssdie.enhancement.tensors import TorchModel
+    from ssdie.networks.weights import load_weights
+
     if path is None:
         check_sum(RELEASED)
-    elif Path(path).suffix == ".onnx":
-        return OnnxGenerator(path)
-    return load_weights(path or RELEASED).to(device, memory_format=torch.channels_last)
+    return TorchModel(load_weights(path or RELEASED), device)
 
 
 @functools.cache
-def released_model() -> Generator:
-    """The released network, loaded once."""
+def released_model() -> Model:
+    """The released network on the CPU, loaded once."""
     return load_model()

@@ -1,7 +1,6 @@
-"""The network as an ONNX file, for machines without PyTorch's fast bfloat16 or without PyTorch: out, and in again.
+"""The whole chain at the working size as an ONNX file: small photo in, affine colour maps out.
 
-Exported is what the network does at its working size; what carries the change to the photo's own pixels stays in
-`ssdie.enhancement.photo`. Needs the extra "onnx": pip install "ssdie[onnx]".
+ONNX Runtime and onnxruntime-web run this file without PyTorch; `ssdie.enhancement.correction` applies the maps.
 """
 
 import warnings
@@ -12,54 +11,98 @@ from torch import nn
 
 from ssdie.networks.generators import Generator
 from ssdie.networks.layers import CrossAttention, attend_explicitly
+from ssdie.ops import tone
+from ssdie.ops.affine import fit_correction
 from ssdie.utils.dependencies import require
 from ssdie.utils.paths import atomic
 
-EXAMPLE = (1, 3, 96, 128)  # shape that the export is traced with; height and width stay open
+EXAMPLE = (1, 3, 96, 128)  # shape of the traced input; height and width stay dynamic
 
 
-class _Transform(nn.Module):
-    """`Generator.transform` as a forward pass, attention as it is written."""
+class Chain(nn.Module):
+    """A generator with everything around it at the working size.
+
+    The network sees the photo and its mirror image; the mean of both outputs is closer to the truth than either. The
+    mean is post-processed, and the change is fitted by affine colour maps.
+
+    Args:
+        model: generator in evaluation mode.
+    """
 
     def __init__(self, model: Generator):
         super().__init__()
         self.model = model
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self.model.transform(x)
+    def forward(self, photo: torch.Tensor, postprocess: torch.Tensor) -> torch.Tensor:
+        """Compute the maps.
+
+        Args:
+            photo: (1, 3, h, w) in [0, 1].
+            postprocess: () 1 adds post-processing of veil and levels, 0 leaves it out.
+
+        Returns:
+            (1, 12, h, w): 9 coefficients a[c, k] in the order c, k, then 3 offsets b[c].
+        """
+        enhanced, mirrored = self.enhance(torch.cat((photo, photo.flip(3)))).split(1)
+        enhanced = (enhanced + mirrored.flip(3)) / 2
+        enhanced = torch.lerp(enhanced, tone.postprocess(enhanced), postprocess)
+        slope, offset = fit_correction(photo, enhanced - photo)
+        return torch.cat((slope.flatten(1, 2), offset), 1)
+
+    def enhance(self, photos: torch.Tensor) -> torch.Tensor:
+        """`Generator.forward` without branches on the size, so that any size can be given to the exported graph."""
+        height, width = photos.shape[-2:]
+        padded = 2 * photos - 1
+        for dim in (2, 3):
+            padded = padded.index_select(dim, self.mirrored_index(photos.shape[dim], photos.device))
+        return ((self.model.transform(padded)[..., :height, :width].float() + 1) / 2).clamp(0.0, 1.0)
+
+    def mirrored_index(self, length: int, device: torch.device) -> torch.Tensor:
+        """Indices into a side that is padded to a multiple by its mirror image, as `pad_to_multiple` does."""
+        multiple = self.model.multiple
+        padded = (torch.sym_max(length, self.model.least) + multiple - 1) // multiple * multiple
+        index = torch.arange(padded, device=device)
+        index = torch.remainder(index, index.new_full((), 2 * length))
+        return torch.minimum(index, 2 * length - 1 - index)
 
 
 def export_onnx(model: Generator, path: str | Path) -> Path:
-    """Write a generator as ONNX: input and output (1, 3, H, W) in [-1, 1], sides multiples of `model.multiple`.
+    """Write the chain of a generator as an ONNX file.
 
     Args:
-        model: from `ssdie.load_model`, on the CPU.
-        path: to write to.
+        model: generator on the CPU.
+        path: file to write; ends in .onnx.
 
     Raises:
-        ValueError: `path` does not end in .onnx, or the extra "onnx" is not installed.
+        ValueError: `path` does not end in .onnx.
+        ModuleNotFoundError: the packages of the extra "train" are missing.
     """
-    require("onnxscript", "onnx")
+    require("onnxscript", "train")
     path = Path(path)
     if path.suffix != ".onnx":
-        raise ValueError(f"{path} does not end in .onnx, by which ssdie knows such files; give another name.")
+        raise ValueError(f"out: expected a name that ends in .onnx, got {path}.")
     blocks = [module for module in model.modules() if isinstance(module, CrossAttention)]
     kept = [block.attend for block in blocks]
     for block in blocks:
         block.attend = attend_explicitly
     try:
         sides = {2: torch.export.Dim.AUTO, 3: torch.export.Dim.AUTO}
-        example = torch.zeros(EXAMPLE)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", FutureWarning)  # of PyTorch's exporter, about PyTorch
+        with warnings.catch_warnings(), torch.inference_mode():
+            warnings.simplefilter("ignore", FutureWarning)  # PyTorch's exporter warns about PyTorch
             program = torch.onnx.export(
-                _Transform(model).eval(), (example,), dynamic_shapes=(sides,), input_names=["dusty"],
-                output_names=["enhanced"], dynamo=True, verbose=False,
-            )  # fmt: skip
+                Chain(model).eval(),
+                (torch.full(EXAMPLE, 0.5), torch.ones(())),
+                dynamic_shapes=(sides, {}),
+                input_names=["photo", "postprocess"],
+                output_names=["maps"],
+                dynamo=True,
+                verbose=False,
+            )
     finally:
         for block, attend in zip(blocks, kept, strict=True):
             block.attend = attend
-    program.model.metadata_props.update({"multiple": str(model.multiple), "least": str(model.least)})
+    for node in program.model.graph:
+        node.metadata_props.clear()  # stack traces of the exporter
     with atomic(path) as temporary:
         program.save(temporary)
     return path

@@ -1,13 +1,11 @@
-"""Corrections: what the network changes, fitted by affine maps of colour, and carried to a photo's own pixels.
+"""Affine colour maps: fitted to the change that the network makes, and applied to the pixels of the full-size photo.
 
-Enhanced = a . dusty + b in windows at the size the network works at (the guided filter of He et al.). These maps
-are smooth, so they are interpolated, and the photo's own edges and detail pass through them.
+At the working size, enhanced = a . dusty + b is fitted in windows, as in the guided filter of He et al. The maps a, b
+are smooth, so they can be interpolated to full size, and the photo keeps its own edges and detail.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
-import cv2
 import torch
 import torch.nn.functional as F
 
@@ -16,48 +14,49 @@ from ssdie.ops.color import luminance
 from ssdie.ops.filters import apply_affine, box_filter, fit_affine
 from ssdie.photo.files import fitted_size
 
-RADIUS, EPS = 5, 2e-4  # of the affine fit: window in working pixels, ridge weight
-WIDE_RADIUS = 14  # of the window where the narrow one has no structure
-STRUCTURE, TRUST_RADIUS = 5e-4, 3  # variance of luminance at which both windows count alike; smoothing of the share
-STRIP = 16  # rows of the photo that are mapped at a time
+RADIUS, EPS = 5, 2e-4  # affine fit: window radius in pixels of the working size; ridge weight
+WIDE_RADIUS = 14  # radius of the window used where the narrow one has no structure
+STRUCTURE, TRUST_RADIUS = 5e-4, 3  # luminance variance of equal weights for both windows; smoothing of the weights
+STRIP = 16  # rows of the photo that are mapped at once
 
 
-@dataclass
-class Correction:
-    """Affine maps of colour at the working size: enhanced = slope . dusty + offset; (3, 3, h, w) and (3, h, w)."""
+def downsample(image: torch.Tensor, long_side: int) -> torch.Tensor:
+    """Downsample by averaging with exact area weights, as `ssdie.enhancement.correction.downsample` does.
 
-    slope: torch.Tensor
-    offset: torch.Tensor
+    Args:
+        image: (N, C, H, W) float.
+        long_side: largest longer side of the result, pixels; nothing is enlarged.
+
+    Returns:
+        (N, C, h, w) of the same dtype.
+
+    Example:
+        >>> downsample(torch.arange(6.0).view(1, 1, 1, 6), 3).flatten().tolist()
+        [0.5, 2.5, 4.5]
+    """
+    height, width = fitted_size(image.shape[-2:], long_side)
+    rows, columns = _area_weights(image, 2, height), _area_weights(image, 3, width)
+    return rows @ image @ columns.T
 
 
-def full_scale(dtype: torch.dtype) -> float:
-    """Value of white: 1 for floats, 255 or 65535 for whole numbers."""
-    return 1.0 if dtype.is_floating_point else float(torch.iinfo(dtype).max)
-
-
-def downsample(pixels: torch.Tensor, long_side: int) -> torch.Tensor:
-    """Average (H, W, 3) of any kind down to a longer side of at most `long_side`: (1, 3, h, w) float in [0, 1]."""
-    height, width = fitted_size(pixels.shape[:2], long_side)
-    small = pixels
-    if (height, width) != tuple(pixels.shape[:2]):
-        if pixels.device.type == "cpu":
-            known = pixels.float() if pixels.dtype in (torch.float16, torch.bfloat16) else pixels  # to OpenCV
-            small = torch.from_numpy(cv2.resize(known.numpy(), (width, height), interpolation=cv2.INTER_AREA))
-        else:
-            small = F.interpolate(pixels.permute(2, 0, 1)[None].float(), size=(height, width), mode="area")[0]
-            small = small.permute(1, 2, 0)
-    return (small.permute(2, 0, 1)[None].float() / full_scale(pixels.dtype)).clamp(0, 1)
+def _area_weights(image: torch.Tensor, dim: int, parts: int) -> torch.Tensor:
+    """Build the matrix (parts, length) that averages one side over `parts` intervals of equal length."""
+    length = image.shape[dim]
+    pixel = torch.arange(length, device=image.device, dtype=torch.float64)
+    start = torch.arange(parts, device=image.device, dtype=torch.float64)[:, None] * (length / parts)
+    overlap = torch.minimum(pixel + 1, start + length / parts) - torch.maximum(pixel, start)
+    return (overlap.clamp_min(0) * (parts / length)).to(image.dtype)
 
 
 def fit_correction(dusty: torch.Tensor, change: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Fit a change of a batch by affine maps of colour in windows; differentiable in the change.
+    """Fit the change of a batch by affine colour maps in windows; differentiable in the change.
 
-    The change is fitted, not the result: where the photo is flat the ridge leads to "as it is", not to "no detail".
-    What stands out in the change there, and not in the photo, is invented (dark smoke in opaque dust), and a window as
-    small as the blot would keep it: so the less structure the photo has in the window, the more a wider one counts.
+    Fitting the change, not the result, makes the ridge shrink towards the identity in flat regions. Structure of the
+    change that the photo lacks there is an artefact (dark smoke in opaque dust), and a window no larger than the
+    artefact would reproduce it: the less structure the photo has in the window, the more a wider window counts.
 
     Args:
-        dusty: at the working size; (N, 3, h, w) in [0, 1].
+        dusty: photos at the working size; (N, 3, h, w) in [0, 1].
         change: enhanced - dusty; (N, 3, h, w).
 
     Returns:
@@ -65,13 +64,13 @@ def fit_correction(dusty: torch.Tensor, change: torch.Tensor) -> tuple[torch.Ten
 
     Example:
         >>> dusty = torch.rand(1, 3, 16, 16)
-        >>> slope, offset = fit_correction(dusty, torch.zeros_like(dusty))  # nothing changes
+        >>> slope, offset = fit_correction(dusty, torch.zeros_like(dusty))  # no change: the identity
         >>> torch.equal(slope[0, :, :, 0, 0], torch.eye(3)), offset.abs().max().item()
         (True, 0.0)
     """
     luma = luminance(dusty)
     variance = box_filter(luma * luma, RADIUS) - box_filter(luma, RADIUS) ** 2
-    trust = box_filter(variance / (variance + STRUCTURE), TRUST_RADIUS)  # in the narrow window; (N, 1, h, w)
+    trust = box_filter(variance / (variance + STRUCTURE), TRUST_RADIUS)  # weight of the narrow window; (N, 1, h, w)
     parts = []
     for radius in (WIDE_RADIUS, RADIUS):
         slope, offset = fit_affine(dusty, change, radius, EPS)
@@ -83,17 +82,18 @@ def fit_correction(dusty: torch.Tensor, change: torch.Tensor) -> tuple[torch.Ten
 def enhance_batch(
     dusty: torch.Tensor, enhancer: Callable[[torch.Tensor], torch.Tensor], working_size: int, postprocess: bool = True
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Enhance square crops as photos are enhanced, differentiably: what training at the crops' own size looks at.
+    """Enhance square crops as full photos are enhanced, differentiably, for losses at the size of the crops.
 
     Args:
         dusty: (N, 3, S, S) in [0, 1].
-        enhancer: gives (N, 3, s, s) for (N, 3, s, s).
-        working_size: s, side of what the enhancer sees; pixels; 0, or S and more: the crop itself, no more is done.
-        postprocess: add the last touch (`ssdie.ops.tone.postprocess`).
+        enhancer: function from (N, 3, s, s) to (N, 3, s, s).
+        working_size: s, side of the enhancer's input; pixels; 0, or at least S: the enhancer is applied to the crop alone.
+        postprocess: apply `ssdie.ops.tone.postprocess` to the enhancer's output.
 
     Returns:
-        (N, 3, S, S) in [0, 1]; and the mean absolute difference, at the working size, of what the enhancer gave and
-        what the fit made of it: a grid that the fit takes away can grow in an enhancer unless this is kept small.
+        The enhanced crops (N, 3, S, S) in [0, 1], and the residual of the fit: the mean absolute difference, at the
+        working size, between the enhancer's output and its affine fit. A loss on the residual keeps the enhancer from
+        developing patterns, such as a grid, that the fit hides.
 
     Source: the network is trained through its guided filter as in Wu, Zheng, Zhang, Huang, "Fast end-to-end trainable
     guided filter", CVPR 2018.
@@ -111,33 +111,28 @@ def enhance_batch(
     return apply_affine(dusty, maps[:, :9].unflatten(1, (3, 3)), maps[:, 9:]).clamp(0, 1), fit_residual
 
 
-@torch.inference_mode()
-def apply_correction(pixels: torch.Tensor, correction: Correction) -> torch.Tensor:
-    """Map every pixel by the affine map at its place, interpolated bilinearly, a strip of rows at a time.
+def apply_correction(image: torch.Tensor, slope: torch.Tensor, offset: torch.Tensor) -> torch.Tensor:
+    """Apply affine colour maps, interpolated bilinearly to the size of the image, one strip of rows at a time.
 
     Args:
-        pixels: (H, W, 3), uint8, uint16 or float.
-        correction: at any smaller size.
+        image: (N, 3, H, W) in [0, 1].
+        slope: (N, 3, 3, h, w), any size.
+        offset: (N, 3, h, w).
 
     Returns:
-        (H, W, 3) of the same type and device, clamped to its range.
+        (N, 3, H, W) in [0, 1].
     """
-    height, width, _ = pixels.shape
-    white = full_scale(pixels.dtype)
-    maps = torch.cat((correction.slope.flatten(0, 1), correction.offset * white)).to(pixels.device)  # (12, h, w)
-    rows = maps.shape[1]
-    maps = F.interpolate(maps.transpose(0, 1), size=width, mode="linear")  # (h, 12, W)
-    place = ((torch.arange(height, device=pixels.device) + 0.5) * rows / height - 0.5).clamp(0, rows - 1)
-    above = place.floor().long()
-    below, share = (above + 1).clamp(max=rows - 1), (place - above).view(-1, 1, 1)
-    output = torch.empty_like(pixels, memory_format=torch.contiguous_format)
+    height, width = image.shape[-2:]
+    maps = torch.cat((slope.flatten(1, 2), offset), 1)  # (N, 12, h, w)
+    rows = maps.shape[2]
+    maps = F.interpolate(maps, size=(rows, width), mode="bilinear")  # (N, 12, h, W)
+    position = ((torch.arange(height, device=image.device) + 0.5) * rows / height - 0.5).clamp(0, rows - 1)
+    lower = position.floor().long()
+    upper, weight = (lower + 1).clamp(max=rows - 1), (position - lower).view(-1, 1)
+    output = torch.empty_like(image)
     for top in range(0, height, STRIP):
         strip = slice(top, top + STRIP)
-        local = torch.lerp(maps[above[strip]], maps[below[strip]], share[strip])  # (STRIP, 12, W)
-        colour = pixels[strip].transpose(1, 2).to(local.dtype)  # (STRIP, 3, W)
-        mapped = local[:, 9:]
-        for channel in range(3):
-            mapped = torch.addcmul(mapped, local[:, channel:9:3], colour[:, channel : channel + 1])
-        mapped = mapped.clamp_(0, white)
-        output[strip] = (mapped if pixels.is_floating_point() else mapped.round_()).transpose(1, 2).to(pixels.dtype)
+        local = torch.lerp(maps[:, :, lower[strip]], maps[:, :, upper[strip]], weight[strip])  # (N, 12, STRIP, W)
+        mapped = apply_affine(image[:, :, strip], local[:, :9].unflatten(1, (3, 3)), local[:, 9:])
+        output[:, :, strip] = mapped.clamp(0, 1)
     return output

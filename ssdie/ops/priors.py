@@ -1,4 +1,4 @@
-"""Priors of dusty photos made by hand: dark channel, Retinex, guided filter, airlight; batched, differentiable."""
+"""Hand-crafted priors of dusty photos: dark channel, Retinex, airlight, transmission; batched and differentiable."""
 
 import torch
 import torch.nn.functional as F
@@ -10,14 +10,20 @@ DARK_CHANNELS = ("joint", "each")
 
 
 def dark_channel(image: torch.Tensor, window: int = 15) -> torch.Tensor:
-    """Darkest value around each pixel: D(x) = min over y in window(x), c in {R, G, B} of I_c(y).
+    r"""Compute the dark channel: the smallest value of any colour channel in the window W(x) around each pixel x.
+
+    .. math::
+        D(x) = \min_{y \in W(x)} \; \min_{c \in \{R, G, B\}} I_c(y)
 
     Args:
         image: (N, 3, H, W) in [0, 1].
-        window: side of the square window; odd, pixels; cut off at the border.
+        window: side of the square window; odd, pixels; cropped at the border.
 
     Returns:
         (N, 1, H, W) in [0, 1].
+
+    Raises:
+        ValueError: `window` is not an odd positive number.
 
     Source: He, Sun, Tang, "Single image haze removal using dark channel prior", TPAMI 2011, equation 5.
 
@@ -29,7 +35,7 @@ def dark_channel(image: torch.Tensor, window: int = 15) -> torch.Tensor:
     """
     check_image(image)
     if window % 2 == 0 or window < 1:
-        raise ValueError(f"window is {window}; wanted is an odd number of pixels; use {window + 1}.")
+        raise ValueError(f"window: expected an odd positive number, got {window}. Use {max(1, window + 1)}.")
     darkest = -image.amin(dim=1, keepdim=True)
     for kernel in ((window, 1), (1, window)):  # the minimum over a square is separable
         darkest = F.max_pool2d(darkest, kernel, stride=1, padding=(kernel[0] // 2, kernel[1] // 2))
@@ -37,21 +43,23 @@ def dark_channel(image: torch.Tensor, window: int = 15) -> torch.Tensor:
 
 
 def block_dark_channel(image: torch.Tensor, block: int = 16, kind: str = "joint") -> torch.Tensor:
-    """Darkest value of each block, held constant over the block: what dc-Net looks at.
+    """Compute the dark channel of non-overlapping blocks, constant over each block: the input of the dc-Net.
 
     Args:
         image: (N, 3, H, W) in [0, 1]; sides need not be multiples of `block` (the last blocks are smaller).
         block: side of a block; pixels.
-        kind: "joint", the paper's: darkest over the channels too; "each": every channel by itself. An orange cast has
-            a dark blue channel, so the joint one takes it for clear; each channel by itself gives it away.
+        kind: "joint" (the paper's): minimum over the block and the channels; "each": minimum over the block for each
+            channel separately. An orange cast has a dark blue channel, which makes the joint dark channel look clear;
+            separate channels reveal the cast.
 
     Returns:
-        (N, 1, H, W), or (N, 3, H, W) for "each", in [0, 1]; the gradient reaches the darkest pixel of each block alone.
+        (N, 1, H, W), or (N, 3, H, W) for "each", in [0, 1]; only the darkest pixel of each block gets a gradient.
 
     Raises:
-        ValueError: no such kind.
+        ValueError: `kind` is unknown.
 
-    Source: method section 4; the released code fills only 256 x 256 of a larger picture, this fills any size.
+    Source: method section 4. The released code fills only 256 x 256 pixels of a larger image; this function has no
+    such limit.
 
     Example:
         >>> picture = torch.ones(1, 3, 4, 6)
@@ -61,32 +69,38 @@ def block_dark_channel(image: torch.Tensor, block: int = 16, kind: str = "joint"
     """
     check_image(image)
     if kind not in DARK_CHANNELS:
-        raise ValueError(f"dark channel is {kind!r}; wanted is one of {', '.join(DARK_CHANNELS)}.")
+        raise ValueError(f"kind: expected one of {', '.join(DARK_CHANNELS)}, got {kind!r}.")
     height, width = image.shape[-2:]
     image = image.amin(dim=1, keepdim=True) if kind == "joint" else image
     blocks = -F.max_pool2d(-image, block, ceil_mode=True)
-    held = blocks.repeat_interleave(block, dim=2).repeat_interleave(block, dim=3)
-    return held[..., :height, :width]
+    expanded = blocks.repeat_interleave(block, dim=2).repeat_interleave(block, dim=3)
+    return expanded[..., :height, :width]
 
 
 def single_scale_retinex(image: torch.Tensor, sigma: float = 25.0, stretch: str = "channel") -> torch.Tensor:
-    """Reflectance estimate: R = log(v + 0.01) - log(gauss_sigma(v) + 0.01), stretched to [0, 1].
+    r"""Estimate the reflectance by single-scale Retinex, and stretch it to [0, 1].
+
+    .. math::
+        R = \log(I + 0.01) - \log(G_\sigma * I + 0.01)
 
     Args:
         image: (N, 3, H, W) in [0, 1].
-        sigma: of the surround; pixels.
-        stretch: "channel", the paper's form: each channel by its own minimum and maximum (removes any cast, and turns
-            flat skies lavender); "joint": all channels by the same 1 % and 99 % quantiles after the mean of each
-            channel is taken out by a gray-world shift, which one outlying pixel cannot move.
+        sigma: standard deviation of the Gaussian surround; pixels.
+        stretch: "channel" (the paper's): each channel between its own minimum and maximum, which removes any cast and
+            turns flat skies lavender; "joint": subtract the mean of each channel (gray world), then stretch all
+            channels between the same quantiles, 1 % and 99 %, which a single outlier cannot move.
 
     Returns:
         (N, 3, H, W) in [0, 1].
+
+    Raises:
+        ValueError: `stretch` is unknown.
 
     Source: Jobson, Rahman, Woodell, "Properties and performance of a center/surround Retinex", TIP 1997, equation 1;
     method section 4.
 
     Example:
-        >>> single_scale_retinex(torch.full((1, 3, 8, 8), 0.3)).unique().numel()  # no detail: flat
+        >>> single_scale_retinex(torch.full((1, 3, 8, 8), 0.3)).unique().numel()  # constant images stay constant
         1
     """
     check_image(image)
@@ -97,28 +111,28 @@ def single_scale_retinex(image: torch.Tensor, sigma: float = 25.0, stretch: str 
         reflectance = reflectance - reflectance.mean((2, 3), keepdim=True)
         low, high = (q.view(-1, 1, 1, 1) for q in _quantiles(reflectance.flatten(1), (0.01, 0.99)))
     else:
-        raise ValueError(f'stretch is {stretch!r}; wanted is "channel" or "joint".')
+        raise ValueError(f'stretch: expected "channel" or "joint", got {stretch!r}.')
     return ((reflectance - low) / (high - low).clamp_min(1e-6)).clamp(0, 1)
 
 
 def _quantiles(rows: torch.Tensor, levels: tuple[float, ...]) -> list[torch.Tensor]:
-    """Quantiles of each row by sorting: `torch.quantile` refuses rows of over 16 million values."""
+    """Compute quantiles of each row by sorting; `torch.quantile` rejects rows of more than 16 million values."""
     ordered = rows.sort(dim=1).values
     return [ordered[:, round(level * (rows.shape[1] - 1))] for level in levels]
 
 
 def estimate_airlight(image: torch.Tensor, window: int = 15, share: float = 0.001) -> torch.Tensor:
-    """Colour of the dust veil: the mean of the pixels whose dark channel is among the brightest `share`.
+    """Estimate the airlight: the mean colour of the pixels whose dark channel is among the brightest `share`.
 
     Args:
         image: (N, 3, H, W) in [0, 1].
-        window: of the dark channel; odd, pixels.
-        share: of the pixels that vote; (0, 1].
+        window: side of the window of the dark channel; odd, pixels.
+        share: fraction of the pixels that are averaged; (0, 1].
 
     Returns:
         (N, 3) RGB in [0, 1].
 
-    Source: He, Sun, Tang 2011, section 4.4; the mean of the voters replaces the brightest one, which may be a lamp.
+    Source: He, Sun, Tang 2011, section 4.4. They take the brightest of these pixels, which may be a lamp; this is the mean.
 
     Example:
         >>> veil = torch.tensor([0.8, 0.6, 0.3]).view(1, 3, 1, 1).expand(1, 3, 20, 20)
@@ -126,21 +140,26 @@ def estimate_airlight(image: torch.Tensor, window: int = 15, share: float = 0.00
         [0.8, 0.6, 0.3]
     """
     dark = dark_channel(image, window).flatten(1)
-    count = max(1, round(share * dark.shape[1]))
-    voters = dark.topk(count, dim=1).indices[:, None].expand(-1, 3, -1)
-    return image.flatten(2).gather(2, voters).mean(2)
+    parts = 10**6  # integer arithmetic, because ONNX cannot round a size
+    count = torch.sym_max(1, (dark.shape[1] * round(parts * share) + parts // 2) // parts)
+    threshold = dark.topk(count, dim=1).values[:, -1:]
+    selected = (dark >= threshold).to(image.dtype)[:, None]  # includes every pixel equal to the threshold
+    return (image.flatten(2) * selected).sum(2) / selected.sum(2)
 
 
 def estimate_transmission(
     image: torch.Tensor, airlight: torch.Tensor, window: int = 15, omega: float = 0.95
 ) -> torch.Tensor:
-    """Transmission by the dark channel prior: t = 1 - omega D(I / A).
+    r"""Estimate the transmission by the dark channel prior.
+
+    .. math::
+        t = 1 - \omega \, D(I / A)
 
     Args:
         image: (N, 3, H, W) in [0, 1].
-        airlight: (N, 3) in (0, 1].
-        window: odd, pixels.
-        omega: share of the veil that is taken off; [0, 1].
+        airlight: A; (N, 3) in (0, 1].
+        window: side of the window of the dark channel; odd, pixels.
+        omega: fraction of the veil to remove; [0, 1].
 
     Returns:
         (N, 1, H, W) in [1 - omega, 1].

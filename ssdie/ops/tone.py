@@ -1,4 +1,4 @@
-"""The last touch: veil and levels of an enhanced picture, chosen from the picture itself."""
+"""Post-processing of enhanced photos: colour balance of the remaining veil, and contrast stretching."""
 
 import torch
 
@@ -6,17 +6,20 @@ from ssdie.ops.priors import estimate_airlight
 
 
 def balance_veil(image: torch.Tensor, share: float = 0.5, voters: float = 0.4) -> torch.Tensor:
-    """Take part of the dust's colour that is left out of the veil: v_c (mean A / A_c)^share, A the remaining airlight.
+    r"""Reduce the colour cast of the remaining veil, whose airlight A is estimated from the image.
 
-    Dust is warm. Where the remaining airlight is not, it is that of a sky, and the picture stays as it is.
+    .. math::
+        v_c \left( \bar A / A_c \right)^{\text{share}}
+
+    Only warm airlight (more red than blue) is corrected, since dust is warm: a cool one is sky.
 
     Args:
         image: (N, 3, H, W) in [0, 1].
-        share: 0 nothing, 1 the veil becomes neutral.
-        voters: share of the pixels that A is read from, those with the brightest dark channel.
+        share: strength; 0 changes nothing, 1 makes the veil neutral.
+        voters: fraction of the pixels, those of brightest dark channel, that A is averaged over.
 
     Returns:
-        (N, 3, H, W) in [0, 1]; a channel changes by a factor between 0.7 and 1.5.
+        (N, 3, H, W) in [0, 1]; the gain of each channel is limited to 0.7 .. 1.5.
 
     Example:
         >>> veil = torch.tensor([0.8, 0.6, 0.5]).view(1, 3, 1, 1).expand(1, 3, 16, 16)
@@ -29,28 +32,27 @@ def balance_veil(image: torch.Tensor, share: float = 0.5, voters: float = 0.4) -
     return (image * gain.clamp(0.7, 1.5)[:, :, None, None]).clamp(0, 1)
 
 
-def stretch_levels(image: torch.Tensor, clipped: float = 0.0, most: float = 1.5) -> torch.Tensor:
-    """Spread the values over [0, 1], all channels alike: (v - low) / (high - low).
+def stretch_levels(image: torch.Tensor, most: float = 1.5) -> torch.Tensor:
+    r"""Stretch the range of values to [0, 1], with the same map for all channels.
+
+    .. math::
+        (v - v_{\min}) / (v_{\max} - v_{\min})
 
     Args:
         image: (N, 3, H, W) in [0, 1].
-        clipped: share of the pixels that may fall on black, and on white.
-        most: largest gain of contrast.
+        most: largest gain; where it limits the stretch, the range is not filled.
 
     Returns:
         (N, 3, H, W) in [0, 1].
 
     Example:
         >>> flat = torch.full((1, 3, 4, 4), 0.5)
-        >>> torch.equal(stretch_levels(flat), flat)  # nothing to spread
+        >>> torch.equal(stretch_levels(flat), flat)  # a constant image is unchanged
         True
     """
-    darkest, brightest = image.amin(1).flatten(1), image.amax(1).flatten(1)
-    place = round(clipped * (darkest.shape[1] - 1))
-    low = darkest.kthvalue(place + 1, dim=1).values
-    high = brightest.kthvalue(brightest.shape[1] - place, dim=1).values
-    gain = (1 / (high - low).clamp_min(1e-3)).clamp(1, most)
-    # where the gain is bounded, the middle of the range stays in its place
+    low, high = image.amin((1, 2, 3)), image.amax((1, 2, 3))
+    gain = (1 / (high - low).clamp_min(1e-3)).clamp(1.0, most)
+    # Where the gain is limited, the middle of the range keeps its position relative to black and white.
     middle = (low + high) / 2
     room = (1 - gain * (high - low)).clamp_min(0)
     target = gain * (high - low) / 2 + room * middle
@@ -59,5 +61,5 @@ def stretch_levels(image: torch.Tensor, clipped: float = 0.0, most: float = 1.5)
 
 
 def postprocess(image: torch.Tensor) -> torch.Tensor:
-    """Balance the veil, stretch the levels: (N, 3, H, W) in [0, 1] to the same."""
+    """Balance the veil, then stretch the levels: (N, 3, H, W) in [0, 1] to the same."""
     return stretch_levels(balance_veil(image))

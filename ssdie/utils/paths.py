@@ -1,6 +1,7 @@
 """Where things lie: research data, the checkout, released weights; and how a file is written whole or not at all."""
 
 import errno
+import hashlib
 import os
 import re
 import time
@@ -110,6 +111,25 @@ def shorten(path: str | Path) -> str:
     """Name a path from the checkout on."""
     path = Path(path)
     return str(path.relative_to(project_root())) if path.is_relative_to(project_root()) else str(path)
+
+
+def file_digest(path: str | Path) -> str:
+    """SHA-256 of a file, in hexadecimal."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def check_sum(path: Path) -> None:
+    """Compare a released file with the `SHA256SUMS` beside it.
+
+    Raises:
+        FileNotFoundError: the file is missing.
+        ValueError: the file has another SHA-256.
+    """
+    lines = (path.parent / "SHA256SUMS").read_text(encoding="utf-8").splitlines()
+    expected, got = dict(reversed(line.split()) for line in lines).get(path.name), file_digest(path)
+    if got != expected:
+        raise ValueError(f"{path} is damaged: expected the SHA-256 {expected}, got {got}. Install ssdie again.")
 
 
 @contextmanager

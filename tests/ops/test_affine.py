@@ -6,8 +6,7 @@ import torch.nn.functional as F
 
 from ssdie import enhance
 from ssdie.networks.generators import build_generator
-from ssdie.ops import affine as module
-from ssdie.ops.affine import Correction, apply_correction, downsample, enhance_batch, fit_correction
+from ssdie.ops.affine import enhance_batch, fit_correction
 
 
 @pytest.fixture(scope="module")
@@ -99,63 +98,3 @@ def test_detail_that_the_network_never_saw_is_part_of_the_loss(scenes):
     pictures = (enhance_batch(x, lambda s: 2 * s - 0.5, 32, postprocess=False)[0] for x in (scenes, stripes))
     plain, striped = (picture.diff(dim=3) for picture in pictures)
     assert striped.abs().mean() > plain.abs().mean() + 0.05
-
-
-# Carrying it to full size ------------------------------------------------------------------------------------------
-
-
-def plain_reference(pixels: torch.Tensor, correction: Correction) -> torch.Tensor:
-    """The whole maps at full size, in double precision; (H, W, 3) float in [0, white]."""
-    white = module.full_scale(pixels.dtype)
-    maps = torch.cat((correction.slope.flatten(0, 1), correction.offset)).double()[None]
-    maps = F.interpolate(maps, size=pixels.shape[:2], mode="bilinear", align_corners=False)[0]
-    slope, offset = maps[:9].view(3, 3, *pixels.shape[:2]), maps[9:]
-    return (torch.einsum("kchw,hwc->hwk", slope, pixels.double() / white) + offset.permute(1, 2, 0)).clamp(0, 1) * white
-
-
-def random_correction(height: int, width: int) -> Correction:
-    random = torch.Generator().manual_seed(height * 1000 + width)
-    slope = torch.eye(3)[..., None, None] + 0.3 * torch.randn(3, 3, height, width, generator=random)
-    return Correction(slope, 0.1 * torch.randn(3, height, width, generator=random))
-
-
-@pytest.mark.parametrize("dtype", [torch.uint8, torch.uint16, torch.float32])
-@pytest.mark.parametrize(
-    "size, maps", [((50, 70), (10, 14)), ((33, 17), (33, 17)), ((1, 40), (1, 8)), ((129, 3), (9, 2))]
-)
-def test_strips_equal_the_plain_formula(dtype, size, maps):
-    random = torch.Generator().manual_seed(2)
-    pixels = torch.rand(*size, 3, generator=random)
-    if dtype != torch.float32:
-        pixels = (pixels * module.full_scale(dtype)).round().to(dtype)
-    correction = random_correction(*maps)
-    given, wanted = apply_correction(pixels, correction), plain_reference(pixels, correction)
-    assert given.dtype == dtype and given.shape == pixels.shape
-    difference = (given.double() - wanted).abs().max().item()
-    assert difference < {torch.uint8: 0.501, torch.uint16: 0.55, torch.float32: 1e-5}[dtype]
-
-
-def test_there_is_no_seam_between_strips(monkeypatch):
-    pixels, correction = torch.rand(200, 90, 3), random_correction(12, 9)
-    strips = apply_correction(pixels, correction)
-    monkeypatch.setattr(module, "STRIP", 1000)
-    assert torch.allclose(strips, apply_correction(pixels, correction), atol=1e-6)
-
-
-def test_steps_across_strips_are_like_those_inside():
-    flat = torch.full((256, 64, 3), 0.5)
-    steps = apply_correction(flat, random_correction(16, 8)).diff(dim=0).abs().mean((1, 2))
-    borders = steps[module.STRIP - 1 :: module.STRIP]
-    assert borders.mean() < 1.3 * steps.mean()
-
-
-@pytest.mark.parametrize("dtype", [torch.uint8, torch.uint16, torch.float32])
-def test_shrinking_keeps_the_mean_and_never_enlarges(dtype):
-    pixels = torch.rand(60, 100, 3)
-    if dtype != torch.float32:
-        pixels = (pixels * module.full_scale(dtype)).round().to(dtype)
-    small = downsample(pixels, 50)
-    assert small.shape == (1, 3, 30, 50) and small.dtype == torch.float32
-    mean = pixels.double().mean() / module.full_scale(dtype)
-    assert abs(small.double().mean() - mean) < 0.003
-    assert downsample(pixels, 500).shape == (1, 3, 60, 100)

@@ -1,0 +1,97 @@
+"""Enhancement with PyTorch: tensors, GPUs and generators that are being trained. This module needs torch."""
+
+import functools
+import hashlib
+
+import numpy as np
+import torch
+
+from ssdie.enhancement.correction import Correction
+from ssdie.enhancement.runtime import RELEASED
+from ssdie.networks.generators import Generator
+from ssdie.networks.weights import load_weights
+from ssdie.ops import affine, tone
+from ssdie.utils.devices import resolve_precision
+from ssdie.utils.paths import check_sum
+
+
+class TorchModel:
+    """A generator that PyTorch runs; see `ssdie.enhancement.runtime.Model`.
+
+    Args:
+        network: generator; it is moved to `device` and put into evaluation mode.
+        device: torch device.
+    """
+
+    def __init__(self, network: Generator, device: str | torch.device = "cpu"):
+        self.network = network.eval().to(device, memory_format=torch.channels_last)
+        self.device = torch.device(device)
+
+    @functools.cached_property
+    def digest(self) -> str:
+        """SHA-256 of the weights, the first 16 digits."""
+        digest = hashlib.sha256()
+        for name, value in sorted(self.network.state_dict().items()):
+            digest.update(name.encode() + value.detach().cpu().contiguous().numpy().tobytes())
+        return digest.hexdigest()[:16]
+
+    def correct(self, small: np.ndarray, postprocess: bool = True) -> Correction:
+        """Compute the affine colour maps; see `ssdie.enhancement.runtime.Model.correct`."""
+        dusty = torch.from_numpy(np.ascontiguousarray(small.transpose(2, 0, 1)[None], np.float32))
+        return Correction(find_maps(dusty, self.network, postprocess)[0].float().cpu().numpy())
+
+
+@functools.cache
+def released_network(device: str | torch.device = "cpu") -> Generator:
+    """The released generator on a device, loaded once."""
+    check_sum(RELEASED)
+    return load_weights(RELEASED).to(device, memory_format=torch.channels_last)
+
+
+@torch.inference_mode()
+def find_maps(dusty: torch.Tensor, network: Generator, postprocess: bool = True) -> torch.Tensor:
+    """Fit the change that a network makes by affine colour maps.
+
+    The network sees each photo and its mirror image; the mean of both outputs is closer to the truth than either.
+
+    Args:
+        dusty: (N, 3, h, w) float in [0, 1], at the working size.
+        network: generator in evaluation mode; `dusty` is moved to its device.
+        postprocess: adjust veil and levels after the network.
+
+    Returns:
+        (N, 12, h, w): 9 coefficients a[c, k] in the order c, k, then 3 offsets b[c].
+    """
+    device = next(network.parameters(), dusty).device
+    dusty = dusty.to(device).contiguous(memory_format=torch.channels_last)
+    with torch.autocast(device.type, torch.bfloat16, enabled=resolve_precision("auto", device) == "bf16"):
+        enhanced, mirrored = network(torch.cat((dusty, dusty.flip(3)))).float().chunk(2)
+    enhanced = ((enhanced + mirrored.flip(3)) / 2).contiguous()
+    enhanced = tone.postprocess(enhanced) if postprocess else enhanced
+    dusty = dusty.contiguous()
+    slope, offset = affine.fit_correction(dusty, enhanced - dusty)
+    return torch.cat((slope.flatten(1, 2), offset), 1)
+
+
+@torch.no_grad()
+def enhance_tensor(
+    photo: torch.Tensor, network: Generator, strength: float = 1.0, working_size: int = 128, postprocess: bool = True
+) -> torch.Tensor:
+    """Enhance a batch of photos at their own size, on their device.
+
+    Args:
+        photo: (N, 3, H, W) float in [0, 1].
+        network: generator in evaluation mode.
+        strength: 0 no change, 1 the full change.
+        working_size: longer side of what the network sees, pixels.
+        postprocess: adjust veil and levels after the network.
+
+    Returns:
+        (N, 3, H, W) of the same dtype and device.
+    """
+    wide = photo.float()
+    maps = find_maps(affine.downsample(wide, working_size), network, postprocess).to(photo.device)
+    slope, offset = maps[:, :9].unflatten(1, (3, 3)), maps[:, 9:]
+    identity = torch.eye(3, device=photo.device)[..., None, None]
+    slope, offset = identity + strength * (slope - identity), strength * offset
+    return affine.apply_correction(wide, slope, offset).to(photo.dtype)
