@@ -4,14 +4,14 @@ PYTHON ?= python3
 PROFILE ?= quick
 BIN := .venv/bin
 
-.PHONY: install lab test reproduce site lint audit bench clean
+.PHONY: install lab test reproduce site lint lock audit bench clean
 
 install: .venv/installed
 
-.venv/installed: pyproject.toml
+.venv/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
 	touch $@
 
 # in the project's own environment, whatever kernels the user has; without the question about Jupyter's news
@@ -32,9 +32,13 @@ reproduce: install
 site: install
 	$(BIN)/python -m ssdie site
 
+# write the exact versions of what is installed in a fresh environment
+lock:
+	$(BIN)/python -m pip freeze --exclude-editable | sed 's/+cpu$$//' > constraints.txt
+
 # known vulnerabilities of what is installed; needs the network, and fails where its database does not answer
 audit: install
-	$(BIN)/python -m pip install --quiet --editable '.[audit]'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[audit]'
 	$(BIN)/python -m pip_audit --local --skip-editable --strict
 
 bench: install

@@ -10,6 +10,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
+from ssdie import __version__
 from ssdie.cli import evaluation, photos, training, workbook
 
 COMMANDS = photos.COMMANDS | evaluation.COMMANDS | training.COMMANDS | workbook.COMMANDS
@@ -25,25 +26,32 @@ def main(arguments: Sequence[str] | None = None) -> int:
         The exit status: 0 done, 1 failed in part, 2 refused, 130 interrupted.
     """
     arguments = list(sys.argv[1:] if arguments is None else arguments)
-    if arguments[:1] == ["train"]:
-        return _run(training.train, arguments[1:], "train")
-    parser = argparse.ArgumentParser(prog="ssdie", description="Sand-dust image enhancement.")
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for name, command in COMMANDS.items():
-        about = f"{command.help[0].upper()}{command.help[1:]}."
-        options = commands.add_parser(name, help=command.help, description=about)
-        if arguments[:1] == [name]:
-            command.add_options(options)
-    args = parser.parse_args(arguments)
-    return _run(COMMANDS[args.command].run, args, args.command)
-
-
-def _run(function, args, name: str) -> int:
-    """Run a command and turn an error that the user can cause into one line and status 2."""
+    name = arguments[0] if arguments and arguments[0] in COMMANDS else ""
     try:
-        return function(args)
-    except (OSError, ValueError, TypeError, ModuleNotFoundError) as error:
+        if name == "train":
+            return training.train(arguments[1:])
+        args = parse(arguments, name)
+        return COMMANDS[args.command].run(args)
+    except ModuleNotFoundError as error:
+        if (error.name or "").startswith("ssdie"):
+            raise
+        install = f'Install it with: pip install "ssdie[{COMMANDS[name].extra or "all"}]"'
+        message = str(error) if "pip install" in str(error) else f"needs {error.name}. {install}"
+    except (OSError, ValueError, TypeError) as error:
         system = isinstance(error, OSError) and error.strerror
-        message = f"{error.filename}: {error.strerror}" if system else error
-        print(f"ssdie {name}: {message}", file=sys.stderr)
-        return 2
+        message = f"{error.filename}: {error.strerror}" if system else str(error)
+    print(f"ssdie {name}: {message}", file=sys.stderr)
+    return 2
+
+
+def parse(arguments: Sequence[str], name: str) -> argparse.Namespace:
+    """Parse the words after `ssdie`; only the command `name` imports what its options need."""
+    parser = argparse.ArgumentParser(prog="ssdie", description="Sand-dust image enhancement.")
+    parser.add_argument("--version", action="version", version=f"ssdie {__version__}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for known, command in COMMANDS.items():
+        about = f"{command.help[0].upper()}{command.help[1:]}."
+        options = commands.add_parser(known, help=command.help, description=about)
+        if known == name:
+            command.add_options(options)
+    return parser.parse_args(arguments)

@@ -6,8 +6,9 @@ from typing import NamedTuple
 
 
 class Command(NamedTuple):
-    """A command: what `ssdie --help` says about it, its options, and the function that runs it."""
+    """A command: what `ssdie --help` says about it, its options, the function that runs it, the extra it needs."""
 
     help: str
     add_options: Callable[[ArgumentParser], None]
     run: Callable[[Namespace], int]
+    extra: str = ""

@@ -80,7 +80,7 @@ def bench(args: argparse.Namespace) -> int:
 
 
 COMMANDS = {
-    "evaluate": Command("measure methods on photos, as a table with intervals", add_evaluate_options, evaluate),
-    "realism": Command("measure how far synthetic dust is from real dust", add_realism_options, realism),
-    "bench": Command("measure speed and memory against their targets", add_bench_options, bench),
+    "evaluate": Command("measure methods on photos: a table with intervals", add_evaluate_options, evaluate, "train"),
+    "realism": Command("measure how far synthetic dust is from real dust", add_realism_options, realism, "train"),
+    "bench": Command("measure speed and memory against their targets", add_bench_options, bench, "bench"),
 }

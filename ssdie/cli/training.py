@@ -148,10 +148,11 @@ def add_export_options(parser: argparse.ArgumentParser) -> None:
 
 def export(args: argparse.Namespace) -> int:
     """Run `ssdie export`."""
-    from ssdie.enhancement.runtime import load_model
+    from ssdie.enhancement.runtime import RELEASED
     from ssdie.networks.export import export_onnx
+    from ssdie.networks.weights import load_weights
 
-    written = export_onnx(load_model(args.weights), args.out)
+    written = export_onnx(load_weights(args.weights or RELEASED), args.out)
     print(f"written: {written}; use it with `ssdie enhance --weights {written} ...`")
     return 0
 
@@ -173,9 +174,9 @@ def fit_airlight(args: argparse.Namespace) -> int:
 
 
 COMMANDS = {
-    "train": Command("run one stage of training, or resume it", no_options, train),
-    "dust": Command("add synthetic dust to a folder of clear photos", add_dust_options, dust),
-    "depth": Command("estimate the depth of clear photos", add_depth_options, depth),
-    "export": Command("write the network as an ONNX file", add_export_options, export),
-    "fit-airlight": Command("fit the colours of dust to real photos", add_airlight_options, fit_airlight),
+    "train": Command("run one stage of training, or resume it", no_options, train, "train"),
+    "dust": Command("add synthetic dust to a folder of clear photos", add_dust_options, dust, "train"),
+    "depth": Command("estimate the depth of clear photos", add_depth_options, depth, "train"),
+    "export": Command("write the network as an ONNX file", add_export_options, export, "train"),
+    "fit-airlight": Command("fit the colours of dust to real photos", add_airlight_options, fit_airlight, "train"),
 }

@@ -85,7 +85,7 @@ def download(args: argparse.Namespace) -> int:
 
 
 COMMANDS = {
-    "reproduce": Command("run the notebooks from first to last", add_reproduce_options, reproduce),
-    "site": Command("make an HTML gallery of the notebooks, executed on the sample", add_site_options, site),
-    "download": Command("fetch the registered real dusty photos", add_download_options, download),
+    "reproduce": Command("run the notebooks from first to last", add_reproduce_options, reproduce, "workbook"),
+    "site": Command("make an HTML gallery of the notebooks", add_site_options, site, "workbook"),
+    "download": Command("fetch the registered real dusty photos", add_download_options, download, "train"),
 }
