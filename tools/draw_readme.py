@@ -1,0 +1,37 @@
+"""Draw the picture of README.md: `python tools/draw_readme.py`. Photograph: china.jpg of scikit-learn, by danielbuechele."""
+
+from pathlib import Path
+
+import torch
+from PIL import Image
+
+from ssdie import enhance
+from ssdie.data.sample import read_pair
+from ssdie.ops.images import to_display
+from ssdie.photo.files import array_to_pil
+from ssdie.synthesis.dust import add_dust
+from ssdie.synthesis.recipes import sample_dust
+
+OUT = Path(__file__).parents[1] / "figures" / "readme.jpg"
+DENSITIES = (1.2, 1.8, 3.2)  # haze, dust, storm
+SEEDS = (22, 24, 25)
+SIZE = (300, 450)
+GAP = 6
+
+
+def main() -> None:
+    """Write the dusty pictures above, the enhanced ones below."""
+    clear, depth = read_pair("photo_china", SIZE)
+    canvas = Image.new("RGB", (3 * SIZE[1] + 2 * GAP, 2 * SIZE[0] + GAP), "white")
+    for column, (density, seed) in enumerate(zip(DENSITIES, SEEDS, strict=True)):
+        random = torch.Generator().manual_seed(seed)
+        dust = sample_dust(1, random, density=density)
+        dusty = add_dust(clear[None], depth[None], dust, random).dusty[0]
+        for row, picture in enumerate((dusty, enhance(dusty))):
+            canvas.paste(array_to_pil(to_display(picture)), (column * (SIZE[1] + GAP), row * (SIZE[0] + GAP)))
+    canvas.save(OUT, quality=90)
+    print(f"written: {OUT}")
+
+
+if __name__ == "__main__":
+    main()
