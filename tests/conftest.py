@@ -1,8 +1,8 @@
-"""What tests share: quiet threads, and pictures with known structure."""
+"""Shared by all tests: thread settings, and small images with known structure."""
 
 import os
 
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # many processes on few cores: who waits does not spin
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # idle threads sleep, since many processes share few cores
 
 import pytest
 import torch
@@ -19,7 +19,7 @@ def generator() -> torch.Generator:
 
 @pytest.fixture
 def picture(generator) -> torch.Tensor:
-    """A smooth colourful picture with some texture: (2, 3, 40, 56) in [0, 1]."""
+    """Two smooth colour images with some texture: (2, 3, 40, 56) in [0, 1]."""
     coarse = torch.rand(2, 3, 5, 7, generator=generator)
     smooth = torch.nn.functional.interpolate(coarse, size=(40, 56), mode="bicubic")
     return (smooth + 0.05 * torch.randn(2, 3, 40, 56, generator=generator)).clamp(0, 1)
@@ -27,16 +27,16 @@ def picture(generator) -> torch.Tensor:
 
 @pytest.fixture(scope="session")
 def photo_folder(tmp_path_factory):
-    """A tiny data set in the layout of the research data: 4 clear photos with depth and 3 dusty ones a split."""
-    from ssdie.data.sample import render_scene
+    """A small data set in the layout of the research data: 4 clear photos with depth and 3 dusty photos per split."""
+    from ssdie.data.sample import list_sample, read_pair
     from ssdie.ops.depth_maps import write_depth
     from ssdie.ops.images import write_image
     from ssdie.synthesis.dust import add_dust
 
     root = tmp_path_factory.mktemp("data")
-    for split, first in (("train", 0), ("val", 50)):
-        for n in range(4):
-            clear, depth = render_scene(first + n, (48, 64))
+    for split in ("train", "val"):
+        for n, picture in enumerate(list_sample(split)[4:8]):  # drawn scenes
+            clear, depth = read_pair(picture.name, (48, 64))
             write_image(root / "clear" / split / f"c{n}.png", clear)
             write_depth(root / "depth" / split / f"c{n}.png", depth)
             if n < 3:

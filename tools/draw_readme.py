@@ -1,4 +1,4 @@
-"""Draw the picture of README.md: `python tools/draw_readme.py`. Photograph: china.jpg of scikit-learn, by danielbuechele."""
+"""Draw the picture of README.md: `python tools/draw_readme.py`. Photograph: china.jpg, by danielbuechele."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Real dusty photos from the public data set of Bartani et al., fetched by hash; only when asked for."""
+"""Download real dusty photos from the public data set of Bartani et al., on request, verified by SHA-256."""
 
 import csv
 import time
@@ -18,7 +18,7 @@ from ssdie.utils.paths import is_offline
 COMMIT = "60ae2bddc7a6b66b0a60c2f0e1c1c4b90a0f25fa"
 BASE_URL = f"https://raw.githubusercontent.com/bartani/dusty-images-dataset/{COMMIT}/"
 REGISTRY = Path(__file__).with_name("registry.csv")
-LARGEST = 64 * 2**20  # bytes of a photo; the largest has 5 MiB
+LARGEST = 64 * 2**20  # bytes, limit for one photo; the largest has 5 MiB
 LICENCE = (
     "These photos were collected by Bartani et al. (2022), https://github.com/bartani/dusty-images-dataset.\n"
     "Their licence is not stated: use them for research, and do not redistribute them."
@@ -26,7 +26,7 @@ LICENCE = (
 
 
 def read_registry() -> dict[str, dict[str, str]]:
-    """Read what there is: {name: {"split", "original" (its path there), "sha256"}}.
+    """Read the registry: {name: {"split", "original" (path in the data set), "sha256"}}.
 
     Example:
         >>> photo = read_registry()["t000.jpg"]
@@ -45,38 +45,38 @@ def download(
     timeout: float = 30,
     offline: bool | None = None,
 ) -> tuple[list[Path], dict[str, str]]:
-    """Fetch photos to OUT/dusty/SPLIT/NAME, the layout of SSDIE_DATA; what is there is checked, and not fetched twice.
+    """Download photos to OUT/dusty/SPLIT/NAME, the layout of SSDIE_DATA. Existing files are verified and kept.
 
     Args:
-        out: folder; made where it is missing.
-        names: names of the registry, or splits ("train", "val", "test"); None takes all.
-        base_url: where the data set lies, up to the paths of the registry; ends in "/".
-        retries: further attempts at a photo that fails; after 1, 2, ... seconds.
-        timeout: for an answer, and for each part of it; a photo as a whole may take twenty times as long; seconds.
-        offline: only look at what is there; None takes it from the environment variable SSDIE_OFFLINE.
+        out: folder; created if it is missing.
+        names: names in the registry, or splits ("train", "val", "test"); None means all.
+        base_url: address to which the paths in the registry are appended; ends in "/".
+        retries: further attempts for a photo that fails, after 1, 2, ... seconds.
+        timeout: seconds to wait for a response, and for each part of it; a whole photo may take twenty times as long.
+        offline: only verify existing files; None reads the environment variable SSDIE_OFFLINE.
 
     Returns:
-        paths that are there with the right SHA-256, and {name: what went wrong, what to do} for the others;
-        nothing half-written is left behind.
+        paths of the files with the right SHA-256, and {name: what failed and the remedy} for the others. No partial
+        file remains.
 
     Raises:
-        ValueError: a name is neither in the registry nor a split, or the registry names a file outside of OUT.
+        ValueError: a name is neither in the registry nor a split, or the registry names a file outside OUT.
     """
     offline = is_offline() if offline is None else offline
     registry = read_registry()
     splits = {row["split"] for row in registry.values()}
-    wanted = list(registry if names is None else names)
-    unknown = [name for name in wanted if name not in registry and name not in splits]
+    requested = list(registry if names is None else names)
+    unknown = [name for name in requested if name not in registry and name not in splits]
     if unknown:
         raise ValueError(
-            f"{', '.join(unknown)} is not in the registry; wanted are {', '.join(sorted(splits))}, "
-            f"or names such as {next(iter(registry))} (all of them: {REGISTRY})."
+            f"names: expected {', '.join(sorted(splits))} or names in the registry, got {', '.join(unknown)}. "
+            f"{REGISTRY} lists all names."
         )
-    chosen = {name: row for name, row in registry.items() if name in wanted or row["split"] in wanted}
+    chosen = {name: row for name, row in registry.items() if name in requested or row["split"] in requested}
     files = {f"dusty/{row['split']}/{name}": row for name, row in chosen.items()}
     outside = [file for file in files if not (Path(out) / file).resolve().is_relative_to(Path(out).resolve())]
     if outside:
-        raise ValueError(f"{REGISTRY} names {outside[0]}, which is outside of {out}; restore the registry.")
+        raise ValueError(f"{REGISTRY} names {outside[0]}, which is outside {out}. Restore the registry.")
     store = pooch.create(
         Path(out),
         base_url,
@@ -96,36 +96,42 @@ def download(
         try:
             paths.append(Path(store.fetch(file, downloader=fetch)))
         except OfflineError:
-            failures[Path(file).name] = "is not here as registered, and SSDIE_OFFLINE forbids to fetch it; unset it."
+            failures[Path(file).name] = (
+                "missing or changed, and downloads are off. Unset SSDIE_OFFLINE or drop --offline."
+            )
         except InvalidSchema:
-            failures[Path(file).name] = "the server sent to an address that is no web page's; refused: ask its owner."
+            failures[Path(file).name] = "the server redirected to an address that is not http. Refused; ask its owner."
         except HTTPError as error:
-            failures[Path(file).name] = f"{error}; the server has no such photo now: try again later, or do without."
+            failures[Path(file).name] = f"{error}. Try again later, or continue without this photo."
         except RequestException as error:
-            failures[Path(file).name] = f"no answer ({type(error).__name__}); check the network, run the command again."
+            failures[Path(file).name] = (
+                f"no response ({type(error).__name__}). Check the network and run the command again."
+            )
         except ValueError:
-            failures[Path(file).name] = "came with another SHA-256 or without an end, and was thrown away; run again."
+            failures[Path(file).name] = "wrong SHA-256 or too large; deleted. Run the command again."
         except OSError as error:
-            failures[Path(file).name] = f"{error}; choose a folder that can be written to, with room."
+            failures[Path(file).name] = f"{error}. Choose a writable folder with free space."
     return paths, failures
 
 
 class OfflineError(Exception):
-    """The network may not be used."""
+    """Downloads are off."""
 
 
 def _fetch(url: str, target: Path, timeout: float) -> None:
-    """Stream a photo to a file; bounded in time and size, whatever the server does."""
+    """Stream a photo to a file, with a limit on the total time and size."""
     begin, size = time.monotonic(), 0
-    with requests.get(url, stream=True, timeout=timeout) as answer, target.open("wb") as file:
-        answer.raise_for_status()
+    with requests.get(url, stream=True, timeout=timeout) as response, target.open("wb") as file:
+        response.raise_for_status()
         try:
-            while part := answer.raw.read1(2**16, decode_content=True):  # what has come, and no waiting for more
+            while part := response.raw.read1(
+                2**16, decode_content=True
+            ):  # returns what has arrived without waiting for more
                 size += file.write(part)
                 if time.monotonic() - begin > 20 * timeout:
                     raise ReadTimeout
                 if size > LARGEST:
-                    raise ValueError(f"more than {LARGEST} bytes")
+                    raise ValueError(f"expected at most {LARGEST} bytes")
         except ReadTimeoutError as error:
             raise ReadTimeout from error
         except ProtocolError as error:

@@ -1,8 +1,4 @@
-"""Photos for training: where they lie, and seeded crops of them.
-
-The one rule: what sample k is, is a function of the seed and k alone. Order, crops and dust need no state to be stored,
-do not depend on the number of workers or processes, and continue after an interruption as if there had been none.
-"""
+"""Photos to train and evaluate on: find the photos of a split, read them, and fingerprint the data."""
 
 import functools
 import hashlib
@@ -12,24 +8,25 @@ from pathlib import Path
 
 import torch
 
-from ssdie.data.sample import draw_embedded, embedded_names
+from ssdie.data.sample import list_sample, read_pair
 from ssdie.ops.depth_maps import read_depth, read_side_by_side
 from ssdie.ops.images import read_image, resize
 from ssdie.photo.files import list_images
 from ssdie.synthesis.dust import add_dust
 from ssdie.utils.paths import data_root
 
-EMBEDDED = {"train": 24, "val": 6, "test": 4}  # pictures of the embedded sample, by split
+EMBEDDED = {"train": 24, "val": 6, "test": 4}  # clear pictures, and as many dusty ones, of the embedded sample
+GIBIBYTE = 2**30
 
 
 @dataclass
 class Photo:
-    """A photo that is read when it is wanted.
+    """A photo that is read on demand.
 
     Args:
-        name: of its file, without suffix.
-        read: gives (3, H, W), or (4, H, W) with depth as the fourth channel, in [0, 1].
-        files: that it reads; none for a drawn one.
+        name: file name without suffix.
+        read: function that returns (3, H, W), or (4, H, W) with depth as the fourth channel; in [0, 1].
+        files: files that `read` opens; none for a picture of the sample.
     """
 
     name: str
@@ -39,7 +36,7 @@ class Photo:
 
 @dataclass
 class Sources:
-    """The photos of one split: `clear` with depth, `dusty` real and unpaired; `origin` says where they come from."""
+    """The photos of one split: `clear` with depth, real unpaired `dusty`, and the `origin` of both."""
 
     clear: list[Photo] = field(default_factory=list)
     dusty: list[Photo] = field(default_factory=list)
@@ -56,16 +53,17 @@ def find_photos(root: str | Path | None = None, split: str = "train") -> Sources
 
     Args:
         root: a folder in the layout of the research data (`clear/SPLIT`, `depth/SPLIT`, `dusty/SPLIT`) or in the
-            published one (`SPLIT/clean` with photo and jet depth side by side, `SPLIT/dust`; `test` with dusty photos);
-            None takes SSDIE_DATA, and where that is not set the embedded sample.
+            published layout (`SPLIT/clean` with photo and jet-coded depth side by side, `SPLIT/dust`; `test` with
+            dusty photos). None reads SSDIE_DATA, or the embedded sample if that is not set.
         split: "train", "val" or "test".
 
     Returns:
-        Sources; photos in name order.
+        The photos, in name order. In the embedded sample photographs come first; its dusty photos are synthetic, and
+        its test split is part of its validation split.
 
     Raises:
-        FileNotFoundError: neither layout is there.
-        ValueError: a clear photo has no depth.
+        FileNotFoundError: the folder has neither layout.
+        ValueError: a clear photo has no depth map.
 
     Example:
         >>> find_photos(split="val").clear[0].read().shape[0]  # picture and depth
@@ -84,27 +82,28 @@ def find_photos(root: str | Path | None = None, split: str = "train") -> Sources
         dusty = dusty if dusty.is_dir() else root / split
     else:
         raise FileNotFoundError(
-            f"{root} has neither clear/ and dusty/ nor train/clean and train/dust; see data/README.md for both layouts."
+            f"{root}: expected clear/ and dusty/, or train/clean and train/dust; found neither. "
+            "data/README.md describes both layouts."
         )
     unpaired = [Photo(p.stem, _reader(p), (p,)) for p in list_images(dusty)] if dusty.is_dir() else []
     return Sources(pairs, unpaired, origin)
 
 
 def _with_depth(clear: Path, depth: Path) -> list[Photo]:
-    """Clear photos with the depth file of the same stem."""
+    """Pair clear photos with the depth files of the same stem."""
     depths = {p.stem: p for p in sorted(depth.iterdir())} if depth.is_dir() else {}
     photos = list_images(clear)
     missing = [p.name for p in photos if p.stem not in depths]
     if missing:
         raise ValueError(
-            f"{len(missing)} photos of {clear} have no depth in {depth} ({', '.join(missing[:3])}); "
-            "make it with `python -m ssdie depth`, or move them away."
+            f"{depth}: expected a depth map for every photo of {clear}, {len(missing)} are missing "
+            f"({', '.join(missing[:3])}). Make them with `ssdie depth`, or move the photos elsewhere."
         )
     return [Photo(p.stem, _reader(p, depths[p.stem]), (p, depths[p.stem])) for p in photos]
 
 
 def _reader(path: Path, *depth: Path | None) -> Callable[[], torch.Tensor]:
-    """Reader of a photo; with a depth path, of photo and depth; with None, of a side-by-side file."""
+    """Return a function that reads a photo; with a depth path, photo and depth; with None, a side-by-side file."""
 
     def read() -> torch.Tensor:
         if not depth:
@@ -119,45 +118,44 @@ def _reader(path: Path, *depth: Path | None) -> Callable[[], torch.Tensor]:
 
 
 def _read_file(path: Path, read: Callable):
-    """Read a file; whatever a decoder raises becomes a sentence."""
+    """Read a file; turn any error of the decoder into one message that names the file."""
     try:
         return read(path)
     except Exception as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else error
-        raise ValueError(f"{path} cannot be read ({reason}); replace it, or move it away.") from error
+        raise ValueError(f"{path} cannot be read: {reason}. Replace the file, or move it elsewhere.") from error
 
 
 def _embedded(split: str) -> Sources:
-    """The sample inside the package: clear pictures with depth, and others dusted in the place of real ones."""
+    """Pictures of the sample: alternately clear with depth, and under synthetic dust in place of real dusty photos."""
     count = EMBEDDED[split]
-    names = embedded_names(2 * count, "train" if split == "train" else "val")
-    clear = [Photo(name, functools.partial(_draw, name)) for name in names[:count]]
-    dusty = [Photo(name, functools.partial(_draw_dusty, name, seed)) for seed, name in enumerate(names[count:])]
+    names = [picture.name for picture in list_sample("train" if split == "train" else "val")][: 2 * count]
+    clear = [Photo(name, functools.partial(_read_sample, name)) for name in names[::2]]
+    dusty = [Photo(name, functools.partial(_read_dusty, name, seed)) for seed, name in enumerate(names[1::2])]
     return Sources(clear, dusty, "embedded sample")
 
 
-@functools.cache
-def _draw(name: str) -> torch.Tensor:
-    """Picture and depth (4, H, W) of the embedded sample, drawn once."""
-    return torch.cat(draw_embedded(name))
+def _read_sample(name: str) -> torch.Tensor:
+    """Read picture and depth of the sample, (4, H, W)."""
+    return torch.cat(read_pair(name))
 
 
 @functools.cache
-def _draw_dusty(name: str, seed: int) -> torch.Tensor:
-    """The same under dust, (3, H, W)."""
-    picture = _draw(name)[None]
-    return add_dust(picture[:, :3], picture[:, 3:], "measured", seed).dusty[0]
+def _read_dusty(name: str, seed: int) -> torch.Tensor:
+    """Read a picture of the sample and add dust, (3, H, W)."""
+    clear, depth = read_pair(name)
+    return add_dust(clear[None], depth[None], "measured", seed).dusty[0]
 
 
 def fingerprint(sources: Sources, limit: int = 0) -> dict[str, dict]:
-    """Tell the photos of a split from others: by kind, their number and a digest of their files.
+    """Identify the photos of a split: by kind, their number and a digest of their files.
 
     Args:
-        sources: as `ssdie.data.photos.find_photos` gives it.
-        limit: the files' bytes are read too where they are fewer in all; beyond, names and sizes must do.
+        sources: photos, as returned by `find_photos`.
+        limit: bytes. If all files together are smaller, their contents enter the digest, otherwise only names and
+            sizes.
 
     Example:
-        >>> from ssdie.data.photos import Photo
         >>> one, two = (fingerprint(Sources([Photo(name, None)])) for name in "ab")
         >>> one["clear"]["count"], one["clear"] == two["clear"], one["dusty"] == two["dusty"]
         (1, False, True)
@@ -178,8 +176,5 @@ def fingerprint(sources: Sources, limit: int = 0) -> dict[str, dict]:
 
 
 def fingerprint_splits() -> dict[str, dict]:
-    """Fingerprints of the splits that notebooks look at, by contents where that is quickly read."""
+    """Fingerprint the splits "train" and "val", by contents if these are less than a gibibyte."""
     return {split: fingerprint(find_photos(split=split), GIBIBYTE) for split in ("train", "val")}
-
-
-GIBIBYTE = 2**30

@@ -1,7 +1,7 @@
-"""The stage of a procedural scene: noise, light, camera, sky, hills, ground, road; distances are exact.
+"""Setting of a procedural scene: noise, light, camera, sky, hills, ground and road, with exact distances.
 
-A pinhole camera looks along z. A pixel has tangent coordinates x (right) and y (down, 0 at the horizon); what
-lies there at distance z is x z metres to the right and `height` - y z metres above the ground. Colours are
+A pinhole camera looks along z. A pixel has tangent coordinates x (right) and y (down, 0 at the horizon). A point
+seen there at distance z is x z metres to the right and `height` - y z metres above the ground. Colours are in
 linear light.
 """
 
@@ -11,7 +11,7 @@ from functools import cache
 import numpy as np
 
 TILE = 512  # texels along the side of the noise tile
-# share; horizon, zenith, cloud, sun, ambient; strength of sun and sky; range of the clouds' cover and edge
+# probability; horizon, zenith, cloud, sun, ambient; strength of sun and sky; range of the clouds' cover and edge
 MOODS = {
     "blue": (0.35, "c4d6e6 4d83bd fdfdfd fff2dc 9db2c9", 2.6, 1.0, (-3.0, -0.7), (0.5, 1.6)),
     "cloudy": (0.30, "ccd6dd 6793bf fbfbfa fff0d8 a5b4c4", 2.0, 1.0, (-0.5, 0.6), (0.5, 1.8)),
@@ -27,7 +27,7 @@ def linear(code: str) -> np.ndarray:
 
 @cache
 def noise_tile() -> np.ndarray:
-    """Give a periodic tile (512, 512), mean 0, variance 1, with wavelengths of 1/16 to 1/4 of its side."""
+    """Return a periodic tile (512, 512), mean 0, variance 1, with wavelengths of 1/16 to 1/4 of its side."""
     white = np.random.default_rng(512).standard_normal((TILE, TILE))
     frequency = np.hypot(np.fft.fftfreq(TILE)[:, None], np.fft.rfftfreq(TILE)[None]) * TILE
     band = np.where((frequency >= 4) & (frequency <= 16), 1 / np.maximum(frequency, 1), 0)
@@ -36,7 +36,7 @@ def noise_tile() -> np.ndarray:
 
 
 def noise(u, v, octaves: int = 3, footprint=0.0, roughness: float = 0.5) -> np.ndarray:
-    """Sum noise octaves, each 3 times finer and turned by 37 degrees; those finer than a pixel fade out.
+    """Sum noise octaves, each 3 times finer and rotated by 37 degrees; octaves finer than a pixel fade out.
 
     Args:
         u, v: coordinates that broadcast together; 1 is a period of the coarsest octave.
@@ -64,7 +64,7 @@ def soft(distance, footprint) -> np.ndarray:
 
 
 def mix(a, b, share) -> np.ndarray:
-    """Give a (1 - share) + b share for colours a, b (3,) or (h, w, 3) and a share (h, w)."""
+    """Return a (1 - share) + b share for colours a, b (3,) or (h, w, 3) and a fraction (h, w)."""
     share = np.asarray(share, np.float32)[..., None]
     return a * (1 - share) + b * share
 
@@ -83,13 +83,13 @@ class Light:
     ambient: np.ndarray
 
     def on(self, right: float = 0.0, up: float = 0.0, forward: float = 0.0) -> np.ndarray:
-        """Give the light (3,) that falls on a surface with this normal."""
+        """Return the light (3,) that falls on a surface with this normal."""
         lambert = max(0.0, float(self.direction @ np.array([right, up, forward])))
         return self.ambient * (0.75 + 0.25 * up) + self.sun * lambert
 
 
 def draw_light(rng: np.random.Generator) -> tuple[Light, dict]:
-    """Draw the weather: the light, and the colours and clouds of the sky."""
+    """Draw the lighting at random: sun, ambient light, sky colours and clouds."""
     mood = rng.choice(list(MOODS), p=[m[0] for m in MOODS.values()])
     _, colours, strength, glow, cover, edge = MOODS[str(mood)]
     horizon, zenith, cloud, sun, ambient = (linear(c) for c in colours.split())
@@ -102,10 +102,10 @@ def draw_light(rng: np.random.Generator) -> tuple[Light, dict]:
 
 
 class Canvas:
-    """A picture in linear light and the distance of each pixel along z, metres; near things hide far ones."""
+    """An image in linear light with a depth buffer: the distance of each pixel along z, in metres."""
 
     def __init__(self, size: tuple[int, int], focal: float, horizon: float, height: float, light: Light):
-        """Set up a camera: focal length in long sides, horizon in picture heights, height in metres."""
+        """Set up a camera: focal length in units of the long side, horizon in image heights, height in metres."""
         rows, columns = size
         self.pixel = 1 / (focal * max(size))
         self.x = ((np.arange(columns, dtype=np.float32) + 0.5 - columns / 2) * self.pixel)[None]
@@ -115,14 +115,14 @@ class Canvas:
         self.height, self.light = height, light
 
     def box(self, left: float, right: float, low: float, high: float, z: float):
-        """Give the slices of the pixels that see a rectangle (metres) at distance z, or None."""
+        """Return the pixel slices of a rectangle (metres) at distance z, or None if it is outside the image."""
         columns = np.searchsorted(self.x[0], np.array([left, right]) / z + np.array([-1, 1]) * self.pixel)
         rows = np.searchsorted(self.y[:, 0], (self.height - np.array([high, low])) / z + np.array([-1, 1]) * self.pixel)
         empty = columns[0] >= columns[1] or rows[0] >= rows[1]
         return None if empty else (slice(*map(int, rows)), slice(*map(int, columns)))
 
     def paint(self, where, colour, coverage, z) -> None:
-        """Lay a colour with a coverage over the pixels `where`, unless something nearer is there."""
+        """Blend a colour into the pixels `where` by its coverage, except where a nearer surface hides it."""
         behind = self.z[where]
         coverage = np.where(z <= behind, coverage, 0)
         self.colour[where] = mix(self.colour[where], colour, coverage)
@@ -135,12 +135,12 @@ def draw_sky(
     """Paint a gradient from horizon to zenith with clouds on a far plane; the distance stays infinite.
 
     Args:
-        canvas: where to.
+        canvas: the image to draw into.
         horizon, zenith, cloud: colours (3,).
-        cover: share of clouds; -1.5 few, 0 half, 1.5 all.
-        edge: width of the clouds' edges; 0.4 crisp, 2 veils.
+        cover: cloud cover; -1.5 few clouds, 0 half, 1.5 overcast.
+        edge: width of the clouds' edges; 0.4 sharp, 2 diffuse.
         scale: size of the clouds; about 1.
-        offset: (2,) which part of the noise.
+        offset: (2,) position in the noise tile.
     """
     height = np.maximum(-canvas.y, 0.0)
     sky = mix(horizon, zenith, 1 - np.exp(-3.5 * height))
@@ -193,7 +193,7 @@ def draw_ground(canvas: Canvas, first, second, contrast: float, far: float, wave
 
 
 def draw_road(canvas: Canvas, middle: float, width: float, far: float, kerb, offset: np.ndarray) -> None:
-    """Paint an asphalt road along z with its markings; with pavements where `kerb` is a colour."""
+    """Paint an asphalt road along z with lane markings, and pavements if `kerb` is a colour."""
     where = canvas.box(-1e9, 1e9, -1e9, 0, far)
     if where is None:
         return
@@ -216,7 +216,7 @@ def draw_road(canvas: Canvas, middle: float, width: float, far: float, kerb, off
 
 
 def draw_shadow(canvas: Canvas, x: float, z: float, radius: float, length: float, strength: float = 0.6) -> None:
-    """Darken the ground beside the foot of a thing, away from the sun."""
+    """Darken the ground beside the foot of an object, away from the sun."""
     sun = canvas.light.direction
     where = canvas.box(x - radius - length, x + radius + length, -1e9, 0, max(z - radius - length, 0.5))
     if where is None:
@@ -235,7 +235,7 @@ def draw_shadow(canvas: Canvas, x: float, z: float, radius: float, length: float
 
 
 def develop(rng: np.random.Generator, light: np.ndarray) -> np.ndarray:
-    """Turn linear light (H, W, 3) into an sRGB photo: exposure, shoulder, black and white level, grain."""
+    """Turn linear light (H, W, 3) into an sRGB photo: exposure, tone curve, black and white point, grain."""
     luminance = light @ np.array([0.2126, 0.7152, 0.0722], np.float32)
     exposed = light * (rng.uniform(0.14, 0.24) / np.exp(np.log(luminance + 1e-3).mean()))
     white = max(1.2, float(np.percentile(exposed, 99.5)))

@@ -1,14 +1,13 @@
-"""Things on the ground of a procedural scene: buildings, trees, rocks, cars, people, poles; in metres."""
+"""Objects of a procedural scene: buildings, trees, rocks, cars, people and poles. Lengths are in metres."""
 
 import numpy as np
-
-from ssdie.data.terrain import Canvas, draw_shadow, linear, mix, noise, soft, vary
+from terrain import Canvas, draw_shadow, linear, mix, noise, soft, vary
 
 WALLS = ("c9b79c", "b5654a", "d8cfc0", "a89a8a", "93735c", "d9c089", "8f969c", "bfb2a4", "cfa58a", "7d6a5d")
 
 
 def stand(canvas: Canvas, x: float, z: float, width: float, height: float):
-    """Give the pixels of an upright rectangle, s (from its middle), t (above ground), and a pixel's size."""
+    """Return the pixels of an upright rectangle, s (from its middle), t (above ground) and the size of a pixel."""
     where = canvas.box(x - width / 2, x + width / 2, 0, height, z)
     if where is None:
         return None
@@ -45,7 +44,7 @@ def facade(s, t, foot, height: float, style: dict, light) -> np.ndarray:
 
 
 def building_style(rng: np.random.Generator) -> dict:
-    """Draw the looks of a building."""
+    """Draw the appearance of a building at random."""
     return {
         "wall": linear(WALLS[rng.integers(len(WALLS))]) * rng.uniform(0.7, 1.05),
         "trim": linear(["e6e1d6", "8d8478", "5b534b", "b9ac9a"][rng.integers(4)]),
@@ -53,7 +52,7 @@ def building_style(rng: np.random.Generator) -> dict:
         "roof": linear(["8a4632", "6b5147", "5d6064", "a1603f"][rng.integers(4)]),
         "bay": rng.uniform(2.2, 4.0),
         "storey": rng.uniform(2.9, 3.7),
-        "glass": rng.uniform(0.35, 0.68),  # share of the bay
+        "glass": rng.uniform(0.35, 0.68),  # fraction of the bay
         "shop": rng.choice([0.2, 4.0]),
         "brick": float(rng.random() < 0.4),
         "shift": rng.random(),
