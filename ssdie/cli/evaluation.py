@@ -6,33 +6,70 @@ from pathlib import Path
 
 from ssdie.cli.command import Command
 
+BLIND = Path("runs") / "blind"
+
 
 def add_evaluate_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of `ssdie evaluate`."""
-    from ssdie.evaluation.methods import METHODS
+    from ssdie.evaluation.benchmarks import PRESETS, RULES
+    from ssdie.evaluation.methods import METHODS, PEER
 
     add = parser.add_argument
-    known = f"{', '.join(METHODS)}, name=FOLDER of finished pictures, name=CHECKPOINT"
-    add("--dusty", type=Path, help="folder of dusty photos (default: the sample)")
-    add("--clear", type=Path, help="folder of reference images with the same stems")
-    add("--methods", nargs="+", default=list(METHODS), metavar="METHOD", help=f"{known} (default: all named)")
-    add("--out", type=Path, help="folder for pictures.csv, summary.csv, summary.md and summary.tex")
-    add("--long-side", type=int, metavar="PIXELS", help="shrink first; 0: do not (default: 640, with references 0)")
+    known = f"{', '.join(METHODS)}, {PEER} (outputs in SSDIE_DATA), name=FOLDER of finished images, name=WEIGHTS"
+    add("--dusty", type=Path, metavar="FOLDER", help="folder of dusty photos (default: the sample)")
+    add("--clear", type=Path, metavar="FOLDER", help="folder of their reference images")
+    add("--pairs", nargs=2, type=Path, metavar=("A", "B"), help="short for --dusty A --clear B")
+    add("--preset", nargs=2, metavar=("NAME", "FOLDER"),
+        help=f"your copy of a public benchmark, in its own layout: {', '.join(PRESETS)}")  # fmt: skip
+    add("--match", default="stem", metavar="RULE",
+        help=f"rule that finds the reference image: {', '.join(RULES)}, or a regular expression for the stem of the "
+        "dusty image whose first group is the stem of the reference image (default: stem)")  # fmt: skip
+    add("--size", metavar="N", help="resize before enhancement: longest side N, or WIDTHxHEIGHT, pixels (default: no)")
+    add("--methods", nargs="+", metavar="METHOD", help=f"{known} (default: all that need no path)")
+    add("--out", type=Path, metavar="FOLDER", help="folder for the tables as CSV, Markdown and LaTeX; or for --blind")
+    add("--long-side", type=int, metavar="PIXELS",
+        help="shrink before measuring; 0: keep the size (default: 640, with reference images 0)")  # fmt: skip
     add("--bootstrap", type=int, default=2000, metavar="N", help="bootstrap resamples (default: 2000)")
-    add("--seed", type=int, default=0, help="seed of the bootstrap (default: 0)")
-    add("--workers", type=int, default=1, metavar="N", help="threads (default: 1)")
+    add("--seed", type=int, default=0, help="seed of the bootstrap, and of the order with --blind (default: 0)")
+    add("--workers", type=int, default=1, metavar="N", help="threads, each with one image (default: 1)")
     add("--checkpoint", type=Path, help='weights of the method "ssdie" (default: the released weights)')
-    add("--limit", type=int, default=0, metavar="N", help="use only the first N pictures (default: all)")
+    add("--limit", type=int, default=0, metavar="N", help="use only the first N images (default: all)")
+    add(
+        "--blind",
+        nargs=2,
+        metavar=("A", "B"),
+        help=f"write a page for viewers with the results of two methods, names hidden, to --out (default: {BLIND})",
+    )
+    add("--answers", nargs="+", type=Path, metavar="FILE",
+        help=f"count the answers to a page that --blind wrote to --out (default: {BLIND})")  # fmt: skip
 
 
 def evaluate(args: argparse.Namespace) -> int:
-    """Run `ssdie evaluate`: print the table and write the files."""
-    from ssdie.evaluation.methods import evaluate
-    from ssdie.evaluation.tables import format_table
+    """Run `ssdie evaluate`: print the tables and write the files, write a blind page, or count answers."""
+    if args.answers:
+        from ssdie.evaluation.blind import KEY, count_answers
+        from ssdie.evaluation.tables import format_markdown
 
-    settings = {name: value for name, value in vars(args).items() if name != "command"}
-    _, summary = evaluate(**settings)
-    print(format_table(summary))
+        print(format_markdown(count_answers(args.answers, (args.out or BLIND) / KEY)))
+        return 0
+    from ssdie.evaluation.methods import evaluate, list_examples, report_comparison, resolve_methods
+
+    given = [name for name in ("dusty", "pairs", "preset") if getattr(args, name)]
+    if len(given) > 1:
+        raise ValueError(f"images: expected one of --dusty, --pairs, --preset, got {' and '.join(given)}.")
+    args.dusty, args.clear = args.pairs or args.preset or (args.dusty, args.clear)
+    if args.blind:
+        from ssdie.evaluation.blind import write_blind_page
+
+        examples = list_examples(args.dusty, args.clear, match=args.match, size=args.size)[: args.limit or None]
+        images = [(example.name, example.load()[0]) for example in examples]
+        page = write_blind_page(images, resolve_methods(args.blind, args.checkpoint), args.out or BLIND, args.seed)
+        print(f"written: {page}, and blind_key.json beside it, which the viewers must not see")
+        return 0
+    skipped = ("command", "pairs", "preset", "blind", "answers")
+    settings = {name: value for name, value in vars(args).items() if name not in skipped}
+    pictures, summary = evaluate(**settings)
+    print(report_comparison(pictures, summary, args.methods, args.checkpoint, args.bootstrap, args.seed))
     return 0
 
 

@@ -1,4 +1,4 @@
-"""Measure methods on photos: a row per picture and method, and a table of means with bootstrap intervals."""
+"""Run methods on images and measure them: a row per image and method, and a table of means with intervals."""
 
 import functools
 from collections.abc import Callable, Mapping, Sequence
@@ -10,30 +10,42 @@ import pandas as pd
 import torch
 from tqdm.auto import tqdm
 
-from ssdie.data.sample import embedded_sample
+from ssdie.data.sample import list_sample, read_pair
 from ssdie.evaluation.baselines import BASELINES
+from ssdie.evaluation.benchmarks import PRESETS, fit_size, match_pairs, parse_size
 from ssdie.evaluation.metrics import METRICS, measure
 from ssdie.evaluation.niqe import load_pristine
-from ssdie.evaluation.tables import summarise, write_tables
+from ssdie.evaluation.statistics import network_costs
+from ssdie.evaluation.tables import format_report, summarise, write_tables
 from ssdie.ops.images import fit_long_side, read_image, resize
 from ssdie.photo.files import list_images
 from ssdie.synthesis.dust import add_dust
+from ssdie.utils.paths import data_root
 
 UNPAIRED_LONG_SIDE = 640  # pixels
 METHODS = ("input", *BASELINES, "ssdie")
+PEER = "toenet"  # known by its outputs, in `bench/toenet` of SSDIE_DATA
 Method = Callable[[torch.Tensor, str], torch.Tensor]  # dusty (1, 3, H, W) and its name to enhanced
 
 
 class Example(NamedTuple):
-    """A picture to be enhanced, and its clear twin if it has one."""
+    """An image to be enhanced, and its reference image if it has one."""
 
     name: str
     dusty: Path | torch.Tensor
     clear: Path | torch.Tensor | None
+    size: tuple[int, int] | int | None = None  # resized to (height, width) or to a longest side; pixels
+
+    def load(self) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """Read dusty and reference image, (1, 3, H, W) in [0, 1]."""
+        read = (
+            p if p is None or isinstance(p, torch.Tensor) else read_image(p)[None] for p in (self.dusty, self.clear)
+        )
+        return tuple(None if image is None else fit_size(image, self.size) for image in read)
 
 
 def evaluate(
-    methods: Sequence[str] | Mapping[str, str | Callable] = METHODS,
+    methods: Sequence[str] | Mapping[str, str | Callable] | None = None,
     dusty: str | Path | None = None,
     clear: str | Path | None = None,
     out: str | Path | None = None,
@@ -44,159 +56,227 @@ def evaluate(
     checkpoint: str | Path | None = None,
     sample: int = 15,
     limit: int = 0,
+    match: str = "stem",
+    size: str | None = None,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Enhance every photo by every method at its own size; measure it against dusty photo and clear twin.
+    """Enhance every image by every method at its own size, and measure it against dusty and reference image.
 
     Args:
-        methods: each "input", the name of a baseline, "ssdie" (the released weights), a folder of ready
-            pictures (matched by stem) or a checkpoint file; "name=path" gives a path a name of its own. Or a
-            mapping from names to those, or to functions of (1, 3, H, W) in [0, 1].
-        dusty: folder of dusty photos; None takes the embedded sample, dusted with a fixed seed.
-        clear: folder of their clear twins, matched by stem; None leaves out what needs a twin.
-        out: folder for pictures.csv, summary.csv, summary.md and summary.tex; None writes nothing.
-        long_side: pictures are shrunk to it before they are measured, pixels; 0 keeps their size; None means
-            640 without twins, their own size with twins.
-        bootstrap: number of resamples of the pictures.
+        methods: each "input", the name of a baseline, "ssdie" (the released weights), "toenet" (its outputs in
+            SSDIE_DATA), a folder of finished images (matched by stem) or a file of weights; "name=path" gives a path a
+            name of its own. Or a mapping from names to those, or to functions of (1, 3, H, W) in [0, 1]. None takes
+            `default_methods`.
+        dusty: folder of dusty images, or the name of a preset of `ssdie.evaluation.benchmarks.PRESETS`, whose folder is
+            then `clear`; None takes the embedded sample, to which dust is added with a fixed seed.
+        clear: folder of their reference images; None leaves out the metrics that need them.
+        out: folder for pictures.csv, summary.csv, summary.md and summary.tex, and with several methods ranks.csv and
+            differences.csv; None writes nothing.
+        long_side: images are shrunk to it before they are measured, pixels; 0 keeps their size; None means 640 without
+            reference images, their own size with them.
+        bootstrap: number of resamples of the images.
         seed: of the bootstrap.
-        workers: threads, each with one picture.
-        checkpoint: what "ssdie" stands for, instead of the released weights.
-        sample: number of pictures of the embedded sample.
-        limit: only the first so many pictures; 0 takes all.
+        workers: threads, each with one image.
+        checkpoint: weights that "ssdie" stands for, instead of the released ones.
+        sample: number of images of the embedded sample, at most 15.
+        limit: only the first so many images; 0 takes all.
+        match: rule that finds the reference image, as for `ssdie.evaluation.benchmarks.match_pairs`.
+        size: "N" or "WIDTHxHEIGHT": resize the images before they are enhanced; pixels.
 
     Returns:
-        pictures: a row per picture and method; columns picture, method, `METRICS`, niqe_model (the pristine
-            model that NIQE took; scores under different ones cannot be compared).
-        summary: as `ssdie.evaluation.tables.summarise` gives it.
+        pictures: a row per image and method; columns picture, method, `METRICS`, niqe_model (the pristine model of
+            NIQE; scores under different ones cannot be compared).
+        summary: as returned by `ssdie.evaluation.tables.summarise`.
 
     Raises:
-        ValueError, FileNotFoundError: an unknown method, an empty folder, a picture without its twin.
+        ValueError, FileNotFoundError: an unknown method, an empty folder, an image without its reference image.
 
-    Pictures are rounded to 8 bit before they are measured, as a file stores them.
+    Images are rounded to 8 bit before they are measured, as a file stores them.
 
     Example:
         >>> pictures, summary = evaluate(["input"], sample=2)
         >>> pictures["e"].tolist(), pictures["saturated"].tolist()  # nothing changed
         ([0.0, 0.0], [0.0, 0.0])
     """
-    examples = list_examples(dusty, clear, sample)[: limit or None]
+    examples = list_examples(dusty, clear, sample, match, size)[: limit or None]
+    methods = default_methods(examples) if methods is None else methods
     solvers = resolve_methods(methods, checkpoint)
     if long_side is None:
         long_side = UNPAIRED_LONG_SIDE if dusty and not clear else 0
     job = functools.partial(_measure_example, methods=solvers, long_side=long_side)
     with ThreadPoolExecutor(workers) as pool:
-        rows = list(tqdm(pool.map(job, examples), "evaluate", len(examples), leave=None, unit="picture"))
+        rows = list(tqdm(pool.map(job, examples), "evaluate", len(examples), leave=None, unit="image"))
     pictures = pd.DataFrame([row for some in rows for row in some])
     pictures = pictures[["picture", "method", *(m for m in METRICS if m in pictures)]]
     pictures["niqe_model"] = load_pristine().name
     summary = summarise(pictures, bootstrap, seed)
     if out is not None:
-        write_tables(pictures, summary, Path(out))
+        report = report_comparison(pictures, summary, methods, checkpoint, bootstrap, seed)
+        write_tables(pictures, summary, Path(out), report)
     return pictures, summary
 
 
-def list_examples(dusty: str | Path | None = None, clear: str | Path | None = None, sample: int = 15) -> list[Example]:
-    """List the pictures of a folder with their clear twins; without a folder, dust the embedded sample.
+def report_comparison(
+    pictures: pd.DataFrame,
+    summary: pd.DataFrame,
+    methods: Sequence[str] | Mapping[str, str | Callable] | None = None,
+    checkpoint: str | Path | None = None,
+    bootstrap: int = 2000,
+    seed: int = 0,
+) -> str:
+    """Format the results of `evaluate` as Markdown: means, differences to ssdie, ranks, cost of the networks.
+
+    Args:
+        pictures, summary: as returned by `evaluate`.
+        methods, checkpoint, bootstrap, seed: as given to `evaluate`.
+    """
+    sources = name_methods(pictures["method"].unique() if methods is None else methods)
+    files = {name: checkpoint if source == "ssdie" and checkpoint else source for name, source in sources.items()}
+    costs = network_costs({name: source for name, source in files.items() if not callable(source)})
+    return format_report(pictures, summary, costs, bootstrap, seed)
+
+
+def default_methods(examples: Sequence[Example]) -> tuple[str, ...]:
+    """List all methods, with "toenet" where SSDIE_DATA holds its outputs for these images."""
+    outputs = _peer_outputs()
+    known = bool(examples) and all(example.name in outputs for example in examples)
+    return (*METHODS[:-1], PEER, METHODS[-1]) if known else METHODS
+
+
+def list_examples(
+    dusty: str | Path | None = None,
+    clear: str | Path | None = None,
+    sample: int = 15,
+    match: str = "stem",
+    size: str | None = None,
+) -> list[Example]:
+    """List the images of a folder with their reference images; without a folder, add dust to the embedded sample.
+
+    Args:
+        dusty, clear, sample, match, size: as for `evaluate`.
 
     Raises:
-        ValueError: the folder is empty, or `clear` comes without `dusty`.
-        FileNotFoundError: a dusty photo has no clear twin.
+        ValueError: the folder is empty, or `clear` is given without `dusty`.
+        FileNotFoundError: a dusty image has no reference image.
     """
     if dusty is None:
         if clear is not None:
-            raise ValueError(f"clear is {clear}, but there is no dusty; give both folders, or neither.")
-        return [
-            Example(name, add_dust(photo[None], depth[None], generator=seed).dusty, photo[None])
-            for seed, (name, photo, depth) in enumerate(embedded_sample(sample, "val"))
-        ]
-    paths = list_images(dusty)
-    if not paths:
-        raise ValueError(f"{dusty} holds no photo; give a folder with at least one.")
-    if clear is None:
-        return [Example(path.stem, path, None) for path in paths]
-    twins = _by_stem(clear)
-    missing = [path.name for path in paths if path.stem not in twins]
-    if missing:
-        raise FileNotFoundError(f"{clear} has no twin for {', '.join(missing[:5])}; twins share a stem.")
-    return [Example(path.stem, path, twins[path.stem]) for path in paths]
+            raise ValueError(f"dusty: expected a folder beside clear={clear}, got none. Give both folders, or neither.")
+        return [_dust_example(picture.name, seed) for seed, picture in enumerate(list_sample("val")[:sample])]
+    if str(dusty) in PRESETS:
+        if clear is None:
+            raise ValueError(f"preset {dusty}: expected the folder of the benchmark, got none. Give it as well.")
+        pairs = PRESETS[str(dusty)](clear)
+    else:
+        paths = list_images(dusty)
+        if not paths:
+            raise ValueError(f"{dusty}: expected at least one photo, got none. Check the folder.")
+        pairs = [(path, None) for path in paths] if clear is None else match_pairs(paths, list_images(clear), match)
+    shape = None if size is None else parse_size(size)
+    return [Example(path.stem, path, reference, shape) for path, reference in pairs]
+
+
+def _dust_example(name: str, seed: int) -> Example:
+    """Add dust to an image of the sample."""
+    clear, depth = read_pair(name)
+    return Example(name, add_dust(clear[None], depth[None], generator=seed).dusty, clear[None])
 
 
 def resolve_methods(
     methods: Sequence[str] | Mapping[str, str | Callable], checkpoint: str | Path | None = None
 ) -> dict[str, Method]:
-    """Turn what `evaluate` takes as methods into functions of (dusty, name), by name.
+    """Turn the methods that `evaluate` takes into functions of (dusty, name), by name.
 
     Example:
         >>> list(resolve_methods(["input", "gray_world"]))
         ['input', 'gray_world']
     """
+    return {name: _resolve(name, source, checkpoint) for name, source in name_methods(methods).items()}
+
+
+def name_methods(methods: Sequence[str] | Mapping[str, str | Callable]) -> dict[str, str | Callable]:
+    """Give each method a name: "name=path" is split, a path alone is named by its stem.
+
+    Raises:
+        ValueError: two methods have the same name, or `methods` is a single string.
+
+    Example:
+        >>> name_methods(["ssdie", "peer=outputs/peer"])
+        {'ssdie': 'ssdie', 'peer': 'outputs/peer'}
+    """
     if isinstance(methods, str):
-        raise ValueError(f"methods is {methods!r}; wanted is a list; write [{methods!r}].")
-    if not isinstance(methods, Mapping):
-        named = [_name_method(str(method)) for method in methods]
-        methods = dict(named)
-        if len(methods) < len(named):
-            raise ValueError(f"methods {', '.join(n for n, _ in named)} share a name; write name=path.")
-    return {name: _resolve(name, source, checkpoint) for name, source in methods.items()}
+        raise ValueError(f"methods: expected a list, got {methods!r}. Write [{methods!r}].")
+    if isinstance(methods, Mapping):
+        return dict(methods)
+    named = [_split_name(str(method)) for method in methods]
+    if len(dict(named)) < len(named):
+        raise ValueError(f"methods: expected different names, got {', '.join(n for n, _ in named)}. Write name=path.")
+    return dict(named)
 
 
-def _name_method(text: str) -> tuple[str, str]:
-    """Split "name=path"; a path alone is called by its stem."""
+def _split_name(text: str) -> tuple[str, str]:
+    """Split "name=path"; a path alone is named by its stem."""
     name, equals, path = text.partition("=")
     return (name, path) if equals else (text if text in METHODS else Path(text).stem, text)
 
 
 def _resolve(name: str, source: str | Path | Callable, checkpoint: str | Path | None) -> Method:
-    """Make one function of (dusty, name of the picture)."""
+    """Make one function of (dusty, name of the image)."""
     if callable(source):
         return lambda dusty, _: source(dusty)
     if source == "input":
         return lambda dusty, _: dusty
     if source in BASELINES:
         return lambda dusty, _: BASELINES[source](dusty)
+    if source == PEER and (outputs := _peer_outputs()):
+        return functools.partial(_read_finished, finished=outputs, where=f"{name} (bench/toenet of SSDIE_DATA)")
     if source != "ssdie" and Path(source).is_dir():
-        return functools.partial(_read_ready, ready=_by_stem(source), where=f"{name} ({source})")
+        return functools.partial(_read_finished, finished=_by_stem(source), where=f"{name} ({source})")
     if source == "ssdie" or Path(source).is_file():
         from ssdie.enhancement.photo import enhance
         from ssdie.enhancement.runtime import load_model
 
         model = load_model(checkpoint if source == "ssdie" else source)
         return lambda dusty, _: enhance(dusty, model)
-    known = ", ".join(METHODS)
-    raise ValueError(f"method is {str(source)!r}; wanted is one of {known}, a folder or a checkpoint.")
+    known = ", ".join((*METHODS, PEER))
+    raise ValueError(f"method: expected one of {known}, a folder or a file of weights, got {str(source)!r}.")
 
 
-def _read_ready(dusty: torch.Tensor, name: str, ready: dict[str, Path], where: str) -> torch.Tensor:
-    """Read the ready picture of that name, at the size of the dusty one."""
-    if name not in ready:
-        raise FileNotFoundError(f"{where} has no picture for {name}; ready and dusty share a stem.")
-    return resize(read_image(ready[name])[None], dusty.shape[-2:])
+def _peer_outputs() -> dict[str, Path]:
+    """Outputs of TOENet in SSDIE_DATA, by the stem of the dusty image; empty without them."""
+    root = data_root()
+    folders = [root / "bench" / "toenet" / kind for kind in ("synthetic", "real")] if root else []
+    return {stem: path for folder in folders if folder.is_dir() for stem, path in _by_stem(folder).items()}
+
+
+def _read_finished(dusty: torch.Tensor, name: str, finished: dict[str, Path], where: str) -> torch.Tensor:
+    """Read the finished image of that name, at the size of the dusty one."""
+    if name not in finished:
+        raise FileNotFoundError(f"{where}: expected an image with the stem {name}, got none. Add it.")
+    return resize(read_image(finished[name])[None], dusty.shape[-2:])
 
 
 def _by_stem(folder: str | Path) -> dict[str, Path]:
-    """Index the pictures of a folder by stem."""
+    """Index the images of a folder by stem."""
     paths = list_images(folder)
     index = {path.stem: path for path in paths}
     if len(index) < len(paths):
         twice = next(path for path in paths if index[path.stem] != path)
-        raise ValueError(f"{folder} holds {twice.name} and {index[twice.stem].name}; keep one of each stem.")
+        names = f"{twice.name} and {index[twice.stem].name}"
+        raise ValueError(f"{folder}: expected one image of each stem, got {names}. Remove one.")
     return index
 
 
 @torch.inference_mode()
 def _measure_example(example: Example, methods: dict[str, Method], long_side: int) -> list[dict]:
-    """Rows of one picture, one for each method."""
-    photo = _load(example.dusty)
+    """Rows of one image, one for each method."""
+    photo, reference = example.load()
     dusty = _as_filed(photo, long_side)
-    clear = None if example.clear is None else _as_filed(_load(example.clear), long_side)
+    clear = None if reference is None else _as_filed(reference, long_side)
     rows = []
     for name, method in methods.items():
         enhanced = _as_filed(method(photo, example.name), long_side)
         rows.append({"picture": example.name, "method": name, **measure(enhanced, dusty, clear)})
     return rows
-
-
-def _load(source: Path | torch.Tensor) -> torch.Tensor:
-    return source if isinstance(source, torch.Tensor) else read_image(source)[None]
 
 
 def _as_filed(image: torch.Tensor, long_side: int) -> torch.Tensor:

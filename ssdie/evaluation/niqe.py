@@ -1,4 +1,4 @@
-"""NIQE, the natural image quality evaluator: how far a picture's statistics lie from those of good photos."""
+"""NIQE, the natural image quality evaluator: the distance of an image's statistics from those of good photos."""
 
 import functools
 from pathlib import Path
@@ -16,7 +16,7 @@ from ssdie.utils.paths import WEIGHTS, atomic, data_root
 
 PATCH = 96  # pixels at full scale; 48 at half scale
 OWN_MODEL = WEIGHTS / "niqe_pristine_ssdie.npz"
-SHAPES = np.arange(0.2, 10.0, 0.001)  # the AGGD shapes looked through
+SHAPES = np.arange(0.2, 10.0, 0.001)  # grid of AGGD shapes
 SHAPE_RATIOS = gamma(2 / SHAPES) ** 2 / (gamma(1 / SHAPES) * gamma(3 / SHAPES))  # rises with the shape
 NEIGHBOURS = ((0, 1), (1, 0), (1, 1), (1, -1))  # (down, right), pixels
 
@@ -31,28 +31,32 @@ class Pristine(NamedTuple):
 
 
 def niqe(image: torch.Tensor, pristine: Pristine | None = None, rounded: bool = False) -> torch.Tensor:
-    """NIQE = sqrt((m1 - m2)^T ((S1 + S2) / 2)^+ (m1 - m2)); m, S of the picture and of the pristine model.
+    r"""Distance of the feature statistics of an image from those of a pristine model.
+
+    .. math:: \mathrm{NIQE} = \sqrt{(\mu_1 - \mu_2)^\top \Big(\frac{\Sigma_1 + \Sigma_2}{2}\Big)^{+} (\mu_1 - \mu_2)}
+
+    where + is the pseudo-inverse.
 
     Args:
-        image: (N, 3, H, W) in [0, 1]; sides of at least 96 pixels; what exceeds a multiple of 96 is left out.
+        image: (N, 3, H, W) in [0, 1]; sides of at least 96 pixels; beyond a multiple of 96 pixels they are ignored.
         pristine: the model to compare with; `load_pristine()` by default.
         rounded: round luma to whole grey levels first, as the published program does.
 
     Returns:
-        (N,), float64; at least 0, good photos 2 to 5; lower is better; blind to colour; not a number where no
-        patch has any texture.
+        (N,), float64; at least 0, good photos 2 to 5; lower is better; ignores colour; NaN where no patch has any
+        texture.
 
     Raises:
         ValueError: a side is shorter than 96 pixels.
 
     Source: Mittal, Soundararajan, Bovik, "Making a completely blind image quality analyzer", SPL 2013,
-    equation 10. It looks at BT.601 studio luma. Rounded, scores are those of the published program to 0.01 for
-    photos; this project's tables do not round, which is up to 0.2 away, most where skies are smooth.
+    equation 10, on BT.601 studio-range luma. With rounding, scores of photos equal those of the published program to
+    0.01; the tables of this project do not round, which differs by up to 0.2, most for smooth skies.
 
     Example:
         >>> grain = 0.5 + 0.1 * torch.randn(1, 1, 192, 192, generator=torch.Generator().manual_seed(0))
         >>> noisy = grain.clamp(0, 1).expand(1, 3, 192, 192)
-        >>> bool(niqe(noisy) > 10)  # white noise is no photo
+        >>> bool(niqe(noisy) > 10)  # white noise is not natural
         True
     """
     check_image(image)
@@ -75,10 +79,10 @@ def load_pristine(name: str | None = None) -> Pristine:
 
     Args:
         name: "mittal2013", the one published with NIQE (`models/niqe_pristine.npz` under SSDIE_DATA);
-            "ssdie", the project's own, which ships with it; by default the published one where it is there.
+            "ssdie", the project's own, which ships with it; by default the published one if it is available.
 
     Raises:
-        FileNotFoundError: the published model is asked for by name, but not to be had.
+        FileNotFoundError: the published model is requested by name, but not available.
         ValueError: there is no model of that name.
 
     Example:
@@ -86,14 +90,16 @@ def load_pristine(name: str | None = None) -> Pristine:
         (36,)
     """
     if name not in (None, "mittal2013", "ssdie"):
-        raise ValueError(f'the NIQE model is {name!r}; wanted is "mittal2013" or "ssdie".')
+        raise ValueError(f'name: expected "mittal2013" or "ssdie", got {name!r}.')
     root = data_root()
     published = root / "models" / "niqe_pristine.npz" if root else None
     if name != "ssdie" and published and published.is_file():
         with np.load(published) as stored:
             return Pristine(stored["mu_pris_param"].ravel(), stored["cov_pris_param"], PATCH, "mittal2013")
     if name == "mittal2013":
-        raise FileNotFoundError("no models/niqe_pristine.npz; point SSDIE_DATA at the data, or use 'ssdie'.")
+        raise FileNotFoundError(
+            "models/niqe_pristine.npz: expected in SSDIE_DATA, not found. Set SSDIE_DATA, or use 'ssdie'."
+        )
     return read_pristine(OWN_MODEL)
 
 
@@ -112,13 +118,13 @@ def fit_pristine(
     `python -m ssdie.evaluation.niqe $SSDIE_DATA/clear/train $SSDIE_DATA/clear/val`.
 
     Args:
-        *folders: of good photos; those with a side shorter than `patch` are left out.
+        *folders: with good photos; photos with a side shorter than `patch` are left out.
         out: .npz file to write the model to.
         patch: side of a patch; even, pixels.
-        sharpness: a patch is kept if its mean deviation exceeds this share of its photo's sharpest one.
+        sharpness: a patch is kept if its mean deviation exceeds this fraction of the largest one of its photo.
 
     Raises:
-        ValueError: fewer than 37 patches are left, too few for a covariance of 36 features.
+        ValueError: fewer than 37 patches are kept, too few for a covariance of 36 features.
 
     Source: Mittal et al. 2013, section II.B (threshold 0.75).
     """
@@ -132,7 +138,7 @@ def fit_pristine(
         kept.append(features[sharp])
     count = sum(map(len, kept))
     if count < 37:
-        raise ValueError(f"only {count} sharp patches were found; wanted are 37 at least; give more photos.")
+        raise ValueError(f"folders: expected at least 37 sharp patches, got {count}. Give more photos.")
     features = np.concatenate(kept)
     pristine = Pristine(features.mean(axis=0), np.cov(features, rowvar=False), patch, "ssdie")
     if out is not None:
@@ -142,7 +148,7 @@ def fit_pristine(
 
 
 def patch_features(photo: torch.Tensor, patch: int = PATCH, rounded: bool = False) -> tuple[np.ndarray, np.ndarray]:
-    """Describe each patch by the statistics of its normalised luma at full and at half size.
+    """Compute the statistics of the normalised luma of each patch, at full and at half size.
 
     Args:
         photo: (1, 3, H, W) in [0, 1].
@@ -150,13 +156,15 @@ def patch_features(photo: torch.Tensor, patch: int = PATCH, rounded: bool = Fals
         rounded: round luma to whole grey levels first.
 
     Returns:
-        features (patches, 36), not a number where flat; mean local deviation (patches,), grey levels.
+        features (patches, 36), NaN where flat; mean local deviation (patches,), grey levels.
 
     Source: Mittal et al. 2013, section II.A and II.C: 18 features at each of two scales.
     """
     height, width = photo.shape[-2:]
     if min(height, width) < patch:
-        raise ValueError(f"image is {width} x {height} pixels; NIQE needs sides of {patch}; enlarge it.")
+        raise ValueError(
+            f"image: expected sides of at least {patch} pixels, got {width} x {height}. Enlarge it for NIQE."
+        )
     rows, columns = height // patch, width // patch
     luma = _studio_luma(photo[..., : rows * patch, : columns * patch].double())
     luma = (255 * luma).round() / 255 if rounded else luma
@@ -174,12 +182,16 @@ def _studio_luma(photo: torch.Tensor) -> torch.Tensor:
 
 
 def normalise_contrast(luma: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Normalised luma (I - mu) / (sigma + 1) and sigma; mu, sigma in a Gaussian window of 7 x 7 pixels.
+    r"""Normalise the local contrast of luma.
+
+    .. math:: \hat I = \frac{I - \mu}{\sigma + 1}
+
+    with mean and standard deviation in a Gaussian window of 7 x 7 pixels.
 
     Args:
         luma: (H, W); grey levels, 0 to 255.
 
-    Source: Mittal et al. 2013, equations 1 to 3; the window has deviation 7/6, the border is repeated.
+    Source: Mittal et al. 2013, equations 1 to 3; the window has a standard deviation of 7/6, the border is repeated.
     """
     blur = functools.partial(gaussian_filter, sigma=7 / 6, radius=3, mode="nearest")
     mean = blur(luma)
@@ -188,15 +200,15 @@ def normalise_contrast(luma: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def fit_aggd(samples: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Fit asymmetric generalised Gaussians to rows by matching moments.
+    r"""Fit an asymmetric generalised Gaussian distribution (AGGD) to each row by matching moments.
 
-    Density: exp(-(|x| / b)^a) up to a factor, b = b_left for x < 0 and b_right for x > 0.
+    .. math:: p(x) \propto e^{-(|x| / b)^a}, \qquad b = b_l \text{ for } x < 0,\; b_r \text{ for } x > 0
 
     Args:
         samples: (rows, values).
 
     Returns:
-        shape a in [0.2, 10], scales b_left and b_right; each (rows,); not a number for a row of zeros.
+        shape a in [0.2, 10], scales :math:`b_l` and :math:`b_r`; each (rows,); NaN for a row of zeros.
 
     Source: Lasmar, Stitou, Berthoumieu, "Multiscale skewed heavy tailed model for texture analysis", ICIP
     2009; the shape is interpolated between the entries of a table.

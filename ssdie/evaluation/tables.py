@@ -6,23 +6,24 @@ import numpy as np
 import pandas as pd
 
 from ssdie.evaluation.metrics import METRICS
-from ssdie.utils.paths import atomic
+from ssdie.evaluation.statistics import bootstrap_interval, mean_ranks, paired_differences
+from ssdie.utils.paths import atomic, write_text
 
-ARROWS = {"higher": ("↑", r"$\uparrow$"), "lower": ("↓", r"$\downarrow$")}
+ARROWS = {"higher": "↑", "lower": "↓", "": ""}
+LATEX = {"↑": r"$\uparrow$", "↓": r"$\downarrow$", "±": r"$\pm$"}
+REFERENCE = "ssdie"  # the method that the others are compared with
 
 
 def summarise(pictures: pd.DataFrame, bootstrap: int = 2000, seed: int = 0) -> pd.DataFrame:
-    """Mean and 95 % percentile bootstrap interval over the pictures, for each method and metric.
+    """Mean and 95 % percentile bootstrap interval over the images, for each method and metric.
 
     Args:
-        pictures: a row per picture and method, columns method and names of `METRICS`.
+        pictures: a row per image and method; columns method and names of `METRICS`.
         bootstrap: number of resamples.
-        seed: of the resampling; all methods see the same pictures drawn.
+        seed: of the resampling; the same images are drawn for all methods.
 
     Returns:
-        Columns method, metric, unit, direction, mean, low, high, count (pictures with a value), niqe_model.
-
-    Source: Efron, "Bootstrap methods: another look at the jackknife", Annals of Statistics 1979.
+        Columns method, metric, unit, direction, mean, low, high, count (images with a value), niqe_model.
 
     Example:
         >>> table = summarise(pd.DataFrame({"method": ["a"] * 4, "psnr": [20.0] * 4}))
@@ -33,7 +34,7 @@ def summarise(pictures: pd.DataFrame, bootstrap: int = 2000, seed: int = 0) -> p
     for method, group in pictures.groupby("method", sort=False):
         for name in (name for name in METRICS if name in group):
             values = group[name].dropna().to_numpy()
-            low, mean, high = _interval(values, bootstrap, seed) if len(values) else (np.nan,) * 3
+            low, mean, high = bootstrap_interval(values, bootstrap, seed)
             metric = METRICS[name]
             row = {"method": method, "metric": name, "unit": metric.unit, "direction": metric.direction}
             rows.append({**row, "mean": mean, "low": low, "high": high, "count": len(values)})
@@ -43,18 +44,11 @@ def summarise(pictures: pd.DataFrame, bootstrap: int = 2000, seed: int = 0) -> p
     return summary
 
 
-def _interval(values: np.ndarray, bootstrap: int, seed: int) -> tuple[float, float, float]:
-    """2.5 % quantile of the resampled means, the mean, 97.5 % quantile."""
-    drawn = np.random.default_rng(seed).integers(len(values), size=(bootstrap, len(values)))
-    low, high = np.quantile(values[drawn].mean(axis=1), (0.025, 0.975), method="nearest")
-    return low, values.mean(), high
-
-
 def format_table(summary: pd.DataFrame, style: str = "markdown") -> str:
-    """Lay out a summary as a table, a row per method: mean [low, high].
+    """Format a summary as a table with a row per method: mean [low, high].
 
     Args:
-        summary: as `summarise` gives it.
+        summary: as returned by `summarise`, or by `ssdie.evaluation.statistics.paired_differences`.
         style: "markdown" or "latex" (needs the package booktabs).
 
     Example:
@@ -63,43 +57,77 @@ def format_table(summary: pd.DataFrame, style: str = "markdown") -> str:
         | --- | --- |
         | a | 20.00 [20.00, 20.00] |
     """
-    latex = style == "latex"
-    names = [name for name in METRICS if name in set(summary["metric"])]
-    head = ["method", *(_heading(name, summary, latex) for name in names)]
     cells = summary.set_index(["method", "metric"])
-    body = [[m, *(_cell(n, cells.loc[(m, n)]) for n in names)] for m in summary["method"].unique()]
-    if not latex:
-        lines = [head, ["---"] * len(head), *body]
-        return "\n".join(f"| {' | '.join(line)} |" for line in lines)
-    lines = [" & ".join(line).replace("%", r"\%").replace("_", r"\_") + r" \\" for line in (head, *body)]
-    lines = [rf"\begin{{tabular}}{{l{'r' * len(names)}}}", r"\toprule", lines[0], r"\midrule", *lines[1:]]
-    return "\n".join([*lines, r"\bottomrule", r"\end{tabular}"])
+    table = pd.DataFrame({"method": summary["method"].unique()})
+    for name in (name for name in METRICS if name in set(summary["metric"])):
+        table[_heading(name, summary)] = [_cell(name, cells.loc[(method, name)]) for method in table["method"]]
+    return format_latex(table, "l" + "r" * (table.shape[1] - 1)) if style == "latex" else format_markdown(table)
 
 
-def _heading(name: str, summary: pd.DataFrame, latex: bool) -> str:
+def _heading(name: str, summary: pd.DataFrame) -> str:
     """Title, pristine model of NIQE, unit and arrow."""
     metric = METRICS[name]
     model = f"({summary['niqe_model'].iloc[0]})" if name == "niqe" and "niqe_model" in summary else ""
-    return " ".join(filter(None, (metric.title, model, metric.unit, ARROWS[metric.direction][latex])))
+    return " ".join(filter(None, (metric.title, model, metric.unit, ARROWS[metric.direction])))
 
 
 def _cell(name: str, row: pd.Series, spread: float = np.nan) -> str:
     """Mean, spread over seeds where there is one, [low, high]; three decimals where values lie in [0, 1]."""
-    digits = 3 if name in ("ssim", "dark_channel") else 2
+    digits = 3 if name in ("ssim", "dark_channel", "fade") else 2
     if np.isnan(row["mean"]):
         return "n/a"
-    told = "" if np.isnan(spread) else f" ± {spread:.{digits}f}"
-    return f"{row['mean']:.{digits}f}{told} [{row['low']:.{digits}f}, {row['high']:.{digits}f}]"
+    deviation = "" if np.isnan(spread) else f" ± {spread:.{digits}f}"
+    return f"{row['mean']:.{digits}f}{deviation} [{row['low']:.{digits}f}, {row['high']:.{digits}f}]"
 
 
-def write_tables(pictures: pd.DataFrame, summary: pd.DataFrame, folder: Path) -> None:
-    """Write pictures.csv, summary.csv, summary.md and summary.tex, each whole or not at all."""
-    for name, table in (("pictures.csv", pictures), ("summary.csv", summary)):
-        with atomic(folder / name) as temporary:
+def format_report(
+    pictures: pd.DataFrame,
+    summary: pd.DataFrame,
+    costs: pd.DataFrame | None = None,
+    bootstrap: int = 2000,
+    seed: int = 0,
+) -> str:
+    """Format everything about a comparison as Markdown: means, differences to ssdie, mean ranks, cost of networks.
+
+    Args:
+        pictures: a row per image and method.
+        summary: as returned by `summarise`.
+        costs: as returned by `ssdie.evaluation.statistics.network_costs`; left out if None or empty.
+        bootstrap: number of resamples for the differences.
+        seed: of the resampling.
+    """
+    parts = [("Mean and 95 % interval", format_table(summary))]
+    methods = list(pictures["method"].unique())
+    if REFERENCE in methods and len(methods) > 1:
+        differences = paired_differences(pictures, REFERENCE, bootstrap, seed)
+        parts.append((f"Difference to {REFERENCE}, image by image", format_table(differences)))
+    if len(methods) > 1:
+        parts.append(("Mean rank over all metrics with a direction", format_markdown(mean_ranks(pictures))))
+    if costs is not None and len(costs):
+        parts.append(("Networks", format_markdown(costs)))
+    return "\n\n".join(f"{title}:\n\n{table}" for title, table in parts)
+
+
+def write_tables(pictures: pd.DataFrame, summary: pd.DataFrame, folder: Path, report: str | None = None) -> None:
+    """Write pictures.csv, summary.csv, summary.md and summary.tex, and the tables that compare methods, atomically.
+
+    Args:
+        pictures: a row per image and method.
+        summary: as returned by `summarise`.
+        folder: to write to; with several methods also ranks.csv, and with ssdie among them differences.csv.
+        report: Markdown of summary.md; the table of `summary` if None.
+    """
+    tables = {"pictures": pictures, "summary": summary}
+    methods = list(pictures["method"].unique())
+    if len(methods) > 1:
+        tables["ranks"] = mean_ranks(pictures)
+        if REFERENCE in methods:
+            tables["differences"] = paired_differences(pictures, REFERENCE)
+    for name, table in tables.items():
+        with atomic(folder / f"{name}.csv") as temporary:
             table.to_csv(temporary, index=False, float_format="%.6g")
-    for name, style in (("summary.md", "markdown"), ("summary.tex", "latex")):
-        with atomic(folder / name) as temporary:
-            temporary.write_text(format_table(summary, style) + "\n", encoding="utf-8")
+    write_text(folder / "summary.md", (report or format_table(summary)) + "\n")
+    write_text(folder / "summary.tex", format_table(summary, "latex") + "\n")
 
 
 # Wide tables: a row per method, columns TEST_METRIC, TEST_METRIC_low, TEST_METRIC_high ------------------
@@ -114,17 +142,17 @@ def describe_metric(column: str) -> str:
     """
     test, _, name = column.rpartition("paired_")
     metric = METRICS[name]
-    text = " ".join(filter(None, (metric.title, metric.unit, ARROWS[metric.direction][0])))
+    text = " ".join(filter(None, (metric.title, metric.unit, ARROWS[metric.direction])))
     return text + ("\n" + column.removesuffix(f"_{name}") if name != column else "")
 
 
 def widen(pictures: pd.DataFrame, key: str = "method") -> pd.DataFrame:
-    """Turn rows per picture into a row per method: TEST_METRIC, TEST_METRIC_low, TEST_METRIC_high.
+    """Turn rows per image into a row per method: TEST_METRIC, TEST_METRIC_low, TEST_METRIC_high.
 
     Args:
-        pictures: columns picture, `key`, test, and names of `METRICS`; several rows for one picture (seeds)
-            are averaged before the pictures are resampled.
-        key: column that tells the rows of the result.
+        pictures: columns picture, `key`, test, and names of `METRICS`; several rows for one image (seeds) are averaged
+            before the images are resampled.
+        key: column that identifies the rows of the result.
     """
     rows = {name: {key: name} for name in pictures[key].unique()}
     for test, part in pictures.groupby("test", sort=False):
@@ -137,7 +165,7 @@ def widen(pictures: pd.DataFrame, key: str = "method") -> pd.DataFrame:
 
 
 def lay_out(table: pd.DataFrame, key: str = "method") -> pd.DataFrame:
-    """Make a wide table readable: a column per metric, "mean [low, high]"; "mean ± spread [low, high]" over seeds.
+    """Format a wide table: a column per metric, "mean [low, high]"; "mean ± spread [low, high]" over seeds.
 
     Example:
         >>> row = {"method": "a", "paired_psnr": 20.0, "paired_psnr_low": 19.0, "paired_psnr_high": 21.0}
@@ -155,8 +183,28 @@ def lay_out(table: pd.DataFrame, key: str = "method") -> pd.DataFrame:
     return laid_out
 
 
-def format_latex(table: pd.DataFrame) -> str:
-    """Lay out any small table in LaTeX (needs the package booktabs): text left, numbers right.
+# Markdown and LaTeX -------------------------------------------------------------------------------------
+
+
+def format_markdown(table: pd.DataFrame) -> str:
+    """Format a table in Markdown, floating-point numbers with three digits.
+
+    Example:
+        >>> print(format_markdown(pd.DataFrame({"method": ["a"], "seconds": [0.125]})))
+        | method | seconds |
+        | --- | --- |
+        | a | 0.125 |
+    """
+    rows = [table.columns, ["---"] * table.shape[1], *table.map(_plain).itertuples(index=False)]
+    return "\n".join(f"| {' | '.join(map(str, row))} |" for row in rows)
+
+
+def format_latex(table: pd.DataFrame, sides: str | None = None) -> str:
+    """Format a table in LaTeX (needs the package booktabs).
+
+    Args:
+        table: with any columns; floating-point numbers get three digits.
+        sides: alignment of the columns; by default text left and numbers right.
 
     Example:
         >>> print(format_latex(pd.DataFrame({"method": ["a_b"], "seconds": [0.125]})))
@@ -168,26 +216,14 @@ def format_latex(table: pd.DataFrame) -> str:
         \\bottomrule
         \\end{tabular}
     """
-    sides = "".join("r" if pd.api.types.is_numeric_dtype(kind) else "l" for kind in table.dtypes)
-    cells = [[f"{v:.3g}" if isinstance(v, float) else str(v) for v in row] for row in table.itertuples(index=False)]
-    lines = [
-        " & ".join(map(str, row)).replace("%", r"\%").replace("_", r"\_") + r" \\" for row in (table.columns, *cells)
-    ]
-    head, *body = lines
-    return "\n".join(
-        [
-            rf"\begin{{tabular}}{{{sides}}}",
-            r"\toprule",
-            head,
-            r"\midrule",
-            *body,
-            r"\bottomrule",
-            r"\end{tabular}",
-        ]
-    )
+    sides = sides or "".join("r" if pd.api.types.is_numeric_dtype(kind) else "l" for kind in table.dtypes)
+    style = table.map(_plain).style.hide(axis="index").format(escape="latex").format_index(escape="latex", axis=1)
+    latex = style.to_latex(hrules=True, column_format=sides).strip()
+    for sign, command in LATEX.items():
+        latex = latex.replace(sign, command)
+    return latex
 
 
-def write_text(path: str | Path, text: str) -> None:
-    """Write a table's text, whole or not at all."""
-    with atomic(path) as temporary:
-        temporary.write_text(text.rstrip() + "\n", encoding="utf-8")
+def _plain(value: object) -> str:
+    """Text of a cell."""
+    return ("n/a" if np.isnan(value) else f"{value:.3g}") if isinstance(value, float) else str(value)

@@ -1,4 +1,4 @@
-"""NIQE: each step against its formula, the fit, and the order of good and bad pictures."""
+"""NIQE: each step against its formula, the fit, and the order of good and damaged images."""
 
 import numpy as np
 import pytest
@@ -39,7 +39,7 @@ def texture(seed: int, size: tuple[int, int]) -> torch.Tensor:
 
 
 @pytest.mark.parametrize("shape, left, right", [(2, 1, 1), (1, 0.5, 0.5), (0.8, 0.3, 0.6), (3, 2, 1)])
-def test_fit_aggd_finds_the_distribution_again(shape, left, right):
+def test_fit_aggd_recovers_the_distribution(shape, left, right):
     """|x| / b is Gamma(1 / a)^(1 / a); a sign is drawn in proportion to the scales."""
     rng = np.random.default_rng(0)
     size = rng.gamma(1 / shape, size=400_000) ** (1 / shape)
@@ -61,15 +61,15 @@ def test_normalise_contrast_is_the_formula_at_a_pixel():
     assert normalised[5, 7] == pytest.approx((luma[5, 7] - mean) / (deviation + 1))
 
 
-def test_normalised_luma_does_not_see_brightness():
+def test_normalised_luma_ignores_brightness():
     luma = np.random.default_rng(2).uniform(50, 150, (20, 20))
     np.testing.assert_allclose(normalise_contrast(luma)[0], normalise_contrast(luma + 60)[0], atol=1e-9)
 
 
 def test_blocks_are_cut_row_by_row():
     plane = np.arange(24).reshape(4, 6)
-    wanted = [plane[:2, :2], plane[:2, 2:4], plane[2:, :2]]
-    np.testing.assert_array_equal(_blocks(plane, 2)[[0, 1, 3]], wanted)
+    expected = [plane[:2, :2], plane[:2, 2:4], plane[2:, :2]]
+    np.testing.assert_array_equal(_blocks(plane, 2)[[0, 1, 3]], expected)
 
 
 def test_features_of_a_patch_do_not_depend_on_far_patches(photo):
@@ -82,8 +82,8 @@ def test_features_of_a_patch_do_not_depend_on_far_patches(photo):
     assert not np.allclose(patch_features(changed)[0][11], features[11], equal_nan=True)
 
 
-def test_feature_pairs_see_the_direction_of_the_neighbour():
-    """Vertical stripes: neighbours below are alike (positive products), to the right are not."""
+def test_features_of_pairs_depend_on_the_direction_of_the_neighbour():
+    """Vertical stripes: neighbours below are similar (positive products), those to the right are not."""
     generator = torch.Generator().manual_seed(3)
     row = 0.5 + 0.2 * torch.randn(96, generator=generator)
     grain = 0.02 * torch.randn((96, 96), generator=generator)
@@ -92,7 +92,7 @@ def test_feature_pairs_see_the_direction_of_the_neighbour():
     assert below_mean > 0.3 > right_mean
 
 
-def test_niqe_of_the_pictures_own_model_is_zero_and_grows_with_distance(photo, own):
+def test_niqe_is_zero_for_the_image_s_own_model_and_grows_with_distance(photo, own):
     features = patch_features(photo)[0]
     mean, covariance = features.mean(axis=0), np.cov(features, rowvar=False)
     assert niqe(photo, Pristine(mean, covariance, 96, "own")).item() == pytest.approx(0, abs=1e-6)
@@ -102,7 +102,7 @@ def test_niqe_of_the_pictures_own_model_is_zero_and_grows_with_distance(photo, o
     assert niqe(photo, wide).item() == pytest.approx(0.5, rel=1e-6)
 
 
-def test_niqe_prefers_the_photo_to_its_damaged_copies(photo, own):
+def test_niqe_of_damaged_copies_is_higher(photo, own):
     generator = torch.Generator().manual_seed(4)
     score = niqe(photo, own).item()
     assert 1 < score < 8
@@ -114,13 +114,13 @@ def test_niqe_prefers_the_photo_to_its_damaged_copies(photo, own):
         assert niqe(damaged, own).item() > score + 0.3
 
 
-def test_niqe_is_blind_to_what_exceeds_whole_patches(photo, own):
+def test_niqe_ignores_pixels_beyond_whole_patches(photo, own):
     assert niqe(photo[..., :288, :384], own).item() == niqe(photo, own).item()
 
 
-def test_niqe_of_a_flat_picture_is_no_number_and_of_a_small_one_an_error(own):
+def test_niqe_is_nan_for_a_flat_image_and_an_error_for_a_small_one(own):
     assert niqe(torch.full((1, 3, 96, 96), 0.5), own).isnan().all()
-    with pytest.raises(ValueError, match="95 x 200 pixels; NIQE needs sides of 96"):
+    with pytest.raises(ValueError, match="at least 96 pixels, got 95 x 200"):
         niqe(torch.rand(1, 3, 200, 95), own)
 
 
@@ -137,10 +137,10 @@ def test_the_shipped_model_is_a_gaussian(own):
     assert np.linalg.eigvalsh(own.covariance).min() > 0
 
 
-def test_the_published_model_is_taken_where_it_is(tmp_path, monkeypatch):
+def test_the_published_model_is_used_if_available(tmp_path, monkeypatch):
     monkeypatch.delenv("SSDIE_DATA", raising=False)
     assert load_pristine().name == "ssdie"
-    with pytest.raises(FileNotFoundError, match="point SSDIE_DATA"):
+    with pytest.raises(FileNotFoundError, match="Set SSDIE_DATA"):
         load_pristine("mittal2013")
     published = tmp_path / "models" / "niqe_pristine.npz"
     published.parent.mkdir()
@@ -148,7 +148,7 @@ def test_the_published_model_is_taken_where_it_is(tmp_path, monkeypatch):
     monkeypatch.setenv("SSDIE_DATA", str(tmp_path))
     assert load_pristine().name == "mittal2013" and load_pristine().mean.shape == (36,)
     assert load_pristine("ssdie").name == "ssdie"
-    with pytest.raises(ValueError, match='wanted is "mittal2013" or "ssdie"'):
+    with pytest.raises(ValueError, match='expected "mittal2013" or "ssdie"'):
         load_pristine("koniq")
 
 
@@ -173,7 +173,7 @@ def test_fit_pristine_is_mean_and_covariance_of_the_sharp_patches(tmp_path):
     assert niqe(sharp[0], fitted).item() < niqe(gaussian_blur(sharp[0], 1.5), fitted).item()
 
 
-def test_fit_pristine_refuses_too_few_patches(tmp_path):
+def test_fit_pristine_with_too_few_patches_is_an_error(tmp_path):
     write_image(tmp_path / "one.png", texture(0, (96, 192)))
-    with pytest.raises(ValueError, match="sharp patches were found; wanted are 37"):
+    with pytest.raises(ValueError, match="at least 37 sharp patches"):
         fit_pristine(tmp_path)

@@ -1,3 +1,5 @@
+"""Realism of synthetic dust by a classifier."""
+
 import pytest
 import torch
 
@@ -11,20 +13,20 @@ def noise():
     return [torch.rand(1, 3, 24, 24, generator=random) for _ in range(24)]
 
 
-def test_photos_of_one_kind_cannot_be_told_apart_and_of_two_kinds_can(noise):
+def test_photos_of_one_kind_are_not_separable_and_of_two_kinds_are(noise):
     assert 0.2 < realism_auc(noise[::2], noise[1::2])["auc"] < 0.8
     tinted = [n * torch.tensor([1.0, 0.8, 0.5]).view(1, 3, 1, 1) for n in noise[1::2]]
     assert realism_auc(noise[::2], tinted)["auc"] > 0.99
 
 
-def test_a_photo_is_described_by_25_finite_numbers(noise):
+def test_a_photo_has_25_features(noise):
     for photo in (noise[0], torch.full((1, 3, 24, 24), 0.5)):
         numbers = describe(photo)
         assert numbers.shape == (25,)
     assert torch.isfinite(torch.from_numpy(describe(noise[0]))).all()
 
 
-def test_too_few_photos_are_refused(noise):
+def test_too_few_photos_are_an_error(noise):
     with pytest.raises(ValueError, match="at least 10"):
         realism_auc(noise[:3], noise)
 

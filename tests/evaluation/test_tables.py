@@ -1,10 +1,12 @@
-"""Tables: means, intervals and both layouts."""
+"""Tables: means, intervals, Markdown and LaTeX."""
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from ssdie.evaluation.tables import format_table, lay_out, summarise
+from ssdie.evaluation.metrics import metric_table
+from ssdie.evaluation.tables import format_markdown, format_table, lay_out, summarise
+from ssdie.utils.paths import project_root
 
 
 @pytest.fixture
@@ -17,16 +19,16 @@ def pictures() -> pd.DataFrame:
     return table
 
 
-def test_means_are_means_and_methods_keep_their_order(pictures):
+def test_methods_keep_their_order(pictures):
     summary = summarise(pictures)
     assert summary["method"].tolist() == ["b", "b", "a", "a"]
-    wanted = pictures.groupby("method", sort=False)[["psnr", "saturated"]].mean().to_numpy().ravel()
-    np.testing.assert_allclose(summary["mean"], wanted)
+    expected = pictures.groupby("method", sort=False)[["psnr", "saturated"]].mean().to_numpy().ravel()
+    np.testing.assert_allclose(summary["mean"], expected)
     assert summary[["unit", "direction"]].iloc[0].tolist() == ["dB", "higher"]
 
 
 def test_the_interval_is_that_of_the_mean(pictures):
-    """Of n normal values: mean -+ 1.96 s / sqrt(n)."""
+    """For n normal values it is mean -+ 1.96 s / sqrt(n)."""
     row = summarise(pictures, bootstrap=20_000).iloc[0]
     values = pictures["psnr"][:50]
     half = 1.96 * values.std(ddof=0) / np.sqrt(50)
@@ -49,12 +51,12 @@ def test_missing_values_are_left_out_and_counted(pictures):
     assert "| a | n/a |" in format_table(summary.reset_index())
 
 
-def test_one_picture_and_equal_pictures_have_no_spread():
+def test_one_image_and_equal_images_have_no_interval():
     summary = summarise(pd.DataFrame({"method": ["a", "b", "b"], "psnr": [20.0, np.inf, np.inf]}))
     assert summary[["low", "mean", "high"]].to_numpy().tolist() == [[20.0] * 3, [np.inf] * 3]
 
 
-def test_the_pristine_model_stands_in_the_heading():
+def test_the_heading_names_the_pristine_model():
     table = pd.DataFrame({"method": ["a"], "niqe": [4.0], "niqe_model": ["ssdie"]})
     assert format_table(summarise(table)).splitlines()[0] == "| method | NIQE (ssdie) ↓ |"
 
@@ -69,8 +71,12 @@ def test_latex_is_escaped_and_has_as_many_cells_as_columns(pictures):
     assert "↑" not in "".join(lines)
 
 
-def test_the_spread_over_seeds_stands_beside_the_mean():
+def test_the_spread_over_seeds_follows_the_mean():
     row = {"variant": "a", "paired_ssim": 0.8, "paired_ssim_low": 0.7, "paired_ssim_high": 0.9}
     table = pd.DataFrame([{**row, "paired_ssim_spread": 0.0125}, {**row, "variant": "b", "paired_ssim_spread": np.nan}])
     cells = lay_out(table, "variant")["SSIM ↑ paired"]
     assert cells.tolist() == ["0.800 ± 0.013 [0.700, 0.900]", "0.800 [0.700, 0.900]"]
+
+
+def test_the_documentation_holds_the_table_of_all_metrics():
+    assert format_markdown(metric_table()) in (project_root() / "docs" / "peers.md").read_text(encoding="utf-8")

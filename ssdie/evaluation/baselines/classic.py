@@ -1,4 +1,4 @@
-"""Classical ways to repair a dusty photo, written from their papers: what to compare with."""
+"""Classical methods of colour correction, contrast enhancement and haze removal."""
 
 from collections.abc import Callable
 
@@ -12,11 +12,13 @@ from ssdie.ops.images import check_image, to_display
 from ssdie.ops.priors import estimate_airlight, estimate_transmission
 
 SCALES = (15.0, 80.0, 250.0)  # sigma of the three surrounds of Retinex; pixels
-COARSE = 8.0  # sigma that is still blurred at full resolution; wider surrounds on a smaller copy; pixels
+COARSE = 8.0  # largest sigma that is blurred at full resolution; wider surrounds use a smaller copy; pixels
 
 
 def gray_world(dusty: torch.Tensor) -> torch.Tensor:
-    """Make the mean colour grey: J_c = I_c mean(I) / mean(I_c), clipped.
+    r"""Scale the channels so that the mean colour is grey, and clip.
+
+    .. math:: J_c = I_c \frac{\bar I}{\bar I_c}
 
     Args:
         dusty: (N, 3, H, W) in [0, 1].
@@ -37,11 +39,11 @@ def gray_world(dusty: torch.Tensor) -> torch.Tensor:
 
 
 def clahe_lab(dusty: torch.Tensor, clip: float = 2.0, tiles: int = 8) -> torch.Tensor:
-    """Equalise the histogram of L* tile by tile, with limited contrast; a*, b* and so the colour cast stay.
+    """Equalise the histogram of L* tile by tile with limited contrast; a* and b*, and so the colour cast, are kept.
 
     Args:
         dusty: (N, 3, H, W) in [0, 1].
-        clip: most a histogram bin may hold, in multiples of the mean bin.
+        clip: limit of a histogram bin, in multiples of the mean bin.
         tiles: number along each side.
 
     Returns:
@@ -70,13 +72,15 @@ def dark_channel_prior(
     radius: int = 30,
     eps: float = 1e-3,
 ) -> torch.Tensor:
-    """Take the veil off: J = (I - A) / max(t, t0) + A, t from the dark channel, refined by a guided filter.
+    r"""Remove the veil with a transmission from the dark channel, refined by a guided filter.
+
+    .. math:: J = \frac{I - A}{\max(t, t_0)} + A
 
     Args:
         dusty: (N, 3, H, W) in [0, 1].
         window: of the dark channel; odd, pixels.
-        omega: share of the veil that is taken off; [0, 1].
-        least: t0, the least transmission; (0, 1].
+        omega: fraction of the veil that is removed; [0, 1].
+        least: smallest transmission :math:`t_0`; (0, 1].
         radius: of the guided filter; pixels.
         eps: of the guided filter.
 
@@ -84,11 +88,11 @@ def dark_channel_prior(
         (N, 3, H, W) in [0, 1].
 
     Source: He, Sun, Tang, "Single image haze removal using dark channel prior", TPAMI 2011, equation 16; the
-    guided filter of 2013 takes the place of soft matting.
+    guided filter of 2013 replaces soft matting.
 
     Example:
         >>> half = torch.cat((torch.zeros(1, 3, 64, 64), torch.full((1, 3, 64, 64), 0.9)), dim=3)
-        >>> bool(dark_channel_prior(half)[..., :32].max() < 0.02)  # black needs no repair
+        >>> bool(dark_channel_prior(half)[..., :32].max() < 0.02)  # black stays black
         True
     """
     check_image(dusty)
@@ -100,7 +104,7 @@ def dark_channel_prior(
 
 
 def gray_world_dcp(dusty: torch.Tensor) -> torch.Tensor:
-    """Gray world, which turns dust into haze, then the dark channel prior, which is made for haze.
+    """Apply gray world, which turns dust into grey haze, then the dark channel prior, which is made for haze.
 
     Args:
         dusty: (N, 3, H, W) in [0, 1].
@@ -116,14 +120,17 @@ def gray_world_dcp(dusty: torch.Tensor) -> torch.Tensor:
 
 
 def msrcr(dusty: torch.Tensor, scales: tuple[float, ...] = SCALES, clip: float = 0.01) -> torch.Tensor:
-    """Multi-scale Retinex with colour restoration: R_c = C_c mean over s of (log I_c - log(G_s * I_c)).
+    r"""Multi-scale Retinex with colour restoration.
 
-    C_c = 46 log(125 I_c / (I_R + I_G + I_B)) gives colour back; I in grey levels plus one.
+    .. math:: R_c = C_c \operatorname{mean}_s \big(\log I_c - \log(G_s * I_c)\big), \qquad
+              C_c = 46 \log \frac{125\, I_c}{I_R + I_G + I_B}
+
+    with :math:`I` in grey levels plus one; :math:`C_c` restores the colour that the logarithms remove.
 
     Args:
         dusty: (N, 3, H, W) in [0, 1].
         scales: sigma of the Gaussian surrounds; pixels.
-        clip: share of the values of each channel that is let go black, and of those let go white.
+        clip: fraction of the values of each channel that becomes black, and that becomes white.
 
     Returns:
         (N, 3, H, W) in [0, 1].
@@ -140,27 +147,27 @@ def msrcr(dusty: torch.Tensor, scales: tuple[float, ...] = SCALES, clip: float =
     check_image(dusty)
     light = 255 * dusty + 1
     retinex = sum(torch.log(light / _surround(light, sigma)) for sigma in scales) / len(scales)
-    colour = 46 * torch.log(125 * light / light.sum(dim=1, keepdim=True))
-    return _stretch(colour * retinex, clip)
+    color = 46 * torch.log(125 * light / light.sum(dim=1, keepdim=True))
+    return _stretch(color * retinex, clip)
 
 
 def lab_color_balance(dusty: torch.Tensor, clip: float = 0.005) -> torch.Tensor:
-    """Centre a* and b* on grey and stretch L*: what a dust veil shifts and squeezes is put back.
+    """Centre a* and b* on grey and stretch L*, which a dust veil shifts and compresses.
 
     Args:
         dusty: (N, 3, H, W) in [0, 1].
-        clip: share of the pixels that L* is let go black, and of those let go white.
+        clip: fraction of the pixels that becomes black in L*, and that becomes white.
 
     Returns:
         (N, 3, H, W) in [0, 1].
 
     Source: in the spirit of Gao et al., "Color balance and sand-dust image enhancement in Lab space",
-    Multimedia Tools and Applications 2022: chromaticity centred, lightness stretched; not their whole method.
+    Multimedia Tools and Applications 2022: chromaticity centred, lightness stretched, without their further steps.
 
     Example:
         >>> orange = torch.tensor([0.8, 0.5, 0.2]).view(1, 3, 1, 1).expand(1, 3, 16, 16)
         >>> shades = orange * torch.linspace(0.5, 1, 16)
-        >>> balanced = lab_colour_balance(shades).mean(dim=(2, 3))
+        >>> balanced = lab_color_balance(shades).mean(dim=(2, 3))
         >>> bool(balanced.amax() - balanced.amin() < 0.1)  # from 0.45
         True
     """
@@ -175,11 +182,11 @@ def lab_color_balance(dusty: torch.Tensor, clip: float = 0.005) -> torch.Tensor:
 
 
 def _in_lab(image: torch.Tensor, change: Callable[[np.ndarray], np.ndarray]) -> torch.Tensor:
-    """Apply `change` to each picture as CIE Lab array (H, W, 3), L* in [0, 100], and come back."""
+    """Apply `change` to each image as a CIE Lab array (H, W, 3), L* in [0, 100], and convert back to RGB."""
     check_image(image)
     changed = []
-    for picture in image:
-        lab = change(cv2.cvtColor(np.ascontiguousarray(to_display(picture)), cv2.COLOR_RGB2LAB))
+    for rgb in image:
+        lab = change(cv2.cvtColor(np.ascontiguousarray(to_display(rgb)), cv2.COLOR_RGB2LAB))
         changed.append(torch.from_numpy(cv2.cvtColor(lab, cv2.COLOR_LAB2RGB)).permute(2, 0, 1))
     return torch.stack(changed).to(image).clamp(0, 1).contiguous()
 
@@ -191,7 +198,7 @@ def _clahe(lightness: np.ndarray, clip: float, tiles: int) -> np.ndarray:
 
 
 def _surround(light: torch.Tensor, sigma: float) -> torch.Tensor:
-    """Gaussian blur; a wide one on a copy shrunk so far that its sigma is `COARSE`."""
+    """Gaussian blur; a wide one is computed on a copy shrunk until its sigma is `COARSE`."""
     height, width = light.shape[-2:]
     shrink = max(1.0, min(sigma / COARSE, height / 8, width / 8))
     small = (max(1, round(height / shrink)), max(1, round(width / shrink)))
@@ -200,18 +207,8 @@ def _surround(light: torch.Tensor, sigma: float) -> torch.Tensor:
 
 
 def _stretch(values: torch.Tensor, clip: float) -> torch.Tensor:
-    """Stretch each channel of each picture to [0, 1] between its quantiles `clip` and 1 - `clip`."""
+    """Stretch each channel of each image to [0, 1] between its quantiles `clip` and 1 - `clip`."""
     rows = values.flatten(2).sort(dim=2).values
     last = rows.shape[2] - 1
-    low, high = (rows[..., round(share * last), None, None] for share in (clip, 1 - clip))
+    low, high = (rows[..., round(level * last), None, None] for level in (clip, 1 - clip))
     return ((values - low) / (high - low).clamp_min(1e-3)).clamp(0, 1)
-
-
-BASELINES: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
-    "gray_world": gray_world,
-    "clahe_lab": clahe_lab,
-    "dark_channel_prior": dark_channel_prior,
-    "gray_world_dcp": gray_world_dcp,
-    "msrcr": msrcr,
-    "lab_colour_balance": lab_color_balance,
-}
