@@ -1,170 +1,204 @@
-"""Enhancement of videos: the network looks at every n-th frame, its correction is smoothed over time.
+"""Enhancement of video files: decoding, corrections and encoding run at the same time, in threads.
 
-What a network decides frame by frame flickers. Here the affine maps of colour (`ssdie.ops.affine.Correction`) follow
-the network's newest answer by an exponential moving average: slowly where the picture stands still, at once where
-something else comes into view, so that nothing trails behind what moves; a new scene starts afresh.
-Sound is not carried over: OpenCV knows pictures alone. Its encoders take even sides: an odd last row or column is lost.
+Sound, subtitles, chapters, attachments and tags are copied; time stamps stay as they are. The smoothing of corrections
+over time is in `ssdie.enhancement.smoothing`.
 """
 
-import math
+import queue
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
-import cv2
-import torch
+import av
+import numpy as np
 from tqdm import tqdm
 
-from ssdie.enhancement.photo import WORKING_SIZE, find_correction
-from ssdie.networks.generators import Generator
-from ssdie.ops.affine import RADIUS, Correction, apply_correction, downsample
-from ssdie.ops.filters import box_filter
+from ssdie.enhancement.correction import Correction
+from ssdie.enhancement.planes import apply_to_planes, downsample_planes, to_yuv_maps
+from ssdie.enhancement.runtime import Model, released_model
+from ssdie.enhancement.smoothing import CUT, EVERY, MEMORY, Smoother, structure
+from ssdie.photo.files import fitted_size
+from ssdie.photo.video_bars import find_picture
+from ssdie.photo.video_convert import Planes, Rectangle
+from ssdie.photo.video_reader import Frame, VideoReader
+from ssdie.photo.video_writer import VideoWriter, check_codec
 from ssdie.utils.paths import atomic
 
-CODECS = {".avi": "MJPG", ".webm": "VP80"}  # of the other suffixes: mp4v
-UNCOUNTED = {".mkv", ".webm"}  # they tell how long they last, and OpenCV guesses a number of frames from it
-EVERY = 5  # frames between two looks of the network
-MEMORY = 1.0  # seconds in which the correction of a standing picture forgets all but 1/e of what it was
-CUT = 0.1  # difference of two frames, mean over the picture, above which a new scene begins
-
-
-class Smoother:
-    """Correction of each frame of a video, c <- c + s (newest - c), with s = max(1 - exp(-1 / memory), (m / cut)^2).
-
-    m is how far the pixel is from what it has been, |I - I_past| averaged over the channels, where I_past follows I in
-    the same way; s is at most 1, and 1 everywhere after a cut.
-
-    Args:
-        model: generator in evaluation mode.
-        memory: frames in which the correction of a standing picture forgets all but 1/e; 0 forgets at once.
-        every: frames between two looks of the network; it also looks after each cut.
-        cut: difference of two frames, in [0, 1], that means something else: as mean over the picture, a new scene.
-        working_size, strength, postprocess: as for `ssdie.enhancement.photo`.
-    """
-
-    def __init__(
-        self,
-        model: Generator,
-        memory: float,
-        every: int = EVERY,
-        cut: float = CUT,
-        working_size: int = WORKING_SIZE,
-        strength: float = 1.0,
-        postprocess: bool = True,
-    ):
-        if every < 1:
-            raise ValueError(f"every is {every}; wanted is at least 1, a look at every frame.")
-        self.model, self.every, self.cut, self.working_size = model, every, cut, working_size
-        self.settings = (strength, postprocess)
-        self.share = 1 - math.exp(-1 / memory) if memory > 0 else 1.0
-        self.before: torch.Tensor | None = None  # the last small frame
-        self.past: torch.Tensor | None = None  # what small frames have been
-        self.newest: Correction | None = None
-        self.current: Correction | None = None
-        self.since = 0  # frames since the last look
-
-    def enhance(self, frame: torch.Tensor) -> torch.Tensor:
-        """Enhance the next frame: (H, W, 3) uint8 RGB to the same."""
-        small = downsample(frame, self.working_size)
-        fresh = self.before is None or bool((small - self.before).abs().mean() > self.cut)
-        if fresh or self.since == self.every:
-            self.newest = find_correction(small, self.model, *self.settings)
-            self.since = 0
-        if fresh:
-            self.past, self.current = small, self.newest
-        else:
-            self._follow(small)
-        self.since, self.before = self.since + 1, small
-        return apply_correction(frame, self.current)
-
-    def _follow(self, small: torch.Tensor) -> None:
-        """Move past and correction towards the newest: a little, or all the way where something else came into view."""
-        moved = (small - self.past).abs().mean(1) / self.cut  # (1, h, w)
-        share = box_filter(moved[None].square().clamp(self.share, 1), RADIUS)[0]
-        self.past = torch.lerp(self.past, small, share)
-        share = share.to(self.newest.slope.device)
-        self.current = Correction(
-            torch.lerp(self.current.slope, self.newest.slope, share),
-            torch.lerp(self.current.offset, self.newest.offset, share),
-        )
+__all__ = ["CUT", "EVERY", "MEMORY", "Smoother", "enhance_video", "structure"]
+AHEAD = 4  # frames that wait between two threads
+NEUTRAL = 1.5 / 255  # largest difference of channels, at the working size, of a video without colour
 
 
 def enhance_video(
-    source: str | Path, target: str | Path, model: Generator, every: int = EVERY, progress: bool = True, **settings
-) -> int:
-    """Enhance a video file at its own frame size and rate, without its sound.
+    source: str | Path,
+    target: str | Path,
+    model: Model | None = None,
+    strength: float = 1.0,
+    working_size: int = 128,
+    postprocess: bool = True,
+    every: int = EVERY,
+    progress: bool = True,
+    codec: str | None = None,
+    crf: int | None = None,
+    cancelled: threading.Event | None = None,
+) -> list[str]:
+    """Enhance a video file.
+
+    Frames keep their size, time and shape; interlaced ones are deinterlaced, turned ones are written upright.
 
     Args:
-        source, target: of OpenCV's kinds; `target` is written whole or not at all.
-        model: generator in evaluation mode.
-        every: frames between two looks of the network.
-        progress: show a bar.
-        **settings: `strength`, `working_size` and `postprocess`, as for `ssdie.enhancement.photo`.
+        source: any file that FFmpeg reads.
+        target: file to write, completely or not at all: .mp4, .m4v, .mov, .mkv or .webm.
+        model: from `load_model`; None takes the released weights.
+        strength: 0 changes nothing, 1 is the full change; [0, 1].
+        working_size: longer side of what the network sees; pixels.
+        postprocess: adjust veil and levels after the network.
+        every: frames from one run of the network to the next.
+        progress: show a progress bar.
+        codec: "h264", "hevc", "av1" or "vp9"; None takes VP9 for .webm, otherwise H.264.
+        crf: constant rate factor of the encoder, smaller is better and larger; None takes the codec's own.
+        cancelled: stop when it is set, for callers in other threads than the main one.
 
     Returns:
-        Number of frames.
+        Sentences on what was converted or could not be kept; empty if there is nothing to say.
 
     Raises:
-        ValueError: the file holds no frame that OpenCV can read, or fewer than 9 in 10 of those that it announces; or
-            what is made of it cannot be written, or was cut in writing.
+        FileNotFoundError: there is no such file.
+        ValueError: `source` holds no video, or is damaged (says from what time on), or a setting is out of range.
+        InterruptedError: `cancelled` was set.
     """
-    reader = cv2.VideoCapture(str(source))
-    try:
-        rate = reader.get(cv2.CAP_PROP_FPS) or 25.0
-        total = max(0, int(reader.get(cv2.CAP_PROP_FRAME_COUNT))) or None  # negative where it is not known
-        smoother = Smoother(model, MEMORY * rate, every, **settings)
-        frames = tqdm(_read(reader), Path(source).name, total, unit="frame", leave=False, disable=not progress)
-        with atomic(target) as temporary:
-            count, writer, time, step = 0, None, 0.0, 1 / rate  # of the last frame, and since the one before; seconds
+    check_codec(Path(target).suffix.lower(), codec, crf)
+    if not 0 <= strength <= 1:
+        raise ValueError(f"strength: expected a number from 0 to 1, got {strength}.")
+    if working_size < 1:
+        raise ValueError(f"working_size: expected at least 1 pixel, got {working_size}.")
+    if every < 1:
+        raise ValueError(f"every: expected at least 1 frame, got {every}.")
+    model = (model or released_model()) if strength else None
+    with VideoReader(source) as reader, atomic(target) as temporary:
+        writer = VideoWriter(temporary, reader, codec, crf)
+        bar = tqdm(total=reader.expected, desc=Path(source).name, unit="frame", leave=False, disable=not progress)
+        try:
+            smoother = Smoother(model, MEMORY * float(reader.rate), every, postprocess=postprocess)
+            corrector = _Corrector(reader, writer, smoother, strength, working_size)
+            items = prefetch(corrector.process(prefetch(iter(reader), AHEAD)), AHEAD)
             try:
-                for frame in frames:
-                    writer = writer or _open_writer(temporary, rate, frame)
-                    writer.write(cv2.cvtColor(smoother.enhance(frame).numpy(), cv2.COLOR_RGB2BGR))
-                    now = reader.get(cv2.CAP_PROP_POS_MSEC) / 1000
-                    count, time, step = count + 1, now, max(now - time, 1 / rate)
+                for item in items:
+                    if cancelled is not None and cancelled.is_set():
+                        raise InterruptedError(f"{source}: cancelled.")
+                    if isinstance(item, av.Packet):
+                        writer.copy(item)
+                    else:
+                        writer.write(*item)
+                        bar.update()
             finally:
-                if writer is not None:
-                    writer.release()
-            if count == 0:
-                raise ValueError("it holds no frame that OpenCV can read")
-            if total and Path(source).suffix.lower() in UNCOUNTED:
-                _check_read(time + step, total / rate, "seconds")  # the last frame lasts as long as the one before
-            elif total:
-                _check_read(count, total, "frames")
-            _check_written(temporary, count)
-    finally:
-        reader.release()
-    return count
+                items.close()
+            writer.close()
+        except BaseException:
+            writer.abort()
+            raise
+        finally:
+            bar.close()
+    return reader.notes + writer.notes
 
 
-def _read(reader: cv2.VideoCapture) -> Iterator[torch.Tensor]:
-    """Frames, (H, W, 3) uint8 RGB, upright."""
-    while True:
-        there, frame = reader.read()
-        if not there:
+class _Corrector:
+    """Turns frames of the reader into frames for the writer."""
+
+    def __init__(
+        self, reader: VideoReader, writer: VideoWriter, smoother: Smoother, strength: float, working_size: int
+    ):
+        self.writer, self.smoother, self.strength, self.working_size = writer, smoother, strength, working_size
+        self.matrix, self.bits = reader.converter.matrix, reader.converter.bits
+        self.picture = find_picture(reader.path, reader.stream.index, reader.converter) if strength else None
+
+    def process(self, items: Iterator[Frame | av.Packet]) -> Iterator[tuple[av.VideoFrame, int, int] | av.Packet]:
+        """Correct frames; other packets pass unchanged."""
+        try:
+            for item in items:
+                if isinstance(item, Frame):
+                    frame, planes = self.writer.new_frame()
+                    self._correct(item, planes)
+                    yield frame, item.time, item.duration
+                else:
+                    yield item
+        finally:
+            items.close()
+
+    def _correct(self, frame: Frame, out: Planes) -> None:
+        inner = self._inner(frame)
+        if inner is None or inner != (0, frame.planes[0].shape[0], 0, frame.planes[0].shape[1]):
+            for source, target in zip(frame.planes, out, strict=True):
+                target[:] = source
+        if inner is None:
             return
-        yield torch.from_numpy(cv2.cvtColor(frame, cv2.COLOR_BGR2RGB))
+        planes, out = _crop(frame.planes, inner), _crop(out, inner)
+        size = fitted_size(planes[0].shape, self.working_size)
+        small = downsample_planes(planes, size, self.matrix, self.bits)
+        correction = self.smoother.follow(small).scaled(self.strength)
+        maps = to_yuv_maps(correction, self.matrix, self.bits)
+        if np.ptp(small, axis=2).max() < NEUTRAL:  # no colour comes into a black-and-white video
+            maps[3:9] = to_yuv_maps(Correction.identity(1, 1), self.matrix, self.bits)[3:9]
+            maps[10:] = 0
+        apply_to_planes(planes, maps, out, self.bits)
+
+    def _inner(self, frame: Frame) -> Rectangle | None:
+        """Part of a frame to correct: without bars, and without the letterbox of frames of another size."""
+        if not self.strength:
+            return None
+        height, width = frame.planes[0].shape
+        return self.picture if frame.inner == (0, height, 0, width) else frame.inner
 
 
-def _open_writer(path: Path, rate: float, frame: torch.Tensor) -> cv2.VideoWriter:
-    """Writer for frames like `frame`."""
-    codec = CODECS.get(path.suffix.lower(), "mp4v")
-    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*codec), rate, (frame.shape[1], frame.shape[0]))
-    if not writer.isOpened():
-        raise ValueError(f"OpenCV cannot write {path.suffix} files here; use .mp4 or .avi")
-    return writer
+def _crop(planes: Planes, rectangle: Rectangle) -> Planes:
+    """Views of a part of a frame; its borders are even."""
+    top, bottom, left, right = rectangle
+    half = np.s_[top // 2 : bottom // 2, left // 2 : right // 2]
+    return planes[0][top:bottom, left:right], planes[1][half], planes[2][half]
 
 
-def _check_read(found: float, announced: float, unit: str) -> None:
-    """Refuse a file of which a good part is missing: OpenCV says nothing when a file is cut or damaged."""
-    if found < 0.9 * announced:
-        told = f"only {found:.4g} of its {announced:.4g} {unit} could be read"
-        raise ValueError(f"{told}, it is cut or damaged; copy it again or repair it")
+def prefetch(items: Iterator, size: int) -> Iterator:
+    """Run an iterator in a thread of its own, at most `size` items ahead; its exceptions are raised here.
 
+    Closing the generator ends the thread and closes `items`.
 
-def _check_written(path: Path, count: int) -> None:
-    """Refuse a file that lacks frames: OpenCV says nothing when a disk is full."""
-    reader = cv2.VideoCapture(str(path))
-    found = max(0, int(reader.get(cv2.CAP_PROP_FRAME_COUNT))) if reader.isOpened() else 0
-    reader.release()
-    if found < 0.9 * count:
-        raise ValueError(f"only {found} of its {count} frames could be written; make room on the disk")
+    Example:
+        >>> list(prefetch(iter("abc"), 2))
+        ['a', 'b', 'c']
+    """
+    buffer: queue.Queue = queue.Queue(size)
+    stopped, end = threading.Event(), object()
+
+    def put(entry: tuple) -> None:
+        while not stopped.is_set():
+            try:
+                return buffer.put(entry, timeout=0.1)
+            except queue.Full:
+                continue
+
+    def fill() -> None:
+        try:
+            for item in items:
+                put((item, None))
+                if stopped.is_set():
+                    break
+            put((end, None))
+        except BaseException as error:
+            put((end, error))
+        finally:
+            if hasattr(items, "close"):
+                items.close()
+
+    thread = threading.Thread(target=fill, daemon=True)
+    thread.start()
+    try:
+        while True:
+            item, error = buffer.get()
+            if error is not None:
+                raise error
+            if item is end:
+                return
+            yield item
+    finally:
+        stopped.set()
+        thread.join()

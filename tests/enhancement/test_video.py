@@ -1,168 +1,232 @@
-"""Videos: every frame comes back at its size, and what the network decides does not flicker."""
+"""Videos: every frame comes back corrected, and what the network decides does not flicker."""
 
-import struct
-from pathlib import Path
+import threading
 
-import cv2
 import numpy as np
 import pytest
-import torch
+from videos import picture_at, psnr, read_frames, write_video
 
-from ssdie.enhancement.video import Smoother, enhance_video
-from ssdie.networks.generators import Generator
-from ssdie.photo.files import fitted_size
+from ssdie.enhancement.correction import IDENTITY, Correction, apply_correction
+from ssdie.enhancement.planes import apply_to_planes, downsample_planes, to_yuv_maps, yuv_to_rgb_matrix
+from ssdie.enhancement.runtime import load_model
+from ssdie.enhancement.smoothing import Smoother, structure
+from ssdie.enhancement.video import enhance_video, prefetch
 
-SIZE, FRAMES = (48, 64), 12
 
+class Gain:
+    """A network that multiplies colours, in turn by each of some numbers."""
 
-class Restless(Generator):
-    """A network that is never sure: each call multiplies the picture by another number."""
+    def __init__(self, *gains: float):
+        self.gains, self.calls, self.sizes = gains, 0, set()
 
-    def __init__(self):
-        super().__init__()
-        self.weight = torch.nn.Parameter(torch.ones(()))
-        self.calls = 0
-
-    def transform(self, x, generator=None):
+    def correct(self, small, postprocess=True):
+        gain = self.gains[self.calls % len(self.gains)]
         self.calls += 1
-        gain = 1.2 if self.calls % 2 else 0.8
-        return (x + 1) * gain * self.weight - 1
+        self.sizes.add(small.shape)
+        return Correction(np.tile((gain * IDENTITY)[:, None, None], (1, *small.shape[:2])).astype(np.float32))
 
 
-def frame_at(t: int, shade: int = 0) -> torch.Tensor:
-    """A ramp with a bright square that moves one pixel a frame."""
-    ramp = np.linspace(60, 140, SIZE[1]).astype(np.uint8)
-    frame = np.repeat(np.tile(ramp, (SIZE[0], 1))[..., None], 3, 2) + np.uint8(shade)
-    frame[20:30, 4 + t : 14 + t] = (200, 150, 90)
-    return torch.from_numpy(frame)
+def small_at(t: int, shade: float = 0.0) -> np.ndarray:
+    """A small frame as the smoother sees it."""
+    return (picture_at(t, (24, 32)) / 255 + shade).astype(np.float32)
 
 
-def flicker(frames: list[torch.Tensor]) -> float:
-    """Variance over time of the mean colour."""
-    return torch.stack([f.float().mean((0, 1)) for f in frames]).var(0).mean().item()
+def run(model, smalls, memory=8.0, every=1) -> list[np.ndarray]:
+    """Gain of each frame, (h, w)."""
+    smoother = Smoother(model, memory, every)
+    return [smoother.follow(small).maps[0] for small in smalls]
 
 
-def run(every: int, memory: float, frames: list[torch.Tensor]) -> tuple[list[torch.Tensor], int]:
-    model = Restless().eval()
-    smoother = Smoother(model, memory, every, working_size=64, postprocess=False)
-    return [smoother.enhance(f) for f in frames], model.calls
+def test_smoothed_correction_flickers_less_than_frame_by_frame():
+    smalls = [small_at(0)] * 40
+    alone, smoothed = run(Gain(1.2, 0.8), smalls, memory=0), run(Gain(1.2, 0.8), smalls)
+    assert np.var([maps.mean() for maps in alone]) == pytest.approx(0.04, rel=0.01)
+    assert np.var([maps.mean() for maps in smoothed[20:]]) < 0.0025
 
 
-def test_correction_flickers_less_than_frame_by_frame():
-    frames = [frame_at(t) for t in range(FRAMES)]
-    alone, calls = run(1, 0, frames)
-    smoothed, _ = run(1, 8.0, frames)
-    assert calls == FRAMES
-    assert flicker(smoothed) < flicker(alone) / 4
-
-
-def test_without_memory_each_frame_is_enhanced_by_itself():
-    frames = [frame_at(t) for t in range(4)]
-    alone, _ = run(1, 0, frames)
-    single, _ = run(1, 0, frames[2:3])  # an odd call, like the third
-    assert (alone[2].int() - single[0].int()).abs().max() <= 1
-
-
-def test_network_looks_every_nth_frame_and_after_a_cut():
-    still = [frame_at(0)] * 10
-    assert run(5, 8.0, still)[1] == 2
-    assert run(5, 8.0, still[:3] + [frame_at(0, shade=90)] * 3)[1] == 2
+def test_network_runs_every_nth_frame_and_after_a_cut():
+    model = Gain(1.0)
+    run(model, [small_at(0)] * 10, every=5)
+    assert model.calls == 2
+    run(model, [small_at(0)] * 3 + [small_at(0, 0.3)] * 3, every=5)
+    assert model.calls == 4
 
 
 def test_cut_starts_afresh():
-    frames = [frame_at(0)] * 3 + [frame_at(0, shade=90)]
-    model = Restless().eval()
-    smoother = Smoother(model, 100.0, 1, working_size=64, postprocess=False)
-    for frame in frames:
-        smoother.enhance(frame)
-    assert torch.equal(smoother.current.slope, smoother.newest.slope)
+    maps = run(Gain(1.2, 0.8), [small_at(0), small_at(0, 0.3)], memory=1000.0)
+    assert maps[1] == pytest.approx(np.full((24, 32), 0.8))
 
 
-def test_what_moves_leaves_no_trail():
-    class Grey(Restless):
-        def transform(self, x, generator=None):
-            return x.mean(1, keepdim=True).expand_as(x) * self.weight
-
-    frames = [frame_at(3 * t) for t in range(10)]
-    smoother = Smoother(Grey().eval(), 1000.0, 1, working_size=64, postprocess=False)
-    for frame in frames:
-        given = smoother.enhance(frame)
-    here = given[20:30, 31:41].float()
-    wanted = frames[-1][20:30, 31:41].float().mean(2, keepdim=True)
-    before = (frames[-1][20:30, 31:41].float() - wanted).abs().mean()
-    assert (here - wanted).abs().mean() < before / 3
+def test_what_comes_into_view_takes_the_newest_correction():
+    smalls = [small_at(0)] * 2
+    smalls[1] = smalls[1].copy()
+    smalls[1][:, 16:] += 0.15  # the right half is something else
+    maps = run(Gain(1.2, 0.8), smalls, memory=1000.0)[1]
+    assert maps[:, -5:] == pytest.approx(np.full((24, 5), 0.8), abs=0.02)
+    assert maps[:, :5] == pytest.approx(np.full((24, 5), 1.2), abs=0.02)
 
 
-def write_video(path: Path, frames: int = FRAMES, rate: float = 12.5) -> bytes:
-    """Write frames and give the bytes of the file."""
-    codec = {".avi": "MJPG", ".webm": "VP80"}.get(path.suffix, "mp4v")
-    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*codec), rate, SIZE[::-1])
-    for t in range(frames):
-        writer.write(frame_at(t).numpy()[..., ::-1].copy())
-    writer.release()
-    return path.read_bytes()
+def test_leaders_and_fades_are_not_changed_and_the_correction_comes_gradually():
+    scene = small_at(0)
+    model = Gain(1.5)
+    fade = [scene * k / 24 for k in range(25)]
+    smalls = [scene * 0] * 3 + fade + [scene] * 20 + fade[::-1] + [scene * 0] * 3
+    gains = np.array([maps.mean() for maps in run(model, smalls)])
+    assert (gains[:27] == 1).all() and (gains[-8:] == 1).all()
+    assert gains[44:48] == pytest.approx(np.full(4, 1.5), abs=0.01)
+    assert np.abs(np.diff(gains)).max() < 0.15
+    for flat in (0.0, 0.5, 1.0):
+        assert structure(np.full((24, 32, 3), flat, np.float32)) == 0
 
 
-@pytest.mark.parametrize("suffix", [".mp4", ".avi"])
-def test_file_keeps_frames_size_and_rate(tmp_path, suffix):
-    source, target = tmp_path / f"in{suffix}", tmp_path / "out" / f"in{suffix}"
-    write_video(source)
-    assert enhance_video(source, target, Restless().eval(), every=3, progress=False) == FRAMES
-    reader = cv2.VideoCapture(str(target))
-    assert int(reader.get(cv2.CAP_PROP_FRAME_COUNT)) == FRAMES
-    assert abs(reader.get(cv2.CAP_PROP_FPS) - 12.5) < 0.1
-    there, frame = reader.read()
-    assert there and frame.shape[:2] == SIZE
-    red, blue = frame[22:28, 6:12, 2].mean(), frame[22:28, 6:12, 0].mean()
-    assert red > blue + 50  # not exchanged
-    assert [p.name for p in target.parent.iterdir()] == [target.name]  # nothing left over
+def test_every_below_one_is_refused():
+    with pytest.raises(ValueError, match="every: expected at least 1"):
+        Smoother(Gain(1.0), 1.0, every=0)
 
 
-def test_no_video_leaves_no_file(tmp_path):
-    source = tmp_path / "no.mp4"
-    source.write_bytes(b"this is text")
-    with pytest.raises(ValueError, match="no frame"):
-        enhance_video(source, tmp_path / "out" / "no.mp4", Restless().eval(), progress=False)
-    assert list((tmp_path / "out").iterdir()) == []
+@pytest.mark.parametrize("matrix, bits", [(1, 8), (6, 8), (9, 10)])
+def test_maps_of_yuv_planes_agree_with_those_of_rgb(matrix, bits):
+    rng = np.random.default_rng(0)
+    maps = Correction.identity(6, 8).maps + rng.normal(0, 0.03, (12, 1, 1)).astype(np.float32)
+    correction = Correction(maps)
+    to_rgb, offset = yuv_to_rgb_matrix(matrix, bits)
+    colors = rng.uniform(0.2, 0.8, (24, 32, 3))
+    yuv = np.rint(colors @ np.linalg.inv(to_rgb).T + offset).astype(np.uint8 if bits == 8 else np.uint16)
+    planes = tuple(np.repeat(np.repeat(yuv[..., k], 1 + (k == 0), 0), 1 + (k == 0), 1) for k in range(3))
+    out = tuple(np.empty_like(plane) for plane in planes)
+    flat = tuple(np.full_like(plane, plane[0, 0]) for plane in planes)
+    apply_to_planes(flat, to_yuv_maps(correction, matrix, bits), out, bits)
+    pixel = ((np.array([plane[0, 0] for plane in flat]) - offset) @ to_rgb.T).astype(np.float32)
+    expected = apply_correction(pixel[None, None], correction)[0, 0]
+    got = (np.array([plane[5, 7] for plane in out]) - offset) @ to_rgb.T
+    assert np.abs(got - expected).max() * 255 < 1.5
+    apply_to_planes(planes, to_yuv_maps(Correction.identity(6, 8), matrix, bits), out, bits)
+    assert all(np.array_equal(a, b) for a, b in zip(planes, out, strict=True))  # the identity is exact
+    small = downsample_planes(planes, (12, 16), matrix, bits)
+    assert np.abs(small.mean((0, 1)) - colors.mean((0, 1))).max() < 0.01
 
 
-@pytest.mark.parametrize("suffix", [".avi", ".mp4", ".mkv", ".webm"])
-def test_video_that_breaks_off_is_refused_and_leaves_no_file(tmp_path, suffix):
-    source, target = tmp_path / f"in{suffix}", tmp_path / "out" / f"in{suffix}"
-    whole = write_video(source, 40)
-    data = whole.find(b"mdat") if suffix == ".mp4" else len(whole) // 2
-    end = whole.find(b"moov") if suffix == ".mp4" else len(whole)  # the list of frames, without which nothing is read
-    source.write_bytes(whole[: (data + end) // 2] + bytes(end - (data + end) // 2) + whole[end:])
-    with pytest.raises(ValueError, match=r"only \S+ of its \S+ (frames|seconds) could be read, .*; copy it again"):
-        enhance_video(source, target, Restless().eval(), progress=False)
-    assert list((tmp_path / "out").iterdir()) == []
-    if suffix != ".mp4":
-        source.write_bytes(whole[: len(whole) // 2])
-        with pytest.raises(ValueError, match="could be read"):
-            enhance_video(source, target, Restless().eval(), progress=False)
-    source.write_bytes(whole)
-    assert enhance_video(source, target, Restless().eval(), progress=False) == 40
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
+def test_each_frame_of_a_file_is_corrected(tmp_path, suffix):
+    source = write_video(tmp_path / f"a{suffix}", [picture_at(t) for t in range(12)])
+    model = Gain(0.8)
+    target = tmp_path / "out" / f"a{suffix}"
+    assert enhance_video(source, target, model, every=4, working_size=32, progress=False) == []
+    before, after = read_frames(source), read_frames(target)
+    assert [frame.time for frame in before] == [frame.time for frame in after]
+    for first, second in zip(before, after, strict=True):
+        assert psnr(16 + 0.8 * (first.planes[0] - 16.0), second.planes[0]) > 38
+        assert psnr(128 + 0.8 * (first.planes[2] - 128.0), second.planes[2]) > 38
+    assert (model.calls, model.sizes) == (3, {(24, 32, 3)})
+    assert [path.name for path in target.parent.iterdir()] == [target.name]  # no temporary file is left
 
 
-@pytest.mark.parametrize("frames, times", [(1, 1), (2, 10), (30, 10)])
-def test_a_nominal_rate_above_the_real_one_is_no_fault(tmp_path, frames, times):
-    """A file of 12.5 frames a second that announces 125, as those of variable rate may."""
-    whole = write_video(tmp_path / "in.mkv", frames)
-    place = whole.find(b"\x23\xe3\x83\x84")  # DefaultDuration of Matroska, nanoseconds
-    assert struct.unpack(">I", whole[place + 4 : place + 8]) == (80_000_000,)
-    (tmp_path / "in.mkv").write_bytes(whole[: place + 4] + struct.pack(">I", 80_000_000 // times) + whole[place + 8 :])
-    reader = cv2.VideoCapture(str(tmp_path / "in.mkv"))
-    assert reader.get(cv2.CAP_PROP_FRAME_COUNT) >= times * frames
-    assert enhance_video(tmp_path / "in.mkv", tmp_path / "out.mkv", Restless().eval(), progress=False) == frames
+def test_two_videos_in_one_run_keep_their_own_frames(tmp_path):
+    """One is progressive and red, the other interlaced and green; both are enhanced twice, at the same time too."""
+    options = {"flags": "+ilme+ildct"}
+    red = write_video(tmp_path / "red.mp4", [picture_at(t, tint=(1, 0.1, 0.1)) for t in range(8)])
+    green = write_video(tmp_path / "green.mp4", [picture_at(t, tint=(0.1, 1, 0.1)) for t in range(8)], options=options)
+    model, jobs = Gain(0.9), []
+    for run_index in range(2):
+        for source in (red, green):
+            target = tmp_path / f"{source.stem}-{run_index}.mp4"
+            jobs.append(
+                threading.Thread(target=enhance_video, args=(source, target, model), kwargs={"progress": False})
+            )
+    for job in jobs:
+        job.start()
+    for job in jobs:
+        job.join()
+    for name, lowest, highest in (("red", 160, 255), ("green", 0, 100)):
+        first, second = (read_frames(tmp_path / f"{name}-{index}.mp4") for index in range(2))
+        assert len(first) == len(second) == 8
+        for a, b in zip(first, second, strict=True):
+            assert lowest < a.planes[2].mean() < highest
+            assert psnr(a.planes[0], b.planes[0]) > 45
 
 
-def test_every_must_be_at_least_one():
-    with pytest.raises(ValueError, match="at least 1"):
-        Smoother(Restless().eval(), 1.0, every=0)
+def test_black_bars_stay_and_the_picture_between_them_is_corrected_as_without_bars(tmp_path):
+    framed = []
+    for t in range(8):
+        framed.append(np.zeros((96, 160, 3), np.uint8))
+        framed[-1][:, 16:144] = picture_at(t)
+    model = Gain(0.7)
+    target = tmp_path / "b.mp4"
+    enhance_video(write_video(tmp_path / "a.mp4", framed), target, model, progress=False)
+    luma = read_frames(target)[4].planes[0]
+    assert np.abs(luma[:, :14] - 16.0).max() <= 2 and np.abs(luma[:, 146:] - 16.0).max() <= 2
+    whole = tmp_path / "d.mp4"
+    enhance_video(write_video(tmp_path / "c.mp4", [p[:, 16:144] for p in framed]), whole, model, progress=False)
+    assert psnr(luma[:, 20:140], read_frames(whole)[4].planes[0][:, 4:124]) > 38
+    assert model.sizes == {(96, 128, 3)}
 
 
-def test_frames_are_seen_at_the_working_size():
-    assert fitted_size(SIZE, 32) == (24, 32)
-    smoother = Smoother(Restless().eval(), 1.0, working_size=32, postprocess=False)
-    assert smoother.enhance(frame_at(0)).shape == (*SIZE, 3)
-    assert smoother.current.offset.shape == (3, 24, 32)
+def test_black_and_white_video_stays_so(tmp_path):
+    class Tint(Gain):
+        def correct(self, small, postprocess=True):
+            maps = np.tile(IDENTITY[:, None, None], (1, *small.shape[:2]))
+            maps[9] += 0.2
+            return Correction(maps)
+
+    source = write_video(tmp_path / "a.mp4", [picture_at(t, tint=(1, 1, 1)) for t in range(4)])
+    enhance_video(source, tmp_path / "b.mp4", Tint(1.0), progress=False)
+    frame = read_frames(tmp_path / "b.mp4")[2]
+    assert np.abs(frame.planes[2] - 128.0).max() <= 1
+    assert frame.planes[0].mean() > read_frames(source)[2].planes[0].mean() + 5
+
+
+def test_failure_and_interruption_leave_no_file(tmp_path):
+    source = write_video(tmp_path / "a.mkv", [picture_at(t) for t in range(30)])
+    target = tmp_path / "out" / "a.mkv"
+
+    class Interrupt(Gain):
+        def correct(self, small, postprocess=True):
+            if self.calls == 2:
+                raise KeyboardInterrupt
+            return super().correct(small, postprocess)
+
+    threads = threading.active_count()
+    with pytest.raises(KeyboardInterrupt):
+        enhance_video(source, target, Interrupt(1.0), progress=False)
+    cancelled = threading.Event()
+    cancelled.set()
+    with pytest.raises(InterruptedError):
+        enhance_video(source, target, Gain(1.0), progress=False, cancelled=cancelled)
+    source.write_bytes(source.read_bytes()[: source.stat().st_size // 2])
+    with pytest.raises(ValueError, match="breaks off or is damaged after"):
+        enhance_video(source, target, Gain(1.0), progress=False)
+    assert list(target.parent.iterdir()) == []
+    assert threading.active_count() == threads
+
+
+def test_errors_of_a_thread_reach_the_caller():
+    def fail():
+        yield 1
+        raise OSError("disk")
+
+    items = prefetch(fail(), 2)
+    assert next(items) == 1
+    with pytest.raises(OSError, match="disk"):
+        next(items)
+
+
+@pytest.mark.parametrize(
+    "settings, name", [({"strength": 2}, "strength"), ({"every": 0}, "every"), ({"working_size": 0}, "working_size")]
+)
+def test_settings_out_of_range_are_refused(tmp_path, settings, name):
+    with pytest.raises(ValueError, match=f"{name}: expected"):
+        enhance_video(tmp_path / "a.mp4", tmp_path / "b.mp4", Gain(1.0), **settings)
+
+
+def test_released_network_does_not_flicker():
+    """A still scene with noise, and a slow pan: mean colour from frame to frame."""
+    model = load_model()
+    rng = np.random.default_rng(0)
+    scene = picture_at(0, (72, 152), (0.9, 0.7, 0.5)) / 510 + 0.3
+    for step, limit in ((0, 0.1), (1, 2.0)):
+        smoother, change = Smoother(model, 25.0), []
+        for t in range(24):
+            small = scene[:, step * t : step * t + 128] + rng.normal(0, 0.5 / 255, (72, 128, 3))
+            small = small.clip(0, 1).astype(np.float32)  # the mean of some noisy pixels
+            change.append((apply_correction(small, smoother.follow(small)) - small).mean((0, 1)) * 255)
+        assert np.abs(np.diff(change, axis=0)).max() < limit

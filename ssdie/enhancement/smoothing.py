@@ -1,0 +1,143 @@
+r"""Corrections of a video over time: the network sees every n-th frame, and its maps are smoothed.
+
+Frame by frame, the network's answer flickers. Here the maps follow its newest answer by an exponential moving average:
+
+.. math:: c \leftarrow c + s\,(c_\text{newest} - c), \qquad s = \max(1 - e^{-1/\tau},\ (m / m_\text{cut})^2)
+
+slowly where the picture stands still, at once where something else comes into view; a new scene starts afresh. Here
+:math:`m` is how far a pixel is from its own past, which follows the picture in the same way. Leaders and fades are not
+corrected: the network sees no scene there.
+"""
+
+import math
+
+import numpy as np
+
+from ssdie.enhancement.correction import Correction
+from ssdie.enhancement.runtime import Model
+
+EVERY = 8  # frames from one run of the network to the next
+MEMORY = 1.0  # seconds in which the correction of a still picture forgets all but 1/e of what it was
+CUT = 0.1  # mean difference of two frames above which a new scene begins
+RADIUS = 5  # of the window in which motion is averaged; pixels at the working size
+# up to the first value nothing is corrected, from the second on everything: leaders and fades are left alone
+CONTRAST, BRIGHTNESS = (0.012, 0.04), (0.06, 0.25)  # standard deviation and mean of the luminance, in [0, 1]
+FADE = 0.008  # change of the mean from frame to frame from which on it may be a fade; in [0, 1]
+FADE_OUT, FADE_IN = 6, 12  # frames in which the correction goes when a fade begins, and comes when it has ended
+LUMINANCE = np.array((0.299, 0.587, 0.114), np.float32)
+
+
+class Smoother:
+    """Gives the correction of each frame of a video.
+
+    Args:
+        model: from `load_model`.
+        memory: frames in which the correction of a still picture forgets all but 1/e; 0 forgets at once.
+        every: frames from one run of the network to the next; it also runs after each cut.
+        cut: mean difference of two frames, in [0, 1], above which a new scene begins.
+        postprocess: adjust veil and levels after the network.
+
+    Raises:
+        ValueError: `every` is below 1.
+    """
+
+    def __init__(self, model: Model, memory: float, every: int = EVERY, cut: float = CUT, postprocess: bool = True):
+        if every < 1:
+            raise ValueError(f"every: expected at least 1 frame, got {every}.")
+        self.model, self.every, self.cut, self.postprocess = model, every, cut, postprocess
+        self.share = 1 - math.exp(-1 / memory) if memory > 0 else 1.0
+        self.before: np.ndarray | None = None  # the last small frame
+        self.past: np.ndarray | None = None  # moving average of the small frames
+        self.newest: Correction | None = None
+        self.current: Correction | None = None
+        self.settled = 1.0  # 0 in a fade or leader, 1 in a scene
+        self.since = 0  # frames since the network's last run
+
+    def follow(self, small: np.ndarray) -> Correction:
+        """Give the correction of the next frame, (h, w, 3) in [0, 1]; the identity where there is no structure."""
+        alike = self.before is not None and self.before.shape == small.shape
+        fresh = not alike or float(np.abs(small - self.before).mean()) > self.cut
+        shown = structure(small)
+        if fresh:
+            self.settled, self.newest, self.current = 1.0, None, None
+        elif shown == 0:
+            self.settled = 0.0
+        elif is_fading(self.before, small):
+            self.settled = max(0.0, self.settled - 1 / FADE_OUT)
+            if self.past is not None:
+                self.past = match_exposure(self.past, small)  # a change of exposure is no motion
+        else:
+            self.settled = min(1.0, self.settled + 1 / FADE_IN)
+        self.before = small
+        weight = shown * _ramp(self.settled, 0, 1)
+        if weight == 0:
+            self.newest = self.current = None
+            return Correction.identity(*small.shape[:2])
+        if self.newest is None or self.since >= self.every:
+            self.newest = self.model.correct(small, self.postprocess)
+            self.since = 0
+        self.since += 1
+        if self.current is None:
+            self.past, self.current = small, self.newest
+        else:
+            self._move(small)
+        return self.current.scaled(weight)
+
+    def _move(self, small: np.ndarray) -> None:
+        """Move past and correction towards the newest: a little, or all the way where something else came into view."""
+        moved = np.abs(small - self.past).mean(2) / self.cut
+        share = box_mean(np.clip(moved**2, self.share, 1).astype(np.float32), RADIUS)
+        self.past = self.past + share[..., None] * (small - self.past)
+        self.current = Correction(self.current.maps + share * (self.newest.maps - self.current.maps))
+
+
+def structure(small: np.ndarray) -> float:
+    """Tell how much of a scene a frame shows: 0 for leaders and flat frames, 1 for scenes; fades lie between.
+
+    Example:
+        >>> structure(np.zeros((9, 16, 3), np.float32))
+        0.0
+    """
+    luminance = small @ LUMINANCE
+    return _ramp(float(luminance.std()), *CONTRAST) * _ramp(float(luminance.mean()), *BRIGHTNESS)
+
+
+def _ramp(value: float, low: float, high: float) -> float:
+    """Rise smoothly from 0 at `low` to 1 at `high`."""
+    t = min(max((value - low) / (high - low), 0.0), 1.0)
+    return t * t * (3 - 2 * t)
+
+
+def is_fading(before: np.ndarray, small: np.ndarray) -> bool:
+    """Whether brightness changes from one frame to the next, and little else does."""
+    change = abs(float(small.mean() - before.mean()))
+    return change > FADE and float(np.abs(small - match_exposure(before, small)).mean()) < change / 2
+
+
+def match_exposure(past: np.ndarray, small: np.ndarray) -> np.ndarray:
+    """Give `past` with the contrast and brightness of `small`, as if only the exposure had changed.
+
+    Example:
+        >>> past = np.random.default_rng(0).random((9, 16, 3))
+        >>> bool(np.allclose(match_exposure(past, 0.5 * past + 0.2), 0.5 * past + 0.2))
+        True
+    """
+    centered, mean = past - past.mean(), small.mean()
+    gain = float((centered * (small - mean)).sum() / max(float((centered**2).sum()), 1e-9))
+    return (mean + min(max(gain, 0.0), 4.0) * centered).astype(past.dtype)
+
+
+def box_mean(image: np.ndarray, radius: int) -> np.ndarray:
+    """Mean over a square window of side 2 radius + 1, cut off at the border; (h, w).
+
+    Example:
+        >>> box_mean(np.array([[0.0, 3.0, 6.0]]), 1).tolist()
+        [[1.5, 3.0, 4.5]]
+    """
+    for axis in (0, 1):
+        length = image.shape[axis]
+        total = np.concatenate((np.zeros_like(image.take([0], axis)), np.cumsum(image, axis)), axis)
+        end, start = np.minimum(np.arange(length) + radius + 1, length), np.maximum(np.arange(length) - radius, 0)
+        count = (end - start).reshape((-1, 1) if axis == 0 else (1, -1))
+        image = ((total.take(end, axis) - total.take(start, axis)) / count).astype(image.dtype)
+    return image
