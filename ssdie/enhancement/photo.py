@@ -16,11 +16,12 @@ from PIL import Image, ImageCms, ImageOps
 from ssdie.batch.jobs import VIDEO_SUFFIXES
 from ssdie.enhancement.correction import apply_correction, downsample
 from ssdie.enhancement.runtime import Model, released_model
-from ssdie.photo.files import deep_values, explain, open_photo
+from ssdie.photo.files import deep_values, explain
 
 if TYPE_CHECKING:
     import torch
 
+    from ssdie.enhancement.result import EnhancedPhoto
     from ssdie.networks.generators import Generator
 
 WORKING_SIZE = 128  # pixels of the longer side that the network sees; at a larger size a cast remains in patches
@@ -37,7 +38,7 @@ def enhance(
     strength: float = 1.0,
     working_size: int = WORKING_SIZE,
     postprocess: bool = True,
-) -> "Image.Image | np.ndarray | torch.Tensor":
+) -> "EnhancedPhoto | Image.Image | np.ndarray | torch.Tensor":
     """Enhance a photo at its own size.
 
     Args:
@@ -49,8 +50,8 @@ def enhance(
         postprocess: adjust veil and levels after the network (`ssdie.ops.tone.postprocess`).
 
     Returns:
-        The same kind, size, type and mode; a path gives a PIL image. PIL images come back upright, with their metadata;
-        tensors detached.
+        The same kind, size, type and mode; a path gives an `EnhancedPhoto`. PIL images come back upright, with
+        their metadata; tensors detached.
 
     Raises:
         TypeError, ValueError: `photo` is of another kind, shape or range.
@@ -164,11 +165,14 @@ def _enhance_tensor(photo: "torch.Tensor", model: "Model | Generator | None", *s
     return enhanced if photo.ndim == 4 else enhanced[0]
 
 
-def _enhance_path(path: Path, settings: tuple) -> Image.Image:
+def _enhance_path(path: Path, settings: tuple) -> "EnhancedPhoto":
     """Enhance a photo file."""
+    from ssdie.enhancement.result import enhance_photo  # which imports this module
+    from ssdie.photo import read_photo
+
+    names = ("model", "strength", "working_size", "postprocess")
     try:
-        with open_photo(path) as opened:
-            return _enhance_pil(opened, settings)
+        return enhance_photo(read_photo(path), **dict(zip(names, settings, strict=True)))
     except FileNotFoundError:
         raise
     except Exception as error:  # whatever a decoder raises

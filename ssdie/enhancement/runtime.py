@@ -3,6 +3,7 @@
 Both give a model with `correct(small, postprocess)`: small photo in, affine colour maps out.
 """
 
+import ctypes
 import functools
 import os
 from pathlib import Path
@@ -71,9 +72,14 @@ class OnnxModel:
             raise ValueError(f"{self.path}: expected the inputs photo and postprocess. Export the network again.")
         return session
 
+    def __reduce__(self):
+        """Copy and pickle by opening the file again."""
+        return OnnxModel, (self.path, self.threads)
+
     def correct(self, small: np.ndarray, postprocess: bool = True) -> Correction:
         """Compute the affine colour maps; see `Model.correct`."""
-        if self._process != os.getpid():  # the threads of a session do not survive a fork
+        if self._process != os.getpid():  # the threads of a session do not survive a fork, and its destructor waits
+            ctypes.pythonapi.Py_IncRef(ctypes.py_object(self._session))  # for them: never destroy it
             self._session, self._process = self._open(), os.getpid()
         photo = np.ascontiguousarray(small.transpose(2, 0, 1)[None], np.float32)
         (maps,) = self._session.run(None, {"photo": photo, "postprocess": np.array(float(postprocess), np.float32)})

@@ -77,6 +77,8 @@ def explain(error: Exception) -> str:
         'No such file or directory'
     """
     told = textwrap.shorten(str(error).strip("."), 200) or type(error).__name__
+    if isinstance(error, ModuleNotFoundError):
+        return str(error)
     if isinstance(error, UnidentifiedImageError):
         return "it is no picture, or one of a kind that cannot be read"
     if isinstance(error, OSError) and error.strerror:

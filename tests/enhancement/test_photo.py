@@ -1,7 +1,9 @@
 """Enhancement at full size: the network's change, exactly, without seams, on whatever kind of picture comes."""
 
+import copy
 import hashlib
 import os
+import pickle
 import select
 import signal
 
@@ -148,7 +150,8 @@ def test_every_kind_comes_back_as_it_came(photo, model, tmp_path):
     Image.fromarray(pixels).save(tmp_path / "a.png")
     for came in (tmp_path / "a.png", str(tmp_path / "a.png"), Image.fromarray(pixels)):
         given = enhance(came, model, working_size=64)
-        assert isinstance(given, Image.Image) and given.size == (180, 120)
+        image = given if isinstance(came, Image.Image) else given.image
+        assert isinstance(image, Image.Image) and given.size == (180, 120)
         assert np.array_equal(np.asarray(given), enhance(pixels, model, working_size=64))
 
 
@@ -282,6 +285,12 @@ def test_the_released_onnx_file_and_the_released_weights_are_the_same_network(ph
             assert np.abs(ours - theirs).max() < 1e-4
     levels = enhance(pixels).astype(int) - enhance(pixels, torch_model)
     assert np.abs(levels).max() <= (1 if resolve_precision("auto") == "fp32" else 8)
+
+
+def test_a_model_can_be_copied_and_pickled(photo):
+    model, small = load_model(), downsample(as_bytes(photo), 64)
+    for other in (copy.deepcopy(model), pickle.loads(pickle.dumps(model))):
+        assert other.digest == model.digest and np.array_equal(other.correct(small).maps, model.correct(small).maps)
 
 
 def test_enhancement_works_in_a_forked_process(photo):

@@ -1,0 +1,88 @@
+"""Enhancement of photo files with everything that is in them: `enhance_photo_file`, `EnhancedPhoto`."""
+
+import io
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from ssdie.photo.color import as_depth, as_float
+from ssdie.photo.reading import Photo, read_photo
+from ssdie.photo.scene import enhance_scene
+from ssdie.photo.writing import encode
+
+
+class EnhancedPhoto:
+    """An enhanced photo file: `.save(path)` keeps metadata, colour space, bit depth and quality.
+
+    Attributes:
+        photo: the file as it was read.
+        frames: enhanced frames, as `photo.frames`.
+    """
+
+    def __init__(self, photo: Photo, frames: list[np.ndarray]):
+        self.photo, self.frames = photo, frames
+
+    @property
+    def notes(self) -> list[str]:
+        """Sentences about what could not be kept."""
+        return self.photo.notes
+
+    @property
+    def array(self) -> np.ndarray:
+        """First frame (H, W) or (H, W, 3) in sRGB."""
+        return self.frames[0]
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height in pixels."""
+        return self.array.shape[1], self.array.shape[0]
+
+    @property
+    def image(self) -> Image.Image:
+        """First frame as an 8-bit PIL image in sRGB, with alpha."""
+        picture = Image.fromarray(as_depth(as_float(self.array), np.uint8))
+        if (alpha := self.photo.alpha()) is not None:
+            picture.putalpha(Image.fromarray(as_depth(as_float(alpha), np.uint8)))
+        return picture
+
+    def save(self, path: str | Path, format: str | None = None, quality: int | None = None) -> list[str]:
+        """Write the photo; the suffix or `format` decides its kind. Returns notes about what the copy lacks."""
+        return self.photo.save(path, self.frames, format, quality)
+
+    def encode(self, format: str | None = None, quality: int | None = None) -> bytes:
+        """Content of the file that `save` writes."""
+        return encode(self.photo, self.frames, format, quality)[0]
+
+    def __array__(self, dtype=None, copy=None) -> np.ndarray:
+        """The first frame, for NumPy and Matplotlib."""
+        return np.array(self.array, dtype=dtype, copy=copy)
+
+    def _repr_png_(self) -> bytes:
+        encoded, picture = io.BytesIO(), self.image
+        picture.thumbnail((1024, 1024))
+        picture.save(encoded, "PNG")
+        return encoded.getvalue()
+
+
+def enhance_photo(photo: Photo, model=None, **settings) -> EnhancedPhoto:
+    """Enhance every frame of a photo; settings as for `ssdie.enhancement.photo.enhance_array`."""
+    from ssdie.enhancement.photo import enhance_array
+
+    enhance, frames = partial(enhance_array, model=model, **settings), []
+    for n, frame in enumerate(photo.frames):
+        frames.append(enhance_scene(frame, photo.alpha(n), enhance, photo.is_panorama))
+    return EnhancedPhoto(photo, frames)
+
+
+def enhance_photo_file(source: str | Path, target: str | Path, model=None, **settings) -> list[str]:
+    """Enhance one photo file into another.
+
+    Returns:
+        Notes about what the copy lacks.
+
+    Raises:
+        OSError, ValueError, ModuleNotFoundError: as for `ssdie.photo.read_photo`.
+    """
+    return enhance_photo(read_photo(source), model, **settings).save(target)

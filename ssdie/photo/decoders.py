@@ -1,0 +1,249 @@
+"""Decoders of each kind of photo: fill a `Photo` with frames as they are stored, and with metadata."""
+
+import io
+import struct
+from collections.abc import Callable
+
+import numpy as np
+from PIL import Image, ImageCms, UnidentifiedImageError
+
+from ssdie.photo import exif, jpeg, metadata, tiff
+from ssdie.photo.files import DENSEST, HARMLESS, deep_values
+from ssdie.photo.tags import TagBlock
+from ssdie.utils.dependencies import require
+
+# what brings a picture of each orientation upright; Pillow does it for TIFF
+TURNS: dict[int, Callable[[np.ndarray], np.ndarray]] = {
+    2: lambda a: a[:, ::-1],
+    3: lambda a: a[::-1, ::-1],
+    4: lambda a: a[::-1],
+    5: lambda a: a.swapaxes(0, 1),
+    6: lambda a: a.swapaxes(0, 1)[:, ::-1],
+    7: lambda a: a.swapaxes(0, 1)[::-1, ::-1],
+    8: lambda a: a.swapaxes(0, 1)[::-1],
+}
+
+
+def check_size(size: tuple[int, int], count: int, stored: int) -> None:
+    """Refuse a file that declares more pixels than one of its size can hold."""
+    if size[0] * size[1] * count > max(HARMLESS, DENSEST * stored):
+        what = f"{count} pictures of " if count > 1 else ""
+        raise ValueError(f"it declares {what}{size[0]} x {size[1]} pixels in {stored} bytes, which no photo does")
+
+
+def open_image(data: bytes, name: str) -> Image.Image:
+    """Open an encoded picture with Pillow; its pixels are bounded by the size of the file, not by Pillow's limit."""
+    Image.init()
+    factory, _ = Image.OPEN[name]
+    try:
+        picture = factory(io.BytesIO(data), "")
+    except (SyntaxError, IndexError, TypeError, struct.error) as error:
+        raise UnidentifiedImageError(str(error)) from error
+    check_size(picture.size, 1, len(data))
+    return picture
+
+
+def add_picture(photo, picture: Image.Image) -> None:
+    """Append the current frame of a Pillow picture."""
+    alpha = None
+    if picture.mode in ("I", "F") or picture.mode.startswith("I;16"):
+        photo.frames.append(deep_values(picture))
+    else:
+        if picture.has_transparency_data:
+            alpha = np.asarray(picture.convert("RGBA").getchannel("A"))[..., None]
+        if picture.mode in ("CMYK", "LAB"):
+            photo.notes.append(f"{picture.mode} was converted to RGB.")
+            picture = _to_srgb(picture, photo.metadata.icc)
+            photo.metadata.icc = b""
+        gray = picture.mode in ("1", "L", "LA", "La")
+        photo.frames.append(np.asarray(picture.convert("L" if gray else "RGB")))
+    photo.extras.append(alpha)
+    photo.has_alpha |= alpha is not None
+
+
+def _to_srgb(picture: Image.Image, profile: bytes) -> Image.Image:
+    if profile:
+        try:
+            own = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+            return ImageCms.profileToProfile(picture, own, ImageCms.createProfile("sRGB"), outputMode="RGB")
+        except (ImageCms.PyCMSError, OSError):
+            pass  # a damaged profile says nothing: convert as if there were none
+    return picture.convert("RGB")
+
+
+def add_info(photo, info: dict) -> None:
+    """Take over what Pillow found beside the pixels."""
+    block = info.get("exif") or b""
+    photo.metadata.exif = block.removeprefix(jpeg.EXIF)
+    xmp = info.get("xmp") or b""
+    photo.metadata.xmp = xmp.encode() if isinstance(xmp, str) else bytes(xmp)
+    photo.metadata.icc = info.get("icc_profile") or b""
+    comment = info.get("comment") or b""
+    photo.metadata.comment = comment.encode() if isinstance(comment, str) else comment
+    dpi = info.get("dpi")
+    photo.metadata.dpi = tuple(map(float, dpi)) if isinstance(dpi, tuple) else None
+
+
+def decode_jpeg(photo, data: bytes) -> None:
+    """JPEG and MPO."""
+    segments, _ = jpeg.read_segments(data)
+    photo.metadata.segments = segments
+    for marker, content in segments:
+        if marker == jpeg.APP1 and content.startswith(jpeg.EXIF) and not photo.metadata.exif:
+            photo.metadata.exif = content[len(jpeg.EXIF) :]
+        elif marker == jpeg.APP1 and content.startswith(jpeg.XMP):
+            photo.metadata.xmp = content[len(jpeg.XMP) :]
+        elif marker == jpeg.COMMENT:
+            photo.metadata.comment = content
+    parts = sorted(content[12:] for marker, content in segments if marker == jpeg.APP2 and content.startswith(jpeg.ICC))
+    photo.metadata.icc = b"".join(part[2:] for part in parts)
+    end = jpeg.find_end(data)
+    photo.notes += jpeg.describe_tail(data, segments)
+    plain = jpeg.write_segments(data[:end] if end > 0 else data, [])  # damaged metadata must not reach Pillow
+    if end < 0:
+        check = open_image(plain, "JPEG")
+        plain = jpeg.complete(plain)
+        check.close()
+        photo.notes.append("The file lacks its end; the picture is nearly complete.")
+    with open_image(plain, "JPEG") as picture:
+        photo.tables = dict(picture.quantization)
+        add_picture(photo, picture)
+
+
+def decode_png(photo, data: bytes) -> None:
+    """PNG and APNG; more than 8 bit in colour, or with alpha, by imagecodecs."""
+    chunks = photo.metadata.chunks = metadata.read_chunks(data)
+    if len(data) < 33:
+        raise ValueError("it is damaged (it ends in its header)")
+    width, height, depth, color = struct.unpack_from(">IIBB", data, 16)
+    for name, content, _ in chunks:
+        if name == b"eXIf":
+            photo.metadata.exif = content
+        elif name == b"iTXt" and content.startswith(metadata.XMP_KEYWORD):
+            photo.metadata.xmp = metadata.text_of(content)
+    check_size((width, height), 1, len(data))
+    if depth == 16 and color in (2, 4, 6):
+        if b"acTL" in data[: data.find(b"IDAT")]:
+            raise ValueError("16-bit animated PNG is not read")
+        array = require("imagecodecs", "formats").png_decode(data)
+        colors = 1 if color == 4 else 3
+        photo.frames.append(np.ascontiguousarray(array[..., 0] if colors == 1 else array[..., :3]))
+        photo.extras.append(array[..., colors:] if color != 2 else None)
+        photo.has_alpha = color != 2
+    else:
+        with open_image(data, "PNG") as picture:
+            photo.metadata.icc = picture.info.get("icc_profile") or b""
+            _add_frames(photo, picture, len(data))
+        return
+    with open_image(data, "PNG") as picture:
+        photo.metadata.icc = picture.info.get("icc_profile") or b""
+
+
+def _add_frames(photo, picture: Image.Image, stored: int) -> None:
+    """Add every frame of an animation, composed."""
+    count = getattr(picture, "n_frames", 1)
+    check_size(picture.size, count, 4 * stored if count > 1 else stored)
+    if count > 1:
+        photo.loop = picture.info.get("loop")
+    for n in range(count):
+        picture.seek(n)
+        frame = picture.convert("RGBA" if picture.has_transparency_data else "RGB") if count > 1 else picture
+        add_picture(photo, frame)
+        photo.durations.append(picture.info.get("duration", 100))
+
+
+def _decoder(name: str):
+    """Decoder of a kind that Pillow reads, frame by frame."""
+
+    def decode(photo, data: bytes) -> None:
+        with open_image(data, name) as picture:
+            picture.load()
+            add_info(photo, picture.info)
+            photo.lossless = name == "WEBP" and b"VP8L" in data[:65536]
+            if name == "AVIF":
+                photo.code_points = metadata.read_nclx(data)
+            _add_frames(photo, picture, len(data))
+
+    return decode
+
+
+def decode_tiff(photo, data: bytes) -> None:
+    """TIFF, page by page."""
+    block, loaded = TagBlock(data), None
+    photo.metadata.tiff = data
+    chain = block.directories()
+    for index, (_, directory) in enumerate(chain):
+        photo.pages.append(None)
+        if not tiff.has_pixels(directory) or (index and tiff.is_preview(block, directory)):
+            photo.notes.append(f"Page {index + 1} of {len(chain)} is a preview, and is not in the copy.")
+            continue
+        size = block.number(directory, tiff.WIDTH), block.number(directory, tiff.HEIGHT)
+        check_size(size, 1, len(data))
+        if not index:
+            photo.metadata.icc = block.raw(directory, tiff.ICC)
+            photo.metadata.xmp = block.raw(directory, tiff.XMP)
+        if tiff.SUBDIRECTORIES in directory.entries:
+            photo.notes.append("Smaller versions of the picture (SubIFDs) are not in the copy.")
+        if tiff.reader_of(block, directory) == "tifffile":
+            pixels, extra = tiff.read_page(data, index)
+            if pixels.dtype.kind == "f":
+                low, high = pixels.min(), pixels.max()
+                if not (low >= 0 and high <= 1):
+                    raise ValueError(f"it has values from {low:.6g} to {high:.6g}; expected 0 to 1")
+            turn = TURNS.get(block.number(directory, exif.ORIENTATION, 1), lambda array: array)
+            photo.frames.append(np.ascontiguousarray(turn(pixels)))
+            photo.extras.append(None if extra is None else np.ascontiguousarray(turn(extra)))
+            kinds = block.numbers(directory, tiff.EXTRA)
+            photo.has_alpha |= extra is not None and kinds[:1] in ((1,), (2,))
+        else:
+            loaded = loaded or open_image(data, "TIFF")
+            loaded.seek(index)
+            add_picture(photo, loaded)
+        photo.pages[-1] = len(photo.frames) - 1
+    if not photo.frames:
+        raise ValueError("it is damaged (it holds no picture)")
+
+
+def decode_jpeg2000(photo, data: bytes) -> None:
+    """JPEG 2000; more than 8 bit in colour by imagecodecs."""
+    boxes = metadata.read_boxes(data) if data[:4] == b"\0\0\0\x0c" else []
+    start = data.find(b"\xff\x4f\xff\x51")
+    depth, count = (data[start + 42] & 0x7F) + 1, struct.unpack_from(">H", data, start + 40)[0]
+    with open_image(data, "JPEG2000") as picture:
+        if depth > 8 and count > 1:
+            array = require("imagecodecs", "formats").jpeg2k_decode(data)
+            colors = 1 if count == 2 else 3
+            scale = 65535 // ((1 << depth) - 1)
+            array = (array * scale).astype(np.uint16) if scale > 1 else array.astype(np.uint16)
+            photo.frames.append(np.ascontiguousarray(array[..., 0] if colors == 1 else array[..., :3]))
+            photo.extras.append(array[..., colors:] if count > colors else None)
+            photo.has_alpha = count > colors
+        else:
+            add_picture(photo, picture)
+        photo.metadata.icc = picture.info.get("icc_profile") or b""
+    for name, low, high in boxes:
+        if name == b"uuid" and data[low : low + 16] in metadata.UUIDS:
+            content = data[low + 16 : high].removeprefix(jpeg.EXIF)
+            setattr(photo.metadata, metadata.UUIDS[data[low : low + 16]], content)
+
+
+def decode_ppm(photo, data: bytes) -> None:
+    """PPM; 16 bit in colour here, since Pillow reads it as 8 bit."""
+    words = data[:200].split(maxsplit=4)
+    if words[0] == b"P6" and len(words) > 3 and words[3].isdigit() and int(words[3]) > 255:
+        width, height, top = (int(word) for word in words[1:4])
+        start = data.index(words[3], data.index(words[2], data.index(words[1]) + len(words[1])) + len(words[2]))
+        place = start + len(words[3]) + 1
+        if len(data) < place + 6 * width * height:
+            raise ValueError("it is damaged (its pixels are not all there)")
+        values = np.frombuffer(data, ">u2", 3 * width * height, place).reshape(height, width, 3)
+        photo.frames.append(np.rint(values * (65535 / top)).astype(np.uint16))
+        photo.extras.append(None)
+        return
+    _decoder("PPM")(photo, data)
+
+
+DECODERS = {
+    "JPEG": decode_jpeg, "PNG": decode_png, "TIFF": decode_tiff, "JPEG2000": decode_jpeg2000, "PPM": decode_ppm,
+    **{name: _decoder(name) for name in ("WEBP", "AVIF", "GIF", "BMP")},
+}  # fmt: skip

@@ -1,0 +1,104 @@
+"""EXIF blocks, patched in place: every other byte stays where it was, so that maker notes keep their offsets."""
+
+from collections.abc import Callable
+from contextlib import suppress
+
+from ssdie.photo.tags import TagBlock
+
+ORIENTATION, EXIF_IFD, INTEROPERABILITY, COLOR_SPACE = 0x0112, 0x8769, 0xA005, 0xA001
+THUMBNAIL, THUMBNAIL_LENGTH = 0x0201, 0x0202
+WIDTHS, HEIGHTS = (0x0100, 0xA002), (0x0101, 0xA003)
+
+
+def is_readable(exif: bytes) -> bool:
+    """Whether the header and the first directory of an EXIF block can be read."""
+    try:
+        block = TagBlock(exif)
+        block.directory(block.first)
+        return True
+    except ValueError:
+        return False
+
+
+def read_orientation(exif: bytes) -> int:
+    """Give the orientation, 1 to 8; 0 where there is none, 1 for a value without meaning.
+
+    Example:
+        >>> read_orientation(b"no EXIF")
+        0
+    """
+    try:
+        block = TagBlock(exif)
+        first = block.directory(block.first)
+    except ValueError:
+        return 0
+    if ORIENTATION not in first.entries:
+        return 0
+    value = block.number(first, ORIENTATION, 1)
+    return value if 1 <= value <= 8 else 1
+
+
+def is_adobe_rgb(exif: bytes) -> bool:
+    """Whether EXIF names Adobe RGB: color space "uncalibrated" (or 2) with interoperability index R03 (DCF 2.0)."""
+    try:
+        block = TagBlock(exif)
+        first = block.directory(block.first)
+        details = block.directory(block.number(first, EXIF_IFD))
+        space = block.number(details, COLOR_SPACE)
+        if space == 2:
+            return True
+        index = block.number(details, INTEROPERABILITY)
+        return space == 0xFFFF and block.raw(block.directory(index), 1).startswith(b"R03")
+    except ValueError:
+        return False
+
+
+def patch_exif(exif: bytes, size: tuple[int, int], thumbnail: Callable[[int, bytes], bytes] | None = None) -> bytes:
+    """Set orientation and sizes to those of an upright photo, and put a new thumbnail in the place of the old one.
+
+    Args:
+        exif: the block, from its byte order mark on; returned as it is where it cannot be read.
+        size: width and height of the photo, pixels.
+        thumbnail: gives a JPEG of at most so many bytes in place of the old one, or nothing; without it, or if it
+            does not fit, the old thumbnail is removed, since it shows the photo before its repair.
+
+    Returns:
+        A block of the same length.
+    """
+    try:
+        block = TagBlock(exif)
+        first = block.directory(block.first)
+    except ValueError:
+        return exif
+    block.set_numbers(first, ORIENTATION, 1)
+    places = [first]
+    if details := block.number(first, EXIF_IFD):
+        with suppress(ValueError):  # the offset of the directory may be damaged: the other tags are still good
+            places.append(block.directory(details))
+    for directory in places:
+        for tags, value in ((WIDTHS, size[0]), (HEIGHTS, size[1])):
+            for tag in tags:
+                block.set_numbers(directory, tag, value)
+    if first.next:
+        _replace_thumbnail(block, first, thumbnail)
+    return bytes(block.data)
+
+
+def _replace_thumbnail(block: TagBlock, first, thumbnail: Callable[[int, bytes], bytes] | None) -> None:
+    try:
+        second = block.directory(first.next)
+    except ValueError:
+        second = None
+    old = (block.number(second, THUMBNAIL), block.number(second, THUMBNAIL_LENGTH)) if second else (0, 0)
+    start, length = old
+    inside = start and length and start + length <= len(block.data)
+    shown = bytes(block.data[start : start + length]) if inside else b""
+    new = thumbnail(length, shown) if thumbnail and inside else b""
+    if new and len(new) <= length:
+        block.data[start : start + length] = new.ljust(length, b"\0")
+        block.set_numbers(second, THUMBNAIL_LENGTH, len(new))
+        block.set_numbers(second, ORIENTATION, 1)
+        return
+    if inside:
+        block.data[start : start + length] = bytes(length)
+    block.pack(block.offset_code, first.next_place, 0)

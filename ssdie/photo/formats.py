@@ -1,0 +1,159 @@
+"""Registry of the kinds of photo: how each is recognised, read and written, and what a copy keeps and loses.
+
+`python -m ssdie.photo.formats` prints docs/formats.md.
+"""
+
+import struct
+from dataclasses import dataclass
+
+from ssdie.photo.tags import TagBlock
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of photo.
+
+    Attributes:
+        name: as messages call it.
+        suffixes: of its files.
+        needs: "" or the extra that brings its reader.
+        written: name of the kind of the repaired copy.
+        depths: numbers that are read.
+        kept: what the copy keeps.
+        lost: what it loses.
+    """
+
+    name: str
+    suffixes: tuple[str, ...]
+    needs: str
+    written: str
+    depths: str
+    kept: str
+    lost: str
+
+
+RAW_SUFFIXES = (".dng", ".cr2", ".cr3", ".nef", ".arw", ".orf", ".rw2", ".raf", ".pef", ".srw")
+BLOCKS = "EXIF with maker notes, XMP, ICC profile"
+KINDS = {
+    kind.name: kind
+    for kind in (
+        Kind("JPEG", (".jpg", ".jpeg", ".jfif", ".jpe", ".mpo"), "", "JPEG", "8 bit",
+             f"{BLOCKS}, IPTC, comments, density, other segments",
+             "gain map, video of a motion photo, second picture of an MPO, JUMBF (content credentials): with a note; "
+             "CMYK becomes RGB; chroma subsampling"),
+        Kind("PNG", (".png", ".apng"), "", "PNG", "1 to 16 bit; 16-bit colour and grey with alpha need `formats`",
+             f"{BLOCKS}, text, time, density, cICP, gAMA, cHRM, sRGB, unknown chunks; all frames of an APNG",
+             "the palette (becomes RGB), sBIT, bKGD; interlacing"),
+        Kind("TIFF", (".tif", ".tiff"), "", "TIFF",
+             "1, 8 and 16 bit, 32-bit float grey; 16-bit and float colour, planar, BigTIFF tiles, Zstandard, LERC and "
+             "WebP need `formats`",
+             f"{BLOCKS}, IPTC, Photoshop, GeoTIFF and unknown tags at their places; tiles, planes, byte order, extra "
+             "channels, every page; LZW, Deflate, PackBits, Zstandard and JPEG compression",
+             "preview pages and SubIFDs (with a note); CMYK, Lab and palette become RGB, 1 bit becomes 8; other "
+             "compressions become Deflate"),
+        Kind("WEBP", (".webp",), "", "WEBP", "8 bit", f"{BLOCKS}; all frames; lossless stays lossless", ""),
+        Kind("AVIF", (".avif", ".avifs"), "", "AVIF", "8 bit; more bits become 8",
+             f"{BLOCKS}; all frames", "nclx colours (become sRGB), bits above 8"),
+        Kind("GIF", (".gif",), "", "GIF", "palette", "comment, durations, loops, all frames", "palette (made anew)"),
+        Kind("JPEG2000", (".jp2", ".j2k", ".jpx", ".j2c", ".jpf"), "", "JPEG2000",
+             "8 bit, 16-bit grey; 16-bit colour needs `formats`", "EXIF, XMP, ICC profile", "other boxes"),
+        Kind("BMP", (".bmp", ".dib"), "", "BMP", "1 to 8 bit", "density", "the palette (becomes RGB)"),
+        Kind("PPM", (".ppm", ".pgm", ".pbm", ".pnm"), "", "PPM", "8 and 16 bit", "", "comments; 1 bit becomes 8"),
+        Kind("HEIC", (".heic", ".heif", ".hif"), "formats", "JPEG", "8 bit; 10 bit becomes 8", BLOCKS,
+             "gain map, depth map, further pictures: with a note"),
+        Kind("JPEG XL", (".jxl",), "formats", "JPEG", "8 bit; 16 bit is written as TIFF", "EXIF, XMP",
+             "the profile; compressed boxes"),
+        Kind("RAW", RAW_SUFFIXES, "formats", "TIFF", "developed to 16 bit with the white balance of the camera",
+             "EXIF without the maker note", "the maker note, the raw values"),
+    )
+}  # fmt: skip
+SUFFIXES = {suffix: kind.name for kind in KINDS.values() for suffix in kind.suffixes}
+UNTESTED = (".cr2", ".cr3", ".nef", ".arw", ".orf", ".rw2", ".raf", ".pef", ".srw")
+NOT_READ = {
+    b"8BPS": "Photoshop (PSD)", b"%PDF": "PDF", b"%!PS": "PostScript", b"\0\0\1\0": "ICO", b"v/1\x01": "OpenEXR",
+    b"#?RA": "Radiance HDR", b"II\xbc\x01": "JPEG XR", b"DDS ": "DDS", b"qoif": "QOI", b"\x1aE\xdf\xa3": "a video",
+}  # fmt: skip
+BRANDS = {b"avif": "AVIF", b"avis": "AVIF", b"crx ": "RAW"} | dict.fromkeys(
+    (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"), "HEIC"
+)
+MAGIC = (
+    (b"\xff\xd8\xff", "JPEG"), (b"\x89PNG\r\n\x1a\n", "PNG"), (b"GIF8", "GIF"), (b"BM", "BMP"),
+    (b"\0\0\0\x0cjP  ", "JPEG2000"), (b"\xff\x4f\xff\x51", "JPEG2000"), (b"\xff\x0a", "JPEG XL"),
+    (b"\0\0\0\x0cJXL ", "JPEG XL"), (b"FUJIFILMCCD-RAW", "RAW"), (b"IIU\0", "RAW"), (b"IIRO", "RAW"), (b"IIRS", "RAW"),
+)  # fmt: skip
+DNG_VERSION = 50706
+
+
+def identify(data: bytes, suffix: str = "") -> str:
+    """Name the kind of a photo from its first bytes; the suffix only tells RAW from TIFF.
+
+    Raises:
+        ValueError: it is no picture, or one of a kind that is not read; the message names it.
+
+    Example:
+        >>> identify(b"GIF89a")
+        'GIF'
+    """
+    for start, name in MAGIC:
+        if data.startswith(start):
+            return name
+    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
+        return "WEBP"
+    if data[:1] == b"P" and data[1:2] in b"123456" and data[2:3].isspace():
+        return "PPM"
+    if data[4:8] == b"ftyp":
+        brands = [data[8:12], *(data[n : n + 4] for n in range(16, min(64, struct.unpack(">I", data[:4])[0]), 4))]
+        known = [BRANDS[brand] for brand in brands if brand in BRANDS]
+        if known:
+            return "AVIF" if "AVIF" in known else known[0]
+        raise ValueError("it is a video, which is not read as a photo")
+    if data[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
+        return "RAW" if suffix.lower() in RAW_SUFFIXES or _is_dng(data) else "TIFF"
+    for start, name in NOT_READ.items():
+        if data.startswith(start):
+            raise ValueError(f"{name} is not read")
+    if suffix.lower() in (".tga", ".icb", ".vda"):
+        raise ValueError("TGA is not read")
+    if b"<svg" in data[:1024]:
+        raise ValueError("SVG is not read")
+    raise ValueError("it is no picture, or one of a kind that cannot be read")
+
+
+def _is_dng(data: bytes) -> bool:
+    try:
+        block = TagBlock(data)
+        return DNG_VERSION in block.directory(block.first).entries
+    except ValueError:
+        return False
+
+
+def formats_page() -> str:
+    """Give the text of docs/formats.md."""
+    lines = [
+        "# Photo formats",
+        "",
+        "Every photo is repaired upright, at its own size, depth and colour space. File times and permissions stay.",
+        'Kinds marked with an extra need `pip install "ssdie[formats]"`; what is lost is reported as a note where it',
+        "is more than a way of storing the same pixels. An embedded thumbnail shows the repaired photo, or is removed.",
+        "",
+        "| kind | suffixes | needs | repaired copy | read | kept | lost |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for kind in KINDS.values():
+        needs = f"`{kind.needs}`" if kind.needs else ""
+        suffixes = " ".join(f"`{suffix}`" for suffix in kind.suffixes)
+        cells = (kind.name, suffixes, needs, kind.written, kind.depths, kind.kept, kind.lost)
+        lines.append("| " + " | ".join(cells) + " |")
+    lines += [
+        "",
+        f"Read by LibRaw, not tested: {', '.join(f'`{suffix}`' for suffix in UNTESTED)}.",
+        "",
+        "Recognised and refused by name: " + ", ".join(sorted({*NOT_READ.values(), "SVG", "TGA"})) + ".",
+        "",
+        "This page is generated: `python -m ssdie.photo.formats > docs/formats.md`.",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    print(formats_page(), end="")

@@ -1,0 +1,123 @@
+"""Parts of JPEG files: segments before the picture, what lies behind it, tables of quantisation."""
+
+import io
+import struct
+from collections.abc import Iterable
+
+import numpy as np
+from PIL import Image
+
+EXIF, XMP, EXTENDED_XMP = b"Exif\0\0", b"http://ns.adobe.com/xap/1.0/\0", b"http://ns.adobe.com/xmp/extension/\0"
+ICC, IPTC, MPF = b"ICC_PROFILE\0", b"Photoshop 3.0\0", b"MPF\0"
+GAIN_MAP = b"urn:iso:std:iso:ts:21496:-1\0"
+COMMENT, APP0, APP1, APP2, APP11, APP13, APP14 = 0xFE, 0xE0, 0xE1, 0xE2, 0xEB, 0xED, 0xEE
+LARGEST = 65533  # bytes of a segment
+FEW = 0.01  # part of a photo that may be missing at its end
+
+Segments = list[tuple[int, bytes]]
+
+
+def read_segments(data: bytes) -> tuple[Segments, int]:
+    """List the segments (marker, content) before the first scan that are not needed to decode it, and its offset."""
+    found, place = [], 2
+    while place + 4 <= len(data):
+        if data[place] != 0xFF:
+            break
+        marker = data[place + 1]
+        if marker == 0xFF:  # a fill byte
+            place += 1
+            continue
+        if marker == 0xDA:
+            return found, place
+        if 0xD0 <= marker <= 0xD9 or marker == 1:
+            place += 2
+            continue
+        (length,) = struct.unpack_from(">H", data, place + 2)
+        if 0xE0 <= marker <= 0xEF or marker == COMMENT:
+            found.append((marker, data[place + 4 : place + 2 + length]))
+        place += 2 + max(2, length)
+    return found, len(data)
+
+
+def write_segments(data: bytes, segments: Iterable[tuple[int, bytes]]) -> bytes:
+    """Put segments at the start of an encoded JPEG, in place of those it has."""
+    _, scan = read_segments(data)
+    kept, place = b"", 2
+    while place < scan:
+        (length,) = struct.unpack_from(">H", data, place + 2)
+        if not (0xE0 <= data[place + 1] <= 0xEF and data[place + 1] != APP14) and data[place + 1] != COMMENT:
+            kept += data[place : place + 2 + length]
+        place += 2 + length
+    head = b"".join(struct.pack(">BBH", 0xFF, marker, len(content) + 2) + content for marker, content in segments)
+    return data[:2] + head + kept + data[scan:]
+
+
+def find_end(data: bytes) -> int:
+    """Give the offset behind the end marker of the first picture; -1 where it has none."""
+    _, place = read_segments(data)
+    while (place := data.find(b"\xff", place)) >= 0 and place + 1 < len(data):
+        marker = data[place + 1]
+        if marker == 0xD9:
+            return place + 2
+        if marker == 0 or 0xD0 <= marker <= 0xD7 or marker == 0xFF:
+            place += 1 if marker == 0xFF else 2
+        elif place + 4 <= len(data):  # another segment, between the scans of a progressive JPEG
+            place += 2 + max(2, struct.unpack_from(">H", data, place + 2)[0])
+        else:
+            break
+    return -1
+
+
+def complete(data: bytes) -> bytes:
+    """Append the end marker that a JPEG lacks.
+
+    Raises:
+        ValueError: more is missing: above `FEW` of the pixels depend on what is appended.
+    """
+    if b"\xff\xc2" in data[: read_segments(data)[1]]:  # each scan of a progressive JPEG refines all of it
+        raise ValueError("it is damaged (it is a progressive JPEG that lacks its end)")
+    try:
+        pictures = []
+        for filler in (b"", b"\x55\xb3\x2d" * 4096):
+            with Image.open(io.BytesIO(data.rstrip(b"\xff") + filler + b"\xff\xd9"), formats=("JPEG",)) as picture:
+                picture.draft("RGB", (picture.width // 2, picture.height // 2))
+                pictures.append(np.asarray(picture.convert("RGB"), dtype=np.int16))
+        missing = (np.abs(pictures[0] - pictures[1]).max(-1) > 8).mean()
+    except OSError as error:
+        raise ValueError("it is damaged (it ends before its picture does)") from error
+    if missing > FEW:
+        raise ValueError(f"it is damaged (the last {missing:.0%} of its picture is missing)")
+    return data.rstrip(b"\xff") + b"\xff\xd9"
+
+
+def describe_tail(data: bytes, segments: Segments) -> list[str]:
+    """Name what lies behind the picture, or is told of in its segments, and is not in the repaired copy."""
+    end = find_end(data)
+    tail = data[end:] if end > 0 else b""
+    texts = b"".join(content for marker, content in segments if marker in (APP1, APP2))
+    notes = []
+    if b"hdrgm" in texts or b"hdrgainmap" in texts + tail or b"HDRGainMap" in texts + tail or GAIN_MAP in texts:
+        notes.append("The gain map (HDR) is not in the copy.")
+    if b"ftyp" in tail[:65536] or b"MicroVideo=" in texts or b"MotionPhoto=" in texts or b"MotionPhoto_Data" in tail:
+        notes.append("The video of the motion photo is not in the copy.")
+    elif not notes and any(marker == APP2 and content.startswith(MPF) for marker, content in segments):
+        notes.append("The second picture in the file (another view or a preview) is not in the copy.")
+    if any(marker == APP11 for marker, _ in segments):
+        notes.append(
+            "Content credentials (C2PA) or other JUMBF data are not in the copy, since they sign the original."
+        )
+    return notes
+
+
+def encode(picture: Image.Image, tables: dict | None, quality: int | None) -> bytes:
+    """Encode a picture: with `quality`; or with 95, and finer tables of the original, without subsampling."""
+    encoded = io.BytesIO()
+    options = {"quality": quality or 95, "subsampling": 0}
+    if tables and not quality:
+        probe = io.BytesIO()
+        picture.resize((8, 8)).save(probe, "JPEG", quality=95)
+        with Image.open(probe) as default:
+            if sum(map(sum, tables.values())) / len(tables) < sum(default.quantization[0]):
+                options = {"qtables": list(tables.values())[:2], "subsampling": 0}
+    picture.save(encoded, "JPEG", **options)
+    return encoded.getvalue()

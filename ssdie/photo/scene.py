@@ -1,0 +1,158 @@
+"""What of a photo is no scene: bars and frames, transparent margins, flat pictures, grey stored as RGB."""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from ssdie.photo.color import as_depth, as_float
+
+LEVEL = 1 / 255
+BLACK, WHITE = 16 * LEVEL, 250 * LEVEL  # a bar is darker, or brighter
+NOISE = 4 * LEVEL  # a bar varies by less: JPEG
+EDGE = 12 * LEVEL  # the scene beside a white bar is this much darker on average
+RINGING, RINGED = 16, 24 * LEVEL  # JPEG: a bar rings so many rows from the scene, and so much
+LARGEST_BARS = 0.8  # of a side
+FLAT, LIVELY = 3 * LEVEL, 6 * LEVEL  # spread of values: nothing is repaired below the one, everything above the other
+PLAIN, MIXED = 0.85, 0.7  # part of a picture that has one colour: as FLAT and LIVELY
+SIDE = 256  # pixels of the longer side that statistics are taken of
+WRAP = 0.25  # part of a panorama's width that is repeated at each side
+
+Enhance = Callable[[np.ndarray], np.ndarray]
+
+
+def find_scene(pixels: np.ndarray, alpha: np.ndarray | None = None) -> tuple[slice, slice]:
+    """Give the rows and columns inside black or white bars and transparent margins.
+
+    Example:
+        >>> picture = np.zeros((40, 60), np.uint8)
+        >>> picture[10:30] = np.arange(60, 120)
+        >>> find_scene(picture)
+        (slice(10, 30, None), slice(0, 60, None))
+    """
+    height, width = pixels.shape[:2]
+    top, bottom, left, right = 0, height, 0, width
+    if alpha is not None and (seen := alpha > 0).any():
+        rows, columns = np.flatnonzero(seen.any(axis=1)), np.flatnonzero(seen.any(axis=0))
+        top, bottom, left, right = rows[0], rows[-1] + 1, columns[0], columns[-1] + 1
+    for _ in range(2):  # bars at the sides may begin below those above
+        inner = pixels[top:bottom, left:right]
+        start, end = _bars(inner)
+        top, bottom = top + start, bottom - end
+        inner = pixels[top:bottom, left:right]
+        start, end = _bars(inner.swapaxes(0, 1))
+        left, right = left + start, right - end
+    if (bottom - top) < (1 - LARGEST_BARS) * height or (right - left) < (1 - LARGEST_BARS) * width:
+        return slice(0, height), slice(0, width)
+    return slice(int(top), int(bottom)), slice(int(left), int(right))
+
+
+def _bars(pixels: np.ndarray) -> tuple[int, int]:
+    """Number of rows of the bars at the start and the end."""
+    return _bar(pixels), _bar(pixels[::-1])
+
+
+def _bar(pixels: np.ndarray) -> int:
+    first = 0.0
+    for n in range(len(pixels)):
+        row = as_float(pixels[n])
+        low, high = row.min(), row.max()
+        if high - low > 2 * NOISE or not (high <= BLACK or low >= WHITE):
+            break
+        if n and abs(row.mean() - first) > NOISE:
+            break
+        first = row.mean() if not n else first
+    else:
+        return 0  # all of it is one colour
+    if n < 2:
+        return 0
+    means = np.array([as_float(row).mean() for row in pixels[n - 1 : n + RINGING + 1]])
+    near = np.flatnonzero(np.abs(means[1:] - first) > RINGED)  # rows that are no bar, however it rings
+    last = near[0] if len(near) else 0
+    n += int(np.abs(np.diff(means))[: last + 1].argmax())  # the largest step is where the scene begins
+    if first > 0.5 and first - as_float(pixels[n : n + 4]).mean() < EDGE:
+        return 0
+    return n
+
+
+def repair_weight(pixels: np.ndarray, seen: np.ndarray | None = None) -> float:
+    """How much of a repair a picture should get: 0 for a flat one or a page of one colour, 1 for a photo.
+
+    Example:
+        >>> repair_weight(np.full((30, 40, 3), 128, np.uint8))
+        0.0
+    """
+    step = max(1, max(pixels.shape[:2]) // SIDE)
+    values = as_float(pixels[::step, ::step])
+    values = values.reshape(values.shape[0] * values.shape[1], -1)
+    if seen is not None:
+        values = values[seen[::step, ::step].ravel()]
+    if not len(values):
+        return 0.0
+    spread = np.sqrt(values.var(axis=0).mean())
+    middle = np.median(values, axis=0)
+    plain = (np.abs(values - middle).max(axis=1) <= 2 * LEVEL).mean()
+    lively = np.clip((spread - FLAT) / (LIVELY - FLAT), 0, 1)
+    return float(lively * np.clip((PLAIN - plain) / (PLAIN - MIXED), 0, 1))
+
+
+def is_gray(pixels: np.ndarray) -> bool:
+    """Whether an RGB picture holds grey: its channels differ by 2 of 255 levels at most."""
+    if pixels.ndim == 2:
+        return True
+    limit = 2 * LEVEL * (np.iinfo(pixels.dtype).max if pixels.dtype.kind == "u" else 1)
+    for start in range(0, len(pixels), 256):
+        rows = pixels[start : start + 256].astype(np.float32)
+        if np.ptp(rows, axis=2).max() > limit:
+            return False
+    return True
+
+
+def enhance_scene(pixels: np.ndarray, alpha: np.ndarray | None, enhance: Enhance, wraps: bool = False) -> np.ndarray:
+    """Enhance the scene in a frame, and nothing else.
+
+    Args:
+        pixels: (H, W) or (H, W, 3), sRGB.
+        alpha: (H, W), or None.
+        enhance: function of an array that gives one of the same shape and type.
+        wraps: left and right sides meet.
+    """
+    rows, columns = (slice(None), slice(None)) if wraps else find_scene(pixels, alpha)
+    inner, hidden = pixels[rows, columns], None
+    if alpha is not None and (hidden := alpha[rows, columns] == 0).any():
+        if hidden.all():
+            return pixels
+        before, inner = inner, inner.copy()
+        inner[hidden] = np.rint(inner[~hidden].mean(axis=0)) if inner.dtype.kind == "u" else inner[~hidden].mean(axis=0)
+    weight = repair_weight(inner, None if hidden is None else ~hidden)
+    if weight == 0:
+        return pixels
+    gray = inner.ndim == 3 and is_gray(inner)
+    source = np.ascontiguousarray(inner[..., 1] if gray else inner)
+    changed = _enhance_wrapped(source, enhance) if wraps else enhance(source)
+    if gray:
+        tint = inner.astype(np.float32) - inner[..., 1:2]
+        changed = changed[..., None] + tint
+        changed = changed if pixels.dtype.kind == "f" else np.clip(changed, 0, np.iinfo(pixels.dtype).max)
+        changed = changed.astype(pixels.dtype)
+    if weight < 1:
+        mixed = as_float(inner) * (1 - weight) + as_float(changed) * weight
+        changed = as_depth(mixed, pixels.dtype)
+    result = pixels.copy()
+    if hidden is not None and hidden.any():
+        changed = changed.copy()
+        changed[hidden] = before[hidden]
+    result[rows, columns] = changed
+    return result
+
+
+def _enhance_wrapped(pixels: np.ndarray, enhance: Enhance) -> np.ndarray:
+    """Enhance a panorama with its sides repeated; near the seam, mix both results so that they meet."""
+    width = pixels.shape[1]
+    margin = max(1, round(WRAP * width))
+    padded = np.concatenate((pixels[:, -margin:], pixels, pixels[:, :margin]), axis=1)
+    changed = as_float(enhance(np.ascontiguousarray(padded)))
+    result = changed[:, margin : margin + width].copy()
+    weight = (0.5 + 0.5 * (np.arange(margin) + 0.5) / margin).reshape(-1, *[1] * (pixels.ndim - 2)).astype(np.float32)
+    result[:, :margin] = weight * result[:, :margin] + (1 - weight) * changed[:, margin + width :]
+    result[:, -margin:] = weight[::-1] * result[:, -margin:] + (1 - weight[::-1]) * changed[:, :margin]
+    return as_depth(result, pixels.dtype)

@@ -1,0 +1,221 @@
+"""Writing photos: pixels in the photo's own space and depth, metadata as they were, each file whole or not at all."""
+
+import io
+import os
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from ssdie.photo import color, jpeg, metadata, tiff
+from ssdie.photo.exif import patch_exif
+from ssdie.photo.formats import KINDS, SUFFIXES
+from ssdie.photo.reading import Photo, own_pixels
+from ssdie.utils.dependencies import require
+from ssdie.utils.paths import atomic
+
+ANIMATED = ("PNG", "WEBP", "AVIF", "GIF", "TIFF")
+
+
+def written_kind(photo: Photo, format: str | None = None) -> str:
+    """Kind of the copy of a photo: its own, where that is written."""
+    if format:
+        name = {"JPG": "JPEG", "TIF": "TIFF", "JP2": "JPEG2000"}.get(format.upper(), format.upper())
+        if name not in KINDS or KINDS[name].written != name:
+            known = ", ".join(kind.name for kind in KINDS.values() if kind.written == kind.name)
+            raise ValueError(f"format: expected one of {known}, got {format!r}.")
+        return name
+    if photo.kind == "JPEG XL" and photo.frames[0].dtype != np.uint8:
+        return "TIFF"
+    return KINDS[photo.kind].written
+
+
+def save(
+    photo: Photo, path: str | Path, pixels=None, format: str | None = None, quality: int | None = None
+) -> list[str]:
+    """Write a photo.
+
+    Args:
+        photo: from `read_photo`.
+        path: the file; without `format`, its suffix decides the format, if it is a known one.
+        pixels: enhanced frames as `photo.frames`, or one array; by default the frames as they were read.
+        format: key of `KINDS`.
+        quality: of JPEG, WebP and AVIF, 1 to 100; by default one that is no worse than the original.
+
+    Returns:
+        Notes about what the copy lacks, those of reading first.
+    """
+    if format is None:
+        named = SUFFIXES.get(Path(path).suffix.lower(), "")
+        format = named if named in KINDS and KINDS[named].written == named else None
+    content, notes = encode(photo, pixels, format, quality)
+    with atomic(path) as temporary:
+        temporary.write_bytes(content)
+        if photo.metadata.mode is not None:
+            os.chmod(temporary, photo.metadata.mode)
+        if photo.metadata.times:
+            os.utime(temporary, ns=photo.metadata.times)
+    return notes
+
+
+def encode(photo: Photo, pixels=None, format: str | None = None, quality: int | None = None) -> tuple[bytes, list[str]]:
+    """Encode a photo as `save` does; give the content of the file and the notes."""
+    frames = photo.frames if pixels is None else [pixels] if isinstance(pixels, np.ndarray) else pixels
+    kind, notes = written_kind(photo, format), list(photo.notes)
+    own = [own_pixels(photo, n, frame) for n, frame in enumerate(frames)]
+    if len(own) > 1 and kind not in ANIMATED:
+        notes.append(f"{kind} holds one picture: the copy has the first of {len(own)}.")
+        own = own[:1]
+    if kind not in ("PNG", "TIFF", "JPEG2000", "PPM") and own[0].dtype != np.uint8:
+        notes.append(f"{kind} holds 8 bit: the values were rounded.")
+        own = [color.as_depth(color.as_float(frame), np.uint8) for frame in own]
+    if kind != "TIFF" and own[0].dtype.kind == "f":
+        own = [color.as_depth(frame, np.uint16) for frame in own]
+    extras = photo.extras if kind == "TIFF" else [photo.alpha(n) for n in range(len(own))]
+    if kind in ("JPEG", "BMP", "PPM"):
+        if any(extra is not None for extra in extras):
+            notes.append(f"{kind} holds no transparency.")
+        extras = [None] * len(own)
+    own = [_joined(frame, extra) for frame, extra in zip(own, extras, strict=True)]
+    size = own[0].shape[1], own[0].shape[0]
+    meta = photo.metadata
+    block = patch_exif(meta.exif, size, lambda length, old: _thumbnail(own[0], length, old)) if meta.exif else b""
+    packet = metadata.patch_xmp(meta.xmp)
+    return WRITERS[kind](photo, own, block, packet, quality), notes
+
+
+def _joined(frame: np.ndarray, extra: np.ndarray | None) -> np.ndarray:
+    if extra is None:
+        return frame
+    extra = color.as_depth(color.as_float(extra), frame.dtype) if extra.dtype != frame.dtype else extra
+    return np.dstack((frame, extra))
+
+
+def _picture(array: np.ndarray) -> Image.Image:
+    return Image.fromarray(np.ascontiguousarray(array))
+
+
+def _thumbnail(array: np.ndarray, length: int, old: bytes) -> bytes:
+    """JPEG of at most `length` bytes in the size of an old thumbnail, or nothing."""
+    if array.dtype != np.uint8:
+        return b""
+    try:
+        with Image.open(io.BytesIO(old)) as picture:
+            longest = max(picture.size)
+    except (OSError, SyntaxError, ValueError):
+        return b""
+    small = _picture(
+        array[..., :3] if array.ndim == 3 and array.shape[2] > 2 else array if array.ndim == 2 else array[..., 0]
+    )
+    small.thumbnail((longest, longest))
+    for quality in (85, 70, 50, 30):
+        encoded = io.BytesIO()
+        small.save(encoded, "JPEG", quality=quality)
+        if encoded.tell() <= length:
+            return encoded.getvalue()
+    return b""
+
+
+def _write_jpeg(photo: Photo, frames: list, block: bytes, packet: bytes, quality: int | None) -> bytes:
+    meta, icc = photo.metadata, photo.metadata.icc
+    segments = []
+    for marker, content in meta.segments:
+        if marker == jpeg.APP1 and content.startswith(jpeg.EXIF):
+            content, block = (jpeg.EXIF + block, b"") if block else (b"", b"")
+        elif marker == jpeg.APP1 and content.startswith(jpeg.XMP):
+            content, packet = (jpeg.XMP + packet, b"") if packet else (b"", b"")
+        elif marker == jpeg.APP2 and content.startswith((jpeg.ICC, jpeg.MPF, jpeg.GAIN_MAP)):
+            content = content if content.startswith(jpeg.ICC) and icc else b""
+        elif marker in (jpeg.APP11, jpeg.APP14) or content.startswith(b"JFXX\0"):
+            content = b""
+        segments += [(marker, content)] if content or marker == jpeg.COMMENT else []
+    if not meta.segments:
+        step = jpeg.LARGEST - 14
+        parts = [icc[n : n + step] for n in range(0, len(icc), step)]
+        segments += [(jpeg.APP2, jpeg.ICC + bytes((n + 1, len(parts))) + part) for n, part in enumerate(parts)]
+        segments += [(jpeg.COMMENT, meta.comment)] if 0 < len(meta.comment) <= jpeg.LARGEST else []
+    for name, content in ((jpeg.XMP, packet), (jpeg.EXIF, block)):
+        if content and len(name + content) <= jpeg.LARGEST:
+            segments.insert(0, (jpeg.APP1, name + content))
+    return jpeg.write_segments(jpeg.encode(_picture(frames[0]), photo.tables, quality), segments)
+
+
+def _write_png(photo: Photo, frames: list, block: bytes, packet: bytes, quality: int | None) -> bytes:
+    if frames[0].dtype == np.uint16 and frames[0].ndim == 3:
+        content = bytes(require("imagecodecs", "formats").png_encode(frames[0]))
+    else:
+        content = _by_pillow(photo, frames, "PNG")
+    chunks = []
+    for name, old, before in photo.metadata.chunks:
+        if name == b"eXIf":
+            old = block
+        elif name == b"iTXt" and old.startswith(metadata.XMP_KEYWORD) and metadata.text_of(old) != packet:
+            old = metadata.XMP_KEYWORD + b"\0\0\0\0\0" + packet if packet else b""
+        chunks += [(name, old, before)] if old else []
+    if photo.kind != "PNG":
+        meta = photo.metadata
+        own = metadata.Metadata(block, packet, meta.icc, meta.comment, meta.dpi)
+        chunks = metadata.chunks_of(own)
+    return metadata.write_chunks(content, chunks)
+
+
+def _by_pillow(photo: Photo, frames: list, kind: str, **options) -> bytes:
+    encoded, pictures = io.BytesIO(), [_picture(frame) for frame in frames]
+    if len(pictures) > 1:
+        options |= {"save_all": True, "append_images": pictures[1:], "duration": photo.durations}
+        if photo.loop is not None:
+            options["loop"] = photo.loop
+    pictures[0].save(encoded, kind, **options)
+    return encoded.getvalue()
+
+
+def _write_tiff(photo: Photo, frames: list, block: bytes, packet: bytes, quality: int | None) -> bytes:
+    if photo.kind == "TIFF":
+        pages = [None if index is None else frames[index] for index in photo.pages]
+        blobs = {} if photo.metadata.icc else {tiff.ICC: b""}
+        return tiff.replace_pixels(photo.metadata.tiff, pages, blobs)
+    blobs = {tiff.ICC: photo.metadata.icc, tiff.XMP: packet}
+    return tiff.replace_pixels(block or tiff.EMPTY, frames[:1], blobs)
+
+
+def _write_modern(kind: str):
+    def write(photo: Photo, frames: list, block: bytes, packet: bytes, quality: int | None) -> bytes:
+        options = {"quality": quality or 95, "icc_profile": photo.metadata.icc, "exif": block, "xmp": packet}
+        options = {name: value for name, value in options.items() if value}
+        if kind == "WEBP":
+            options |= {"lossless": photo.lossless and not quality, "exact": True}
+        return _by_pillow(photo, frames, kind, **options)
+
+    return write
+
+
+def _write_jpeg2000(photo: Photo, frames: list, block: bytes, packet: bytes, quality: int | None) -> bytes:
+    if frames[0].dtype == np.uint16 and frames[0].ndim == 3:
+        content = bytes(require("imagecodecs", "formats").jpeg2k_encode(frames[0], codecformat="jp2", level=0))
+    else:
+        content = _by_pillow(photo, frames, "JPEG2000", no_jp2=False)
+    boxes = [(metadata.JP2_EXIF, block), (metadata.JP2_XMP, packet)]
+    extra = b"".join(metadata.box(b"uuid", name + value) for name, value in boxes if value)
+    start = next((low - 8 for name, low, _ in metadata.read_boxes(content) if name == b"jp2c"), len(content))
+    return content[:start] + extra + content[start:]
+
+
+def _write_ppm(photo: Photo, frames: list, block: bytes, packet: bytes, quality: int | None) -> bytes:
+    frame = frames[0]
+    if frame.dtype == np.uint16 and frame.ndim == 3:
+        return b"P6\n%d %d\n65535\n" % frame.shape[1::-1] + frame.astype(">u2").tobytes()
+    return _by_pillow(photo, frames, "PPM")
+
+
+def _write_gif(photo: Photo, frames: list, block: bytes, packet: bytes, quality: int | None) -> bytes:
+    return _by_pillow(photo, frames, "GIF", **({"comment": photo.metadata.comment} if photo.metadata.comment else {}))
+
+
+def _write_bmp(photo: Photo, frames: list, block: bytes, packet: bytes, quality: int | None) -> bytes:
+    return _by_pillow(photo, frames, "BMP", **({"dpi": photo.metadata.dpi} if photo.metadata.dpi else {}))
+
+
+WRITERS = {
+    "JPEG": _write_jpeg, "PNG": _write_png, "TIFF": _write_tiff, "WEBP": _write_modern("WEBP"), "BMP": _write_bmp,
+    "AVIF": _write_modern("AVIF"), "GIF": _write_gif, "JPEG2000": _write_jpeg2000, "PPM": _write_ppm,
+}  # fmt: skip
