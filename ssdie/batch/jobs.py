@@ -9,21 +9,59 @@ import os
 from array import array
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from itertools import chain
-from pathlib import Path
+from pathlib import Path, PurePath
 
 import numpy as np
 
-from ssdie.photo.files import IMAGE_SUFFIXES
+from ssdie.photo.formats import KINDS, SUFFIXES
 
-VIDEO_SUFFIXES = {".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm"}
+VIDEO_SUFFIXES = {".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".3gp", ".mts", ".m2ts", ".mpg", ".mpeg", ".wmv"}
+VIDEO_SUFFIXES |= {".ts", ".m2v", ".flv", ".ogv", ".3g2"}
+COPIES = {".jpg": ("HEIC", "JPEG XL"), ".tif": ("RAW",)}  # suffix of the copy of kinds that are not written
+OUTPUT_SUFFIXES = dict.fromkeys(VIDEO_SUFFIXES - {".mp4", ".m4v", ".mov", ".mkv", ".webm"}, ".mp4")
+OUTPUT_SUFFIXES |= {s: written for written, names in COPIES.items() for name in names for s in KINDS[name].suffixes}
+
+
+def readable_suffixes() -> set[str]:
+    """Suffixes of the photos and videos that a folder is searched for."""
+    return set(SUFFIXES) | VIDEO_SUFFIXES
+
+
+@dataclass(frozen=True)
+class Naming:
+    """How outputs are named.
+
+    Args:
+        suffix: appended to the stem, as in "-repaired".
+        format: suffix of photos that replaces their own, as in "png"; empty keeps it.
+    """
+
+    suffix: str = ""
+    format: str = ""
+
+    def rename(self, name: str) -> str:
+        """Name of the output of an input.
+
+        Example:
+            >>> Naming("-repaired", "png").rename("in/a.jpg"), Naming().rename("b.AVI")
+            ('in/a-repaired.png', 'b.mp4')
+        """
+        stem, own = os.path.splitext(name)
+        written = OUTPUT_SUFFIXES.get(own.lower(), own)
+        if self.format and own.lower() not in VIDEO_SUFFIXES:
+            written = f".{self.format}"
+        return f"{stem}{self.suffix}{written}"
 
 
 class Jobs(Sequence):
     """Pairs (source, target) of paths, in an order that depends on the inputs alone."""
 
-    def __init__(self, out: str | Path):
-        self.out = str(out)
+    def __init__(self, out: str | Path, naming: Naming = Naming()):  # noqa: B008  frozen
+        self.out, self.naming = str(out), naming
+        self.skipped: list[tuple[str, str]] = []  # files of other kinds: path, kind
+        self.failed: list = []  # outcomes of folders that cannot be listed; here they are among the files
         self.roots: list[tuple[str, str]] = []  # folders: as they were named; where they really are, with a separator
         self.names: list[str] = []  # of a file: its path below its root
         self.root = array("L")  # of a file: the index of its root
@@ -53,7 +91,7 @@ class Jobs(Sequence):
 
     def place(self, file: int) -> str:
         """Where below `out` a file is written."""
-        return self.places.get(file, self.names[file])
+        return self.places.get(file) or self.naming.rename(self.names[file])
 
     def real_source(self, file: int) -> str:
         """Where a file really is."""
@@ -68,29 +106,31 @@ class Jobs(Sequence):
         return os.path.join(os.path.realpath(os.path.join(self.out, folder)), "")
 
 
-def find_jobs(inputs: Iterable[str | Path], out: str | Path) -> Jobs:
+def find_jobs(inputs: Iterable[str | Path], out: str | Path, naming: Naming = Naming()) -> Jobs:  # noqa: B008  frozen
     """List what to enhance and where to write it.
 
     Args:
         inputs: files, and folders of files (with the folders in them).
         out: folder to write to; what lies in it is no input.
+        naming: how outputs are named.
 
     Returns:
-        Pairs of paths; a file that is named twice is there once, and of files of the same name those folders are kept
-        that differ.
+        Pairs of paths, and in `skipped` the files of other kinds in the folders. A file that is named twice is there
+        once, and of files of the same name those folders are kept that differ.
 
     Raises:
         ValueError: there is no photo, two outputs would be one file, or an output would replace an input.
     """
-    inputs, jobs = list(inputs), Jobs(out)
+    inputs, jobs = list(inputs), Jobs(out, naming)
     for path in map(Path, inputs):
         if os.path.isdir(path):
-            jobs.add(str(path), _walk(str(path), os.path.realpath(out)))
+            jobs.add(str(path), walk(str(path), os.path.realpath(out), jobs.skipped, naming.suffix))
         else:
             jobs.add(str(path.parent), [(path.name, True)])
     if not jobs.names:
-        named, known = ", ".join(map(str, inputs)), ", ".join(sorted(IMAGE_SUFFIXES))
-        raise ValueError(f"There is no photo in {named or 'nothing'}; give photos or folders of them ({known}).")
+        named, kinds = ", ".join(map(str, inputs)) or "nothing", count_kinds(kind for _, kind in jobs.skipped)
+        found = f"other files only ({kinds})" if kinds else "no file"
+        raise ValueError(f"{named}: expected photos or videos, got {found}. Give files, or folders of them.")
     jobs.order = range(len(jobs.names))
     if twice := _repeated(lambda: map(jobs.real_source, jobs.order)):
         first: dict[str, int] = {}
@@ -100,8 +140,12 @@ def find_jobs(inputs: Iterable[str | Path], out: str | Path) -> Jobs:
         for file in (f for f in jobs.order if jobs.place(f) in shared):
             groups[jobs.place(file)].append(file)
     for group in groups.values():
+        if len({jobs.names[file] for file in group}) == len(group):  # a.heic and a.jpg: a.heic.jpg and a.jpg
+            for file in (f for f in group if jobs.place(f) != jobs.names[f]):
+                jobs.places[file] = jobs.names[file] + jobs.place(file)[len(os.path.splitext(jobs.names[file])[0]) :]
+            continue
         common = os.path.commonpath(map(jobs.real_source, group))
-        jobs.places |= {file: os.path.relpath(jobs.real_source(file), common) for file in group}
+        jobs.places |= {file: naming.rename(os.path.relpath(jobs.real_source(file), common)) for file in group}
     _check_targets(jobs)
     return jobs
 
@@ -112,10 +156,21 @@ def _check_targets(jobs: Jobs) -> None:
     sources = {source for source in map(jobs.real_source, jobs.order if twice else ()) if source in twice}
     for index, file in enumerate(jobs.order if sources else ()):
         if jobs.real_target(file) in sources:
-            raise ValueError(f"{jobs[index][1]} is one of the inputs and would be lost; give another folder with -o.")
+            got = f"{jobs[index][1]}: expected a new file, got one of the inputs, which would be lost."
+            raise ValueError(f"{got} Give another folder with -o.")
     if twice:
-        told = f"Several inputs would become the same file in {jobs.out}"
-        raise ValueError(f"{told}; enhance them into folders of their own.")
+        got = f"{jobs.out}: expected one file for each input, got several inputs for the same file"
+        raise ValueError(f"{got}. Enhance them into folders of their own.")
+
+
+def count_kinds(kinds: Iterable[str]) -> str:
+    """Summarise kinds, the most frequent first.
+
+    Example:
+        >>> count_kinds([".txt", ".heic", ".heic"])
+        '2 .heic, 1 .txt'
+    """
+    return ", ".join(f"{times} {kind}" for kind, times in Counter(kinds).most_common())
 
 
 def _repeated(strings: Callable[[], Iterable[str]]) -> set[str]:
@@ -126,12 +181,21 @@ def _repeated(strings: Callable[[], Iterable[str]]) -> set[str]:
     return {s for s, times in counted.items() if times > 1}
 
 
-def _walk(folder: str, skipped: str) -> Iterator[tuple[str, bool]]:
-    """Photos and videos below a folder, in name order, and whether each is a link; none of the folder `skipped`.
+def walk(
+    folder: str, excluded: str = "", skipped: list[tuple[str, str]] | None = None, suffix: str = ""
+) -> Iterator[tuple[str, bool]]:
+    """Photos and videos below a folder, in name order, and whether each is a link.
 
-    Broken links, pipes and folders that cannot be listed are among them, so that they are told as failures.
+    Broken links, pipes and folders that cannot be listed are among them, so that they are reported as failures.
+
+    Args:
+        folder: to list, with the folders in it.
+        excluded: real path of a folder that is left out; so is every `.ssdie`.
+        skipped: the path and kind of each other file are appended to it.
+        suffix: files whose stem ends so are outputs of an earlier run.
     """
-    known, real = IMAGE_SUFFIXES | VIDEO_SUFFIXES, os.path.realpath(folder)
+    known, real = readable_suffixes(), os.path.realpath(folder)
+    skipped = [] if skipped is None else skipped
     links = set()
     pending = [os.sep]  # the next last; folders end in a separator
     while pending:
@@ -144,16 +208,31 @@ def _walk(folder: str, skipped: str) -> Iterator[tuple[str, bool]]:
         try:
             with os.scandir(os.path.join(folder, name)) as entries:
                 for entry in entries:
-                    if entry.is_dir(follow_symlinks=False):
-                        if os.path.join(real, name, entry.name) != skipped:
+                    kind = _kind(entry, known, suffix)
+                    if kind == os.sep:
+                        if os.path.join(real, name, entry.name) != excluded and entry.name != ".ssdie":
                             found[entry.name] = os.sep
-                    elif os.path.splitext(entry.name)[1].lower() in known and not entry.name.startswith("."):
-                        if not entry.is_symlink():
-                            found[entry.name] = ""
-                        elif not os.path.isdir(entry.path):
-                            found[entry.name] = ""
+                    elif kind:
+                        skipped.append((entry.path, kind))
+                    else:
+                        found[entry.name] = ""
+                        if entry.is_symlink():
                             links.add(name + entry.name)
         except OSError:
             yield name.rstrip(os.sep), False
             continue
         pending += (name + n + found[n] for n in sorted(found, reverse=True))
+
+
+def _kind(entry: os.DirEntry, known: set[str], suffix: str) -> str:
+    """What an entry of a folder is: empty for a photo or video, a separator for a folder, otherwise why not."""
+    if entry.is_dir(follow_symlinks=False):
+        return os.sep
+    path = PurePath(entry.name)
+    if entry.name.startswith("."):
+        return "hidden"
+    if path.suffix.lower() not in known:
+        return path.suffix.lower() or "without suffix"
+    if suffix and path.stem.endswith(suffix):
+        return "enhanced before"
+    return "link to a folder" if entry.is_symlink() and os.path.isdir(entry.path) else ""

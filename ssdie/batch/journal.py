@@ -1,154 +1,189 @@
-"""What is done of many files, and which share of them a process has.
+"""The journal of a batch: which files are finished, with which settings, and what became of the others.
 
-Each process writes a manifest into the output folder, a line for each file: what came, with which settings, what it
-became. `manifest.csv` is that of a process alone, `manifest-RANK.csv` that of one of several.
+A SQLite file, `.ssdie/journal.sqlite` in the output folder, which one process writes. `Journal.import_csv` reads the
+CSV files of release 0.1.0.
 """
 
+import ast
 import csv
-import io
+import json
 import os
 import re
+import sqlite3
+import time
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import astuple, dataclass, fields
 from pathlib import Path
 
-import numpy as np
+from ssdie.batch.jobs import VIDEO_SUFFIXES
+from ssdie.utils.paths import lock_folder
 
-# what launchers set, in the order in which accelerate looks: torchrun, MPICH and Intel MPI, Open MPI, MVAPICH
-RANKS = ("RANK", "PMI_RANK", "OMPI_COMM_WORLD_RANK", "MV2_COMM_WORLD_RANK")
-SIZES = ("WORLD_SIZE", "PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "MV2_COMM_WORLD_SIZE")
-LOCAL_RANKS = ("LOCAL_RANK", "MPI_LOCALRANKID", "OMPI_COMM_WORLD_LOCAL_RANK", "MV2_COMM_WORLD_LOCAL_RANK")
+FOLDER = ".ssdie"
+NAME = "journal.sqlite"
+CSV_COLUMNS = ["input", "fingerprint", "settings", "output", "written", "seconds", "status"]  # of release 0.1.0
+COMMIT_EVERY = 0.5  # seconds; a killed client repeats the files of the last one
+
+SCHEMA = """CREATE TABLE IF NOT EXISTS files (
+    input TEXT PRIMARY KEY, size INTEGER, stamp TEXT, settings TEXT, weights TEXT, output TEXT, output_stamp TEXT,
+    seconds REAL, dust_score REAL, outcome TEXT, notes TEXT, finished REAL) WITHOUT ROWID"""
 
 
 @dataclass(frozen=True)
 class Row:
-    """A line of a manifest; `fingerprint` is that of the input, `written` that of the output."""
+    """What the journal knows of a file."""
 
-    input: str
-    fingerprint: str
-    settings: str
-    output: str
-    written: str = ""
-    seconds: str = ""
-    status: str = ""
-
-    @property
-    def key(self) -> tuple[str, ...]:
-        """What must be the same for the work to be the same, and still there."""
-        return self.input, self.fingerprint, self.settings, self.output, self.written
-
-    @property
-    def result(self) -> tuple[str, str]:
-        """The output, as it was written."""
-        return self.output, self.written
+    input: str  # absolute path or URL
+    size: int = 0  # bytes
+    stamp: str = ""  # time of change in nanoseconds, or the etag of an object store
+    settings: str = ""  # JSON
+    weights: str = ""  # digest of the weights
+    output: str = ""  # path below the output folder
+    output_stamp: str = ""  # size and time of change, or etag, of what was written; empty if nothing was
+    seconds: float = 0.0
+    dust_score: float | None = None
+    outcome: str = ""  # done, failed or skipped
+    notes: str = ""  # of a file that is done: what its copy lacks; of others: the reason; one a line
+    finished: float = 0.0  # seconds since 1970
 
 
-HEADER = ",".join(field.name for field in fields(Row))
-OURS = "input,fingerprint,settings,output,"  # earlier versions had other columns after these
+COLUMNS = [field.name for field in fields(Row)]
 
 
-class HashSet:
-    """A set of 8 bytes a member; of a million members, it takes another value for one of them once in 10^13 times."""
+class Journal:
+    """The journal of an output folder; open it with `open_journal`.
 
-    def __init__(self, members: Iterable):
-        self.sorted = np.sort(np.fromiter(map(hash, members), np.int64))
+    Args:
+        path: the SQLite file.
+    """
 
-    def __contains__(self, value) -> bool:
-        """Whether it is a member."""
-        place = np.searchsorted(self.sorted, hash(value))
-        return place < len(self.sorted) and bool(self.sorted[place] == hash(value))
+    def __init__(self, path: str | Path):
+        self.path = Path(path)
+        try:
+            self._database = sqlite3.connect(self.path, timeout=5, isolation_level=None)
+            self._database.executescript("PRAGMA synchronous=NORMAL; PRAGMA temp_store=MEMORY;")
+            self._database.execute(SCHEMA)
+        except sqlite3.DatabaseError as error:
+            message = f"{path}: expected a journal of ssdie, got a file that SQLite refuses ({error}). Move it away."
+            raise ValueError(message) from error
+        self._committed = time.monotonic()
+
+    def find(self, source: str) -> Row | None:
+        """The row of an input."""
+        query = f"SELECT {', '.join(COLUMNS)} FROM files WHERE input = ?"
+        found = self._database.execute(query, (_text(source),)).fetchone()
+        return Row(*found) if found else None
+
+    def add(self, row: Row) -> None:
+        """Insert or replace the row of an input; a failure keeps the stamp of what an earlier run wrote."""
+        if not self._database.in_transaction:
+            self._database.execute("BEGIN")
+        changes = ", ".join(f"{name} = excluded.{name}" for name in COLUMNS if name not in ("input", "output_stamp"))
+        kept = "CASE WHEN excluded.output_stamp = '' THEN files.output_stamp ELSE excluded.output_stamp END"
+        self._database.execute(
+            f"INSERT INTO files ({', '.join(COLUMNS)}) VALUES ({', '.join('?' * len(COLUMNS))}) "
+            f"ON CONFLICT (input) DO UPDATE SET {changes}, output_stamp = {kept}",
+            [_text(value) for value in astuple(row)],
+        )
+        self.commit(COMMIT_EVERY)
+
+    def commit(self, after: float = 0.0) -> None:
+        """Commit what is pending, if the last commit was at least `after` seconds ago."""
+        now = time.monotonic()
+        if self._database.in_transaction and now - self._committed >= after:
+            self._database.execute("COMMIT")
+            self._committed = now
+
+    def rows(self, outcome: str | None = None, order: str = "input") -> Iterator[Row]:
+        """Rows of an outcome, or all."""
+        query = f"SELECT {', '.join(COLUMNS)} FROM files WHERE ? IS NULL OR outcome = ? ORDER BY {order}"
+        return (Row(*values) for values in self._database.execute(query, (outcome, outcome)))
+
+    def import_csv(self, paths: Iterable[Path]) -> None:
+        """Add the finished files that journals of release 0.1.0 list, where the journal does not know them yet."""
+        for path in paths:
+            with path.open(newline="", encoding="utf-8", errors="surrogateescape") as file:
+                for values in csv.reader(file):
+                    if len(values) == len(CSV_COLUMNS) and values[-1] == "done":
+                        with suppress(ValueError, SyntaxError, KeyError):  # a damaged line: its file is done again
+                            row = _from_csv(dict(zip(CSV_COLUMNS, values, strict=True)))
+                            if self.find(row.input) is None:
+                                self.add(row)
+        self.commit()
+
+    def close(self) -> None:
+        """Commit and close."""
+        self.commit()
+        self._database.close()
 
 
-def read_environment(names: Iterable[str], default: int) -> int:
-    """The first of these environment variables that is set, as a whole number."""
-    return next((int(os.environ[name]) for name in names if name in os.environ), default)
+@contextmanager
+def open_journal(folder: str | Path) -> Iterator[Journal]:
+    """Open the journal below a folder for a block, and keep other processes out of it.
 
-
-def share_of_work() -> tuple[int, int]:
-    """Rank of this process and number of processes, as torchrun, accelerate or mpirun tell them; (0, 1) alone.
+    Args:
+        folder: `.ssdie` is made in it.
 
     Raises:
-        ValueError: one does not fit the other.
+        BlockingIOError: another process writes this journal.
+        OSError: the folder cannot be written to.
+        ValueError: the file is no journal.
     """
-    rank, processes = read_environment(RANKS, -1), read_environment(SIZES, 1)
-    if rank < 0 and processes == 1:
-        return 0, 1
-    if not 0 <= rank < processes:
-        came = "not set" if rank < 0 else rank
-        raise ValueError(f"RANK is {came} and WORLD_SIZE {processes}; wanted is a rank from 0 to below the size.")
-    return rank, processes
+    place = Path(folder) / FOLDER
+    with lock_folder(place):
+        journal = Journal(place / NAME)
+        try:
+            yield journal
+        finally:
+            with suppress(sqlite3.OperationalError):  # a full disk: these files are done again
+                journal.close()
 
 
-def find_manifests(out: str | Path) -> list[Path]:
-    """List the manifests of a folder, in name order.
+def read_journal(folder: str | Path) -> Journal:
+    """Open the journal below a folder to read it.
 
     Raises:
-        ValueError: a file has the name of one, but is none.
+        FileNotFoundError: there is none.
     """
-    if not os.path.isdir(out):
+    path = Path(folder) / FOLDER / NAME
+    if not path.is_file():
+        raise FileNotFoundError(f"{folder}: expected an output folder of `ssdie enhance`, but {path} does not exist.")
+    return Journal(path)
+
+
+def find_csv_journals(folder: str | Path) -> list[Path]:
+    """Journals of release 0.1.0 in an output folder, in name order: `manifest.csv`, `manifest-RANK.csv`."""
+    if not os.path.isdir(folder):
         return []
-    with os.scandir(out) as entries:
-        paths = sorted(Path(e.path) for e in entries if re.fullmatch(r"manifest(-\d+)?\.csv", e.name))
-    for path in paths:
-        first = _first_line(path)
-        if not first.startswith(OURS) and (first.endswith("\n") or not HEADER.startswith(first)):
-            came = first.strip()[:60]
-            raise ValueError(f"{path} begins with {came!r}; wanted is a manifest of ssdie; rename or move it.")
-    return paths
-
-
-def read_manifests(out: str | Path) -> Iterator[Row]:
-    """Give the lines of all manifests of a folder that say "done", one after the other.
-
-    Raises:
-        ValueError: a file has the name of a manifest, but is none.
-    """
-    for path in find_manifests(out):
-        options = {"newline": "", "encoding": "utf-8", "errors": "surrogateescape"}
-        with suppress(FileNotFoundError), path.open(**options) as file:  # its process may begin it anew
-            for line in csv.reader(file):
-                if len(line) == len(fields(Row)) and line[-1] == "done":
-                    yield Row(*line)
-
-
-def open_manifest(path: Path, keep: bool) -> None:
-    """Start a manifest, or go on with one (whose last line a kill may have cut)."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    if not keep or _first_line(path).strip() != HEADER:
-        path.unlink(missing_ok=True)
-        _append(path, HEADER.split(","))
-        return
-    with path.open("rb") as file:
-        file.seek(-1, os.SEEK_END)
-        whole = file.read() == b"\n"
-    if not whole:
-        with path.open("ab") as file:
-            file.write(b"\n")
-
-
-def append_row(path: Path, row: Row) -> None:
-    """Add a line to a manifest."""
-    _append(path, astuple(row))
-
-
-def _append(path: Path, values: Iterable[str]) -> None:
-    """Add a line in a single write: a kill leaves it whole or out."""
-    line = io.StringIO()
-    csv.writer(line, lineterminator="\n").writerow(values)
-    with path.open("ab", buffering=0) as file:
-        file.write(line.getvalue().encode("utf-8", "surrogateescape"))
-
-
-def _first_line(path: Path) -> str:
-    """Of a file, with its end; empty if it is not there, as when its process begins it anew."""
-    try:
-        with path.open("rb") as file:
-            return file.readline(1000).decode("utf-8", "replace")
-    except FileNotFoundError:
-        return ""
+    with os.scandir(folder) as entries:
+        paths = sorted(Path(e.path) for e in entries if re.fullmatch(r"manifest(-\d+)?\.csv", e.name) and e.is_file())
+    return [path for path in paths if _first_line(path) == ",".join(CSV_COLUMNS)]
 
 
 def file_stamp(status: os.stat_result) -> str:
-    """Size and time of change of a file: cheap for millions on a network disk."""
+    """Size and time of change of a file."""
     return f"{status.st_size}-{status.st_mtime_ns}"
+
+
+def _first_line(path: Path) -> str:
+    with path.open("rb") as file:
+        return file.readline(1000).decode("utf-8", "replace").strip()
+
+
+def _from_csv(old: dict[str, str]) -> Row:
+    """A row of release 0.1.0; its weights are named by a CRC-32."""
+    settings = ast.literal_eval(old["settings"])
+    kept = {"postprocess": settings["touch"]} | {name: settings[name] for name in ("strength", "working_size")}
+    if Path(old["input"]).suffix.lower() in VIDEO_SUFFIXES:
+        kept["every"] = settings["every"]
+    size, stamp = old["fingerprint"].split("-")
+    return Row(
+        input=old["input"], size=int(size), stamp=stamp, settings=json.dumps(kept, sort_keys=True),
+        weights=f"crc32:{settings['model']}", output=old["output"], output_stamp=old["written"],
+        seconds=float(old["seconds"] or 0), outcome="done",
+    )  # fmt: skip
+
+
+def _text(value: object) -> object:
+    """A value that SQLite takes: bytes of a name that are no UTF-8 become backslash escapes."""
+    return value.encode("utf-8", "backslashreplace").decode("utf-8") if isinstance(value, str) else value

@@ -1,51 +1,300 @@
-"""Commands for people with photos: `enhance`."""
+"""Commands for people with photos: `enhance`, `report`."""
 
 import argparse
+import json
+import os
+import shutil
 import sys
+import tempfile
 import warnings
+from collections import defaultdict
+from contextlib import suppress
+from dataclasses import asdict
 from pathlib import Path
 
 from ssdie.cli.command import Command
+
+STDIN = Path("-")
 
 
 def add_enhance_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of `ssdie enhance`."""
     add = parser.add_argument
-    add("inputs", nargs="+", type=Path, metavar="PHOTO_OR_FOLDER", help="photos, videos and folders of them")
-    add("-o", "--out", required=True, type=Path, help="folder to write to")
+    add(
+        "inputs",
+        nargs="+",
+        type=path_or_url,
+        metavar="PHOTO_OR_FOLDER",
+        help="photos, videos, folders; - reads a photo",
+    )
+    add(
+        "-o",
+        "--out",
+        required=True,
+        type=path_or_url,
+        help="folder to write to; for one input also a file, - for stdout",
+    )
     add("--strength", type=float, default=1.0, help="0: no change, 1: full change (default: 1)")
     add("--weights", type=Path, help="a .safetensors or .onnx file (default: the released weights)")
     add("--working-size", type=int, default=128, help="longer side of what the network sees, pixels (default: 128)")
     add("--no-postprocess", action="store_true", help="skip post-processing of veil and levels")
+    add("--suffix", default="", help="append to the names of outputs, as in --suffix=-repaired")
+    add("--format", default="", metavar="KIND", help="format of repaired photos, such as png (default: their own)")
+    add("--quality", type=int, help="quality of JPEG, WebP and AVIF, 1 to 100 (default: that of the format, 95)")
+    add("--codec", help="codec of videos (default: H.264, in .webm VP9)")
+    add("--crf", type=int, help="constant rate factor of videos; lower is better (default: that of the codec)")
+    add("--every", type=int, default=8, help="frames of a video for each pass of the network (default: 8)")
     add("--no-overwrite", action="store_true", help="count files that already exist as failures")
-    add("--resume", action="store_true", help="skip files that the journal lists as done")
+    add("--resume", action="store_true", help="skip files that are done and unchanged, by the journal")
+    add("--retry-failed", action="store_true", help="do only the files that the journal lists as failed")
+    add("--fail-fast", action="store_true", help="stop after the first failure (default: continue)")
+    add("--strict", action="store_true", help="status 1 also for skipped files and for copies that lack something")
+    add("--json", action="store_true", help="write what became of each file to stdout, one JSON object a line")
     add("--workers", type=int, default=2, help="files processed at a time (default: 2)")
-    add("--every", type=int, default=4, help="frames of a video for each pass of the network (default: 4)")
-    add("--device", help='torch device, such as "cuda:0" (default: a GPU if there is one)')
+    add("--time-limit", type=float, default=0, metavar="SECONDS", help="longest time for a file (default: none)")
+    add("--cluster", metavar="WHERE", help="Dask: local, tcp://HOST:PORT or a scheduler file (default: no Dask)")
+    add("--device", help='torch device, such as "cuda:0" (default: a GPU if torch finds one)')
+
+
+def path_or_url(text: str) -> Path | str:
+    """A path; an address such as s3://bucket/photos stays text, since a path would lose a slash."""
+    return text if "://" in text else Path(text)
 
 
 def enhance(args: argparse.Namespace) -> int:
     """Run `ssdie enhance`: status 0 if every file is done, 1 if some failed, 130 after Ctrl-C."""
-    import torch
+    from ssdie.enhancement.worker import Weights
 
-    from ssdie.batch.journal import LOCAL_RANKS, read_environment
-    from ssdie.enhancement.folder import enhance_files
-    from ssdie.enhancement.runtime import load_model
-
+    open_standard_streams()
     warnings.filterwarnings("ignore", module="PIL")  # damaged metadata: not worth a line for each photo
-    gpu = read_environment(LOCAL_RANKS, 0) % max(1, torch.cuda.device_count())
-    device = args.device or (f"cuda:{gpu}" if torch.cuda.is_available() else "cpu")
-    settings = {name: getattr(args, name) for name in ("strength", "working_size", "resume", "workers", "every")}
-    settings |= {"postprocess": not args.no_postprocess, "overwrite": not args.no_overwrite}
+    if args.quality is not None and not 1 <= args.quality <= 100:
+        raise ValueError(f"quality: expected 1 to 100, got {args.quality}.")
+    weights = Weights(args.weights, args.device or "auto")
+    talk = Report(args.json, args.strict)
     try:
-        failures = enhance_files(args.inputs, args.out, load_model(args.weights, device), **settings)
+        if STDIN in args.inputs or is_file_target(args):
+            enhance_one(args, weights, talk)
+        else:
+            enhance_many(args, weights, talk)
     except KeyboardInterrupt:
-        print("ssdie enhance: interrupted; run the same command with --resume to continue", file=sys.stderr)
+        say("ssdie enhance: interrupted; run the same command with --resume to continue")
         return 130
-    for failure in failures:
-        name = str(failure.path)  # a name can hold line breaks and terminal codes
-        print(f"failed: {name if name.isprintable() else repr(name)}: {failure.reason}", file=sys.stderr)
-    return 1 if failures else 0
+    return talk.finish()
 
 
-COMMANDS = {"enhance": Command("repair dusty photos and videos at their own size", add_enhance_options, enhance)}
+def enhance_settings(args: argparse.Namespace) -> dict:
+    """The options that say how a file is enhanced, by their names in `ssdie.enhancement.worker.Settings`."""
+    names = ("strength", "working_size", "every", "quality", "codec", "crf")
+    return {name: getattr(args, name) for name in names} | {"postprocess": not args.no_postprocess}
+
+
+def enhance_many(args: argparse.Namespace, weights, talk: "Report") -> None:
+    """Enhance files and folders into a folder."""
+    from ssdie.batch.jobs import Naming
+    from ssdie.enhancement.folder import enhance_files
+
+    single = len(args.inputs) == 1 and os.path.isfile(args.inputs[0])
+    options = {name: getattr(args, name) for name in ("resume", "retry_failed", "fail_fast", "workers", "time_limit")}
+    options |= enhance_settings(args) | {"overwrite": not args.no_overwrite, "report": talk.add}
+    options |= {"naming": Naming(args.suffix, args.format.lower().lstrip(".")), "bar_file": Stream(sys.stderr)}
+    if not args.cluster:
+        enhance_files(args.inputs, args.out, weights.load() if single else weights, **options)
+        return
+    from ssdie.batch.cluster import connect
+
+    with connect(args.cluster, args.workers) as client:
+        say(f"dashboard: {client.dashboard_link}")
+        enhance_files(args.inputs, args.out, weights, cluster=client, **options)
+
+
+def is_file_target(args: argparse.Namespace) -> bool:
+    """Whether one file is enhanced to one file: `-o out.jpg`, `-o -`."""
+    from ssdie.batch.jobs import readable_suffixes
+
+    if isinstance(args.out, str) or any(isinstance(path, str) for path in args.inputs):
+        return False  # addresses: from folder to folder
+    if args.out == STDIN:
+        return True
+    named = args.out.suffix.lower() in readable_suffixes() and not args.out.is_dir()
+    if named and (len(args.inputs) > 1 or os.path.isdir(args.inputs[0])):
+        raise ValueError(f"out: expected a folder for several inputs, got the file {args.out}. Give a folder with -o.")
+    return named
+
+
+def enhance_one(args: argparse.Namespace, weights, talk: "Report") -> None:
+    """Enhance one file, or standard input, to one file, or standard output; there is no journal."""
+    from ssdie.batch.outcome import Task
+    from ssdie.enhancement.photo import check_settings
+    from ssdie.enhancement.worker import Settings, do_task
+
+    if len(args.inputs) > 1:
+        raise ValueError(f"inputs: expected one file for -o {args.out}, got {len(args.inputs)}. Give a folder with -o.")
+    if args.out == STDIN and args.json:
+        raise ValueError("json: expected -o FILE, got -o -, which takes standard output. Leave one of them out.")
+    (source,), target = args.inputs, args.out
+    settings = Settings(**enhance_settings(args))
+    check_settings(settings.strength, settings.working_size)
+    with tempfile.TemporaryDirectory() as folder:
+        if source == STDIN:
+            source = read_stdin(Path(folder))
+        suffix = f".{args.format.lower().lstrip('.')}" if args.format else source.suffix
+        if target == STDIN:
+            target = Path(folder, f"out{suffix}")
+        elif target.suffix.lower() not in readable(target):
+            target = target / f"{source.stem}{args.suffix}{suffix}"
+        if source.is_dir():
+            raise ValueError(f"inputs: expected a file for -o {args.out}, got the folder {source}. Give a folder.")
+        if target.exists() and source.exists() and os.path.samefile(source, target):
+            raise ValueError(f"out: expected a new file, got the input {target}, which would be lost.")
+        task = Task(str(source), str(target))
+        outcome = do_task(task, weights.load(), settings, not args.no_overwrite, progress=sys.stderr is not None)
+        if args.out == STDIN and outcome.outcome == "done":
+            with target.open("rb") as file:
+                shutil.copyfileobj(file, sys.stdout.buffer)
+            sys.stdout.buffer.flush()
+        talk.add(outcome)
+
+
+def readable(target: Path) -> set[str]:
+    """Suffixes that name a file, if `target` is no folder."""
+    from ssdie.batch.jobs import readable_suffixes
+
+    return set() if target.is_dir() else readable_suffixes()
+
+
+def read_stdin(folder: Path) -> Path:
+    """Write standard input to a file whose suffix says what it is."""
+    from ssdie.photo.files import open_photo
+
+    source = folder / "stdin"
+    with source.open("wb") as file:
+        shutil.copyfileobj(sys.stdin.buffer, file)
+    try:
+        with open_photo(source) as photo:
+            suffix = {"JPEG": "jpg", "MPO": "jpg", "TIFF": "tif", "JPEG2000": "jp2"}.get(photo.format, photo.format)
+    except Exception as error:  # whatever a decoder raises
+        raise ValueError("stdin: expected a photo, got something that cannot be read. Give a file instead.") from error
+    return source.rename(folder / f"stdin.{suffix.lower()}")
+
+
+class Report:
+    """What the command says of the files: failures and notes one a line, skipped files by kind, or all as JSON lines.
+
+    Args:
+        as_json: write JSON lines to standard output.
+        strict: skipped files and notes count as failures.
+    """
+
+    def __init__(self, as_json: bool, strict: bool):
+        self.as_json, self.strict = as_json, strict
+        self.counts: dict[str, int] = defaultdict(int)
+        self.kinds: list[str] = []
+        self.lines: list[str] = []
+
+    def add(self, outcome) -> None:
+        """Take the outcome of a file."""
+        self.counts[outcome.outcome] += 1
+        self.counts["notes"] += bool(outcome.notes)
+        if outcome.outcome == "skipped":
+            self.kinds.append(outcome.reason)
+        if self.as_json:
+            values = {k: v for k, v in asdict(outcome).items() if v not in ("", (), None)}
+            say(json.dumps(values), sys.stdout)
+            return
+        name = outcome.source if outcome.source.isprintable() else repr(outcome.source)  # a name can hold line breaks
+        if outcome.outcome == "failed":
+            self.lines.append(f"failed: {name}: {outcome.reason}")
+        elif outcome.outcome == "repeated":
+            self.lines.append(f"resumed: {outcome.reason}")
+        self.lines += [f"note: {name}: {note}" for note in outcome.notes]
+
+    def finish(self) -> int:
+        """Print what was collected and give the exit status."""
+        from ssdie.batch.jobs import count_kinds
+
+        for line in sorted(self.lines, key=lambda line: not line.startswith("failed")):
+            say(line)
+        if self.kinds and not self.as_json:
+            files = "1 file" if len(self.kinds) == 1 else f"{len(self.kinds)} files"
+            say(f"skipped: {files} of other kinds ({count_kinds(self.kinds)})")
+        visible = sum(kind != "hidden" for kind in self.kinds)
+        return int(self.counts["failed"] > 0 or (self.strict and (visible or self.counts["notes"]) > 0))
+
+
+def add_report_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of `ssdie report`."""
+    parser.add_argument("out", type=Path, metavar="OUT", help="output folder of `ssdie enhance`")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    parser.add_argument("--slowest", type=int, default=5, metavar="N", help="number of slowest files (default: 5)")
+
+
+def report(args: argparse.Namespace) -> int:
+    """Run `ssdie report`."""
+    from ssdie.batch.report import format_summary, summarize
+
+    summary = summarize(args.out, args.slowest)
+    say(json.dumps(summary) if args.json else format_summary(summary), sys.stdout)
+    return 0
+
+
+# Standard streams --------------------------------------------------------------------------------------------------
+
+
+def open_standard_streams() -> None:
+    """Open closed standard streams on the null device, so that no file of the work takes their numbers."""
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
+
+
+def say(text: str, stream=None) -> None:
+    """Print a line; a closed or missing stream takes none."""
+    stream = Stream(stream or sys.stderr)
+    stream.write(f"{text}\n")
+    stream.flush()
+
+
+class Stream:
+    """A text stream whose failures do not matter: what reads it may be gone, or there is none."""
+
+    def __init__(self, stream):
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        """Write, if somebody reads."""
+        with suppress(OSError, ValueError, AttributeError):
+            self._stream.write(text.encode(self.encoding, "backslashreplace").decode(self.encoding))
+        return len(text)
+
+    def flush(self) -> None:
+        """Flush; a pipe whose reader is gone is replaced by the null device, which Python flushes at its end."""
+        try:
+            self._stream.flush()
+        except (OSError, ValueError, AttributeError):
+            with suppress(OSError, ValueError, AttributeError):
+                null = os.open(os.devnull, os.O_WRONLY)
+                os.dup2(null, self._stream.fileno())
+                os.close(null)
+
+    def isatty(self) -> bool:
+        """Whether it is a terminal."""
+        return bool(self._stream) and self._stream.isatty()
+
+    @property
+    def encoding(self) -> str:
+        """Encoding of the stream."""
+        return getattr(self._stream, "encoding", None) or "utf-8"
+
+    def fileno(self) -> int:
+        """Number of the stream, of which tqdm asks the width."""
+        if self._stream is None:
+            raise OSError("there is no such stream")
+        return self._stream.fileno()
+
+
+COMMANDS = {
+    "enhance": Command("repair dusty photos and videos at their own size", add_enhance_options, enhance),
+    "report": Command("say what became of the files of an output folder", add_report_options, report),
+}

@@ -1,4 +1,4 @@
-"""Enhance pictures that come on standard input, one at a time, with memory bounded; tell what became of each."""
+"""Enhance the photos on standard input, one at a time, with bounded memory; print what became of each."""
 
 import os
 import resource
@@ -8,33 +8,34 @@ import tempfile
 import warnings
 from pathlib import Path
 
-import torch
+from photos import StubModel
 
-from ssdie.enhancement.folder import enhance_files
-from ssdie.networks.generators import build_generator
+from ssdie.batch.outcome import Task
+from ssdie.enhancement.worker import Settings, do_task
 from ssdie.photo.files import open_photo
 
-MORE = 256 << 20  # bytes of address space above what a process with a warm model has
+MORE = 256 << 20  # bytes of address space above what a process has after its first photo
 
 
 def main() -> None:
     """Read [length, suffix, content], write a line, until the input ends."""
-    torch.set_num_threads(1)
     warnings.simplefilter("ignore")
-    model = build_generator("msff", width=8, head="scattering").eval()
+    settings = Settings(working_size=16)
     folder = Path(tempfile.mkdtemp(dir=sys.argv[1]))
     warm = False
     while header := sys.stdin.buffer.read(8):
         length, suffix = struct.unpack("<I4s", header)
         source = folder / f"photo.{suffix.decode().strip()}"
         source.write_bytes(sys.stdin.buffer.read(length))
-        failures = enhance_files([source], folder / "out", model, working_size=16, progress=False, workers=1)
-        there = sorted(p.name for p in (folder / "out").iterdir() if p.name != "manifest.csv")
-        told = failures[0].reason if failures else "done"
-        if there != ([] if failures else [source.name]):
-            told = f"left {there}"
-        if not failures:
-            with open_photo(folder / "out" / source.name) as photo:
+        target = folder / "out" / source.name
+        target.parent.mkdir(exist_ok=True)
+        outcome = do_task(Task(str(source), str(target)), StubModel(), settings)
+        message = outcome.reason or "done"
+        files = sorted(p.name for p in target.parent.iterdir())
+        if files != ([] if outcome.reason else [source.name]):
+            message = f"left {files}"
+        if not outcome.reason:
+            with open_photo(target) as photo:
                 photo.load()
         for path in (source, *(folder / "out").iterdir()):
             path.unlink()
@@ -42,7 +43,7 @@ def main() -> None:
             size = int(Path("/proc/self/statm").read_text().split()[0]) * os.sysconf("SC_PAGE_SIZE")
             resource.setrlimit(resource.RLIMIT_AS, (size + MORE, size + MORE))
             warm = True
-        print(told.encode("ascii", "backslashreplace").decode().replace("\n", " "), flush=True)
+        print(message.encode("ascii", "backslashreplace").decode().replace("\n", " "), flush=True)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,67 @@
+"""A summary of a journal: counts, failures by reason, slowest files, throughput."""
+
+import re
+from collections import Counter
+from pathlib import Path
+
+from ssdie.batch.journal import read_journal
+
+
+def summarize(folder: str | Path, slowest: int = 5) -> dict:
+    """Summarise the journal of an output folder.
+
+    Args:
+        folder: output folder of `ssdie enhance`.
+        slowest: number of slowest files to list.
+
+    Returns:
+        `files` by outcome, `failures` by reason, `skipped` by kind, `notes`, `slowest` as (seconds, input), `seconds`
+        of work in all, `bytes` read, and `files_per_hour` between the first and the last file.
+
+    Raises:
+        FileNotFoundError: there is no journal.
+    """
+    journal = read_journal(folder)
+    outcomes, failures, skipped = Counter(), Counter(), Counter()
+    notes, seconds, size, finished = 0, 0.0, 0, []
+    for row in journal.rows():
+        outcomes[row.outcome] += 1
+        failures.update([_general(row.notes)] if row.outcome == "failed" else [])
+        skipped.update([row.notes] if row.outcome == "skipped" else [])
+        if row.outcome == "done":
+            notes += bool(row.notes)
+            seconds, size = seconds + row.seconds, size + row.size
+            if row.finished:
+                first, last, count = finished or (row.finished - row.seconds, row.finished, 0)
+                finished = [min(first, row.finished - row.seconds), max(last, row.finished), count + 1]
+    longest = [
+        (row.seconds, row.input) for row, _ in zip(journal.rows("done", "seconds DESC"), range(slowest), strict=False)
+    ]
+    journal.close()
+    rate = finished[2] / max(finished[1] - finished[0], 1e-3) * 3600 if finished else 0.0
+    return {
+        "files": dict(outcomes), "failures": dict(failures.most_common()), "skipped": dict(skipped.most_common()),
+        "notes": notes, "slowest": longest, "seconds": round(seconds, 3), "bytes": size,
+        "files_per_hour": round(rate, 1),
+    }  # fmt: skip
+
+
+def format_summary(summary: dict) -> str:
+    """A summary as text."""
+    files = summary["files"]
+    lines = [", ".join(f"{files.get(name, 0)} {name}" for name in ("done", "failed", "skipped"))]
+    if summary["notes"]:
+        lines.append(f"copies that lack something: {summary['notes']}")
+    lines += [f"failed {times} times: {reason}" for reason, times in summary["failures"].items()]
+    lines += [f"skipped {times} times: {kind}" for kind, times in summary["skipped"].items()]
+    lines += [f"{seconds:.1f} s: {name}" for seconds, name in summary["slowest"]]
+    work, rate = summary["seconds"], summary["files_per_hour"]
+    lines.append(
+        f"{work:.1f} s of work on {summary['bytes'] / 1e6:.1f} MB; {rate:.0f} files an hour from first to last"
+    )
+    return "\n".join(lines)
+
+
+def _general(reason: str) -> str:
+    """A reason without paths and numbers, so that equal ones are counted together."""
+    return re.sub(r"\d+", "N", re.sub(r"\S*/\S*", "FILE", reason))

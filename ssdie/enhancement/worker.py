@@ -1,0 +1,152 @@
+"""What one process of a batch does with one file: `do_task` enhances it and says what became of it."""
+
+import errno
+import functools
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from ssdie.batch import storage
+from ssdie.batch.jobs import VIDEO_SUFFIXES
+from ssdie.batch.journal import file_stamp
+from ssdie.batch.outcome import Outcome, Task
+from ssdie.enhancement.photo import WORKING_SIZE
+from ssdie.enhancement.result import enhance_photo
+from ssdie.enhancement.runtime import Model, load_model
+from ssdie.enhancement.smoothing import EVERY
+from ssdie.photo.files import explain, stat_file
+from ssdie.photo.reading import read_photo
+from ssdie.photo.writing import written_kind
+
+
+@dataclass(frozen=True)
+class Weights:
+    """Where a network is loaded from, for processes that load it themselves."""
+
+    path: Path | None = None  # None: the released weights
+    device: str = "cpu"  # torch device; "auto" takes a GPU of the process that loads it
+
+    def load(self) -> Model:
+        """Load the network."""
+        return load_model(self.path, find_device(self.path) if self.device == "auto" else self.device)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How files are enhanced."""
+
+    strength: float = 1.0  # 0: no change, 1: full change
+    working_size: int = WORKING_SIZE  # longer side of what the network sees, pixels
+    postprocess: bool = True  # adjust veil and levels after the network
+    quality: int | None = None  # of JPEG, WebP and AVIF, 1 to 100
+    every: int = EVERY  # frames of a video for each pass of the network
+    codec: str | None = None  # of videos
+    crf: int | None = None  # constant rate factor of videos
+
+    def of(self, source: str | Path) -> dict:
+        """The settings that matter for a file, without those left to their defaults."""
+        only = ("every", "codec", "crf") if is_video(source) else ("quality",)
+        kept = asdict(self)
+        names = ("strength", "working_size", "postprocess", *(n for n in only if kept[n] is not None))
+        return {name: kept[name] for name in names}
+
+
+def is_video(path: str | Path) -> bool:
+    """Whether a file is a video, by its suffix."""
+    return os.path.splitext(path)[1].lower() in VIDEO_SUFFIXES
+
+
+def find_device(weights: Path | None) -> str:
+    """A GPU if torch is installed and finds one, otherwise the CPU; does not import torch without a GPU driver."""
+    driver = any(Path(p).exists() for p in ("/dev/nvidiactl", "/dev/dxg", "/dev/kfd")) or shutil.which("nvidia-smi")
+    if not driver or (weights and weights.suffix == ".onnx"):
+        return "cpu"
+    try:
+        import torch
+    except ModuleNotFoundError:
+        return "cpu"
+    return "cuda:0" if torch.cuda.is_available() else "cpu"
+
+
+def prepare_work(
+    model: Model | Weights, settings: Settings, overwrite: bool, progress: bool
+) -> Callable[[Task], Outcome]:
+    """Load the network and give the function that enhances a file."""
+    loaded = model.load() if isinstance(model, Weights) else model
+    return functools.partial(do_task, model=loaded, settings=settings, overwrite=overwrite, progress=progress)
+
+
+def do_task(task: Task, model: Model, settings: Settings, overwrite: bool = True, progress: bool = False) -> Outcome:
+    """Enhance a file and say what became of it; whatever a decoder raises fails this file alone."""
+    started = time.perf_counter()
+    size, stamp, reason, notes, written = 0, "", "", [], ""
+    try:
+        size, stamp = source_stamp(task.source).split("-", 1)
+        there = written_stamp(task.target)
+        if there and not overwrite and there != task.owned:
+            raise ValueError(f"{task.target} is there already")
+        with ExitStack() as stack:
+            source, target = Path(task.source), Path(task.target)
+            if storage.is_url(task.source):
+                source = stack.enter_context(storage.local_copy(task.source))
+            if storage.is_url(task.target):
+                target = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="ssdie-")), target.name)
+            notes = enhance_file(source, target, model, settings, progress)
+            if storage.is_url(task.target):
+                storage.upload(target, task.target)
+        written = written_stamp(task.target)
+    except Exception as error:
+        reason = explain(error)
+        if isinstance(error, OSError) and error.filename not in (None, Path(task.source), task.source):
+            reason = f"{error.filename}: {reason}"  # it is what was to be written that failed
+    seconds = round(time.perf_counter() - started, 3)
+    status = "failed" if reason else "done"
+    return Outcome(
+        task.source, task.target, status, reason, tuple(notes or ()), seconds, int(size), stamp, written
+    )  # fmt: skip
+
+
+def enhance_file(source: Path, target: Path, model: Model, settings: Settings, progress: bool = False) -> list[str]:
+    """Enhance a photo or video file.
+
+    Returns:
+        What the copy lacks, one sentence each.
+    """
+    options = settings.of(source)
+    if is_video(source):
+        from ssdie.enhancement.video import enhance_video
+
+        return enhance_video(source, target, model, progress=progress, **options)
+    quality = options.pop("quality", None)
+    result = enhance_photo(read_photo(source), model, **options)
+    same = target.suffix.lower() == source.suffix.lower()  # the kind of the content, whatever the suffix says
+    return result.save(target, written_kind(result.photo) if same else None, quality)
+
+
+def source_stamp(path: str | Path) -> str:
+    """Size and time of change, or etag, of an input.
+
+    Raises:
+        OSError: there is none.
+        ValueError: it is a pipe or a device.
+    """
+    if not storage.is_url(path):
+        return file_stamp(stat_file(path))
+    if not (stamp := storage.stamp(str(path))):
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path))
+    return stamp
+
+
+def written_stamp(path: str | Path) -> str:
+    """Stamp of what is there; empty if nothing is."""
+    if storage.is_url(path):
+        return storage.stamp(str(path))
+    try:
+        return file_stamp(os.stat(path))
+    except (FileNotFoundError, NotADirectoryError):
+        return ""
