@@ -1,6 +1,7 @@
 """Benchmarks of speed and memory; nothing else imports this folder.
 
-- `suite`: the whole benchmark. `tasks`: the work measured in child processes.
-- `steps`: training steps, ours and the published one. `gpu`: throughput on a GPU.
-- `measure`: timers, peak memory, machine. `report`: tables and plot.
+- `suite`: the whole benchmark. `photos`, `training`, `gpu`: its sections.
+- `tasks`: the work that child processes do. `steps`: training steps, ours and the published one.
+- `measure`: timers, lines of the table, the machine. `process`: child processes and their memory.
+- `report`: tables and plot.
 """

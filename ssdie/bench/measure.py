@@ -1,11 +1,8 @@
-"""What `ssdie.bench.suite` measures with: stopwatches, peak memory in child processes, the machine and its ceilings."""
+"""Tools of the benchmark: timers, lines of the table, the machine and its ceilings."""
 
-import json
 import os
 import platform
 import statistics
-import subprocess
-import sys
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
@@ -17,12 +14,20 @@ import torch
 import torch.nn.functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
-from ssdie.utils.devices import time_calls
-from ssdie.utils.paths import PACKAGE
+from ssdie.utils.devices import fast_bfloat16, time_calls
+
+Target = tuple[str, float] | None  # ("<=" or ">=", number)
+# instruction sets that decide the speed of a network, and the names that PyTorch has for them
+INSTRUCTION_SETS = {
+    "avx2": ("avx2",),
+    "avx512": ("avx512_f",),
+    "bf16": ("avx512_bf16", "arm_bf16", "bf16"),
+    "amx": ("amx_tile", "amx_bf16"),
+}
 
 
 class Stopwatch:
-    """Seconds by part: `with watch("features"): ...` adds to that part.
+    """Wall-clock seconds by part: `with watch("features"): ...` adds to that part.
 
     Example:
         >>> watch = Stopwatch()
@@ -37,39 +42,78 @@ class Stopwatch:
 
     @contextmanager
     def __call__(self, part: str) -> Iterator[None]:
-        """Measure what runs inside."""
+        """Add the time of the block to a part."""
         started = time.perf_counter()
         yield
         self.parts[part] += time.perf_counter() - started
 
 
+def time_work(function: Callable[[], object], repeats: int, warm: int = 1) -> dict[str, list[float]]:
+    """Time a function on the CPU: lists of "seconds" (wall-clock) and "cpu" seconds of this process, all threads.
+
+    Other work on the machine changes only the former.
+
+    Args:
+        function: called without arguments.
+        repeats: number of timed calls.
+        warm: number of calls before them.
+    """
+    found: dict[str, list[float]] = {"seconds": [], "cpu": []}
+    for call in range(-warm, repeats):
+        wall, cpu = time.perf_counter(), time.process_time()
+        function()
+        wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
+        if call >= 0:
+            found["seconds"].append(wall)
+            found["cpu"].append(cpu)
+    return found
+
+
 def measurement(
-    name: str, values: list[float] | float, unit: str, goal: tuple[str, float] | None = None, **about
+    name: str,
+    values: list[float] | float,
+    unit: str,
+    target: Target = None,
+    cpu: list[float] | float | None = None,
+    cpu_target: Target = None,
+    **about,
 ) -> dict:
-    """One line of the table: median, least and most of the values, beside its goal.
+    """Return one line of the table: median, minimum and maximum of the values, beside a target.
 
     Args:
         name: what was measured.
-        values: of each repetition.
+        values: one for each repetition.
         unit: of the values; "x" for ratios.
-        goal: ("<=" or ">=", number).
+        target: for the median of the values.
+        cpu: CPU seconds of each repetition.
+        cpu_target: for the median of the CPU seconds, instead of `target`.
         **about: anything else to keep, plain values.
 
     Example:
-        >>> figure("copying", [1.0, 3.0, 2.0], "s", ("<=", 2.5))["met"]
+        >>> measurement("copy", [1.0, 3.0, 2.0], "s", ("<=", 2.5))["reached"]
         True
+        >>> measurement("copy", 3.0, "s", cpu=1.0, cpu_target=("<=", 2))["target"]
+        '<= 2 CPU-s'
     """
     values = values if isinstance(values, list) else [values]
-    median = statistics.median(values)
-    line = {"name": name, "median": median, "least": min(values), "most": max(values)}
+    line = {"name": name, "median": statistics.median(values), "least": min(values), "most": max(values)}
     line |= {"repeats": len(values), "unit": unit}
-    if goal:
-        line |= {"goal": f"{goal[0]} {goal[1]:g}", "met": median <= goal[1] if goal[0] == "<=" else median >= goal[1]}
+    if cpu is not None:
+        line["cpu_seconds"] = statistics.median(cpu if isinstance(cpu, list) else [cpu])
+    if chosen := cpu_target or target:
+        found = line["cpu_seconds"] if cpu_target else line["median"]
+        reached = found <= chosen[1] if chosen[0] == "<=" else found >= chosen[1]
+        line |= {"target": f"{chosen[0]} {chosen[1]:g}" + (" CPU-s" if cpu_target else ""), "reached": reached}
     return line | about
 
 
+def timing(name: str, found: dict[str, list[float]], target: Target = None, **about) -> dict:
+    """Return the line of a timed row from "seconds" and "cpu"; the target is for CPU seconds."""
+    return measurement(name, found["seconds"], "s", cpu=found["cpu"], cpu_target=target, **about)
+
+
 def ratios(slow: list[float], fast: list[float]) -> list[float]:
-    """How many times faster, repetition by repetition.
+    """Return how many times faster the second is, repetition by repetition.
 
     Example:
         >>> ratios([4.0, 6.0], [1.0, 2.0])
@@ -78,70 +122,35 @@ def ratios(slow: list[float], fast: list[float]) -> list[float]:
     return [a / b for a, b in zip(slow, fast, strict=True)]
 
 
-# Memory ------------------------------------------------------------------------------------------------------------
-
-
-def peak_bytes() -> int:
-    """Most memory that this process has held; bytes."""
-    status = Path("/proc/self/status")
-    if status.is_file():  # Linux: getrusage there starts from what the parent held
-        return next(int(line.split()[1]) for line in status.read_text().splitlines() if line.startswith("VmHWM")) * 1024
-    if sys.platform == "win32":
-        return psutil.Process().memory_info().peak_wset
-    import resource  # not on Windows
-
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
-
-
-def run_child(call: str, timeout: float = 3600, **environment: str) -> dict:
-    """Run `ssdie.bench.tasks.CALL` in a fresh interpreter; give what it returns, and its peak memory as "peak", bytes.
-
-    Args:
-        call: name and arguments.
-        timeout: seconds.
-        **environment: variables that the child sees besides ours.
-
-    Raises:
-        RuntimeError: the child failed.
-    """
-    code = (
-        "import json; from ssdie.bench import tasks; from ssdie.bench.measure import peak_bytes; "
-        f"found = tasks.{call} or {{}}; print(json.dumps(found | {{'peak': peak_bytes()}}))"
-    )
-    environment = os.environ | {"PYTHONPATH": str(PACKAGE.parent)} | environment
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, env=environment, timeout=timeout, check=False
-    )
-    if done.returncode:
-        raise RuntimeError(f"{call} failed in its own process: {done.stderr.strip().splitlines()[-1:]}")
-    return json.loads(done.stdout.splitlines()[-1])
-
-
 # The machine -------------------------------------------------------------------------------------------------------
 
 
 def describe_machine() -> dict:
-    """Processor, cores, threads, memory (bytes), GPU and versions."""
+    """Return CPU model, instruction sets, cores, threads, memory (bytes), GPU and versions."""
     name = platform.processor() or platform.machine()
     information = Path("/proc/cpuinfo")
     if information.is_file():
         models = [line.split(":")[1].strip() for line in information.read_text().splitlines() if "model name" in line]
         name = models[0] if models else name
+    known = torch.cpu.get_capabilities()
+    sets = [label for label, names in INSTRUCTION_SETS.items() if any(known.get(name) for name in names)]
     gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else "none"
     versions = {"python": platform.python_version(), "torch": torch.__version__, "system": platform.system()}
-    parts = {"memory": psutil.virtual_memory().total, "gpu": gpu}
+    parts = {"threads": torch.get_num_threads(), "memory": psutil.virtual_memory().total, "gpu": gpu}
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return {"processor": name, "cores": cores, "threads": torch.get_num_threads()} | parts | versions
+    return {"cpu": name, "instruction_sets": sets, "cores": cores} | parts | versions
 
 
 def measure_ceiling(repeats: int, device: str = "cpu") -> dict[str, float]:
-    """Fastest large matrix product or convolution, "float32" and "bfloat16" (operations a second), and "copy" (bytes).
+    """Measure the fastest large matrix product or convolution, "float32" and "bfloat16" (operations a second), and
+    the fastest "copy" (bytes a second).
 
-    Both are tried, since a processor's library may have a good kernel for the one alone.
+    Both operations are tried, since a CPU's library may have a good kernel for only one of them. A CPU without bfloat16
+    instructions has no entry for it: emulation takes minutes, and nothing here uses it there.
     """
     side, channels = (2048, 256) if device == "cpu" else (8192, 1024)
     found = {}
-    for dtype in (torch.float32, torch.bfloat16):
+    for dtype in (torch.float32, torch.bfloat16) if device != "cpu" or fast_bfloat16() else (torch.float32,):
         a = torch.randn(side, side, device=device).to(dtype)
         image = torch.randn(4, channels, 64, 64, device=device).to(dtype, memory_format=torch.channels_last)
         kernels = torch.randn(channels, channels, 3, 3, device=device).to(dtype, memory_format=torch.channels_last)
@@ -157,7 +166,7 @@ def measure_ceiling(repeats: int, device: str = "cpu") -> dict[str, float]:
 
 
 def count_operations(function: Callable[[], object]) -> int:
-    """Floating-point operations of the matrix products and convolutions in a call."""
+    """Return the floating-point operations of the matrix products and convolutions in a call."""
     with FlopCounterMode(display=False) as counter:
         function()
     return counter.get_total_flops()

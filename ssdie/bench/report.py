@@ -1,66 +1,70 @@
-"""The result of `ssdie.bench.suite` as tables and as a plot."""
+"""Tables and the plot of a result of `ssdie.bench.suite`."""
 
 from pathlib import Path
 
 from ssdie.utils.paths import atomic
 
 
-def markdown(result: dict, goals: bool = False) -> str:
-    """Give the table of a benchmark's figures, each beside its goal.
+def markdown(result: dict, targets: bool = False) -> str:
+    """Format the measurements of a benchmark as a table, each beside its target.
 
     Args:
-        result: of `ssdie.bench.suite.bench`, or read from its JSON file.
-        goals: only the figures that have one.
+        result: from `ssdie.bench.suite.bench`, or read from its JSON file.
+        targets: only the measurements that have a target.
 
     Example:
-        >>> lines = [{"name": "copy", "median": 0.5, "least": 0.4, "most": 0.6, "repeats": 3, "unit": "s"}]
-        >>> machine = {"processor": "P", "cores": 2, "gpu": "none", "torch": "2"}
-        >>> print(markdown({"machine": machine, "figures": lines, "quick": True}).splitlines()[-1])
-        | copy | 0.5 s | 0.4 to 0.6 | - |
+        >>> from ssdie.bench.measure import measurement
+        >>> lines = [measurement("copy", [0.4, 0.5, 0.6], "s", cpu=0.3, cpu_target=("<=", 0.4))]
+        >>> machine = {"cpu": "P", "instruction_sets": ["avx2"], "cores": 2, "gpu": "none", "torch": "2"}
+        >>> print(markdown({"machine": machine, "measurements": lines, "quick": True}).splitlines()[-1])
+        | copy | 0.5 s | 0.4 to 0.6 | 0.3 | <= 0.4 CPU-s, reached |
     """
     m = result["machine"]
     gpu = "" if m["gpu"] == "none" else f", {m['gpu']}"
-    kind = "quick run, whose steps are smaller than the goals are meant for" if result["quick"] else "full run"
-    lines = [f"{m['processor']}, {m['cores']} cores{gpu}, torch {m['torch']}; {kind}.", ""]
-    lines += ["| what | median | least to most | goal |", "|---|---|---|---|"]
-    for f in (f for f in result["figures"] if "goal" in f or not goals):
-        spread = f"{f['least']:.3g} to {f['most']:.3g}" if f["repeats"] > 1 else "one run"
-        goal = f"{f['goal']}, {'met' if f['met'] else 'not met'}" if "goal" in f else "-"
-        lines.append(f"| {f['name']} | {f['median']:.3g} {f['unit']}".rstrip() + f" | {spread} | {goal} |")
-    return "\n".join(lines)
+    sets = ", ".join(m["instruction_sets"]) or "neither avx2 nor bf16"
+    kind = "quick run; targets for the full sizes are left out" if result["quick"] else "full run"
+    rows = [f"{m['cpu']} ({sets}), {m['cores']} cores{gpu}, torch {m['torch']}; {kind}.", ""]
+    rows += ["| measured | median | range | CPU-s | target |", "|---|---|---|---|---|"]
+    for line in (line for line in result["measurements"] if "target" in line or not targets):
+        spread = f"{line['least']:.3g} to {line['most']:.3g}" if line["repeats"] > 1 else "one run"
+        cpu = f"{line['cpu_seconds']:.3g}" if "cpu_seconds" in line else "-"
+        target = f"{line['target']}, {'reached' if line['reached'] else 'not reached'}" if "target" in line else "-"
+        value = f"{line['median']:.3g} {line['unit']}".rstrip()
+        rows.append(f"| {line['name']} | {value} | {spread} | {cpu} | {target} |")
+    return "\n".join(rows)
 
 
 def archive_table(result: dict) -> str:
-    """Give the table of what a million photos cost.
+    """Format the cost of a million photos as a table.
 
     Args:
-        result: of `ssdie.bench.suite.bench`, or read from its JSON file.
+        result: from `ssdie.bench.suite.bench`, or read from its JSON file.
 
     Example:
         >>> sizes = {"1 megapixel": {"width": 1000, "height": 1000, "seconds": 0.36, "codec": 0.09}}
         >>> print(archive_table({"archive": sizes}).splitlines()[-1])
         | 1 megapixel (1000 x 1000) | 0.36 | 100 | 1.6 h | 25 % |
     """
-    head = "| photo | core-seconds each | core-hours for a million | 64 cores | of that decoding and encoding |"
-    lines = [head, "|---|---|---|---|---|"]
+    head = "| photo | CPU-s each | CPU-hours for a million | 64 cores | of that decoding and encoding |"
+    rows = [head, "|---|---|---|---|---|"]
     for name, size in result["archive"].items():
         hours = size["seconds"] * 1e6 / 3600
-        share = 100 * size["codec"] / size["seconds"]
-        told = f"{size['seconds']:.2g} | {hours:.0f} | {hours / 64:.2g} h | {share:.0f} %"
-        lines.append(f"| {name} ({size['width']} x {size['height']}) | {told} |")
-    return "\n".join(lines)
+        codec = 100 * size["codec"] / size["seconds"]
+        cost = f"{size['seconds']:.2g} | {hours:.0f} | {hours / 64:.2g} h | {codec:.0f} %"
+        rows.append(f"| {name} ({size['width']} x {size['height']}) | {cost} |")
+    return "\n".join(rows)
 
 
 def plot(result: dict, path: str | Path) -> Path:
-    """Draw time against pixels, and the parts of a training step; write them to `path`."""
+    """Plot CPU time against pixels, and the parts of a training step; write the plot to `path`."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(11, 4), layout="constrained")
     left, right = figure.subplots(1, 2)
     pixels, seconds = ([photo[key] for photo in result["photos"]] for key in ("pixels", "seconds"))
     left.loglog([p / 1e6 for p in pixels], seconds, "o-", label="measured")
-    left.loglog([1, 50], [seconds[-1] / 50, seconds[-1]], ":", color="gray", label="in proportion to pixels")
-    left.set(xlabel="photo (Mpx)", ylabel="seconds", title="Enhancement of a photo")
+    left.loglog([1, 50], [seconds[-1] / 50, seconds[-1]], ":", color="gray", label="proportional to pixels")
+    left.set(xlabel="photo (Mpx)", ylabel="CPU seconds, one thread", title="Enhancement of a photo")
     left.legend()
     colours: dict[str, str] = {}
     for row, parts in enumerate(result["parts"].values()):

@@ -1,10 +1,10 @@
-"""The published training step, waste included: what `ssdie.bench.suite` measures against. Nothing else uses it.
+"""Training steps to time: ours, and the published one as the baseline, with its inefficiencies.
 
-Written from the method (sections 4 and 6), to be slow where the released code is slow: one generator pass for each copy
-(17 a step), attention that holds the whole matrix, two feature networks that are each run on output and clear photo,
-with gradients for their own weights, a dark channel by loops over blocks, and a discriminator step that runs the
-generator again and goes back through it. The mathematics are those of
-`ssdie.training.stages`: the same losses to rounding, where no BatchNorm looks at the batch.
+The published step follows the method (sections 4 and 6) and is slow where the released code is slow: one generator pass
+for each copy (17 a step), attention with the whole matrix, two feature networks that each process output and clear
+image, with gradients for their own weights, a dark channel by loops over blocks, and a discriminator step that runs the
+generator again and backpropagates through it. Its losses equal those of `ssdie.training.stages` up to rounding, if
+BatchNorm uses stored statistics.
 """
 
 from collections.abc import Callable
@@ -32,7 +32,7 @@ Watch = Callable[[str], AbstractContextManager]
 
 @dataclass
 class PublishedInputs:
-    """Pictures of a step, all (N, 3, H, W) in [0, 1]; lists hold K of them."""
+    """Images of a step, all (N, 3, H, W) in [0, 1]; lists have K of them."""
 
     dusty: torch.Tensor
     clear: torch.Tensor
@@ -44,7 +44,7 @@ class PublishedInputs:
 
 
 def loop_dark_channel(image: torch.Tensor, block: int = 16) -> torch.Tensor:
-    """Darkest value of each block by Python loops, as `ssdie.ops.priors.block_dark_channel` gives at once.
+    """Compute the minimum of each block by Python loops; equals `ssdie.ops.priors.block_dark_channel`.
 
     Args:
         image: (N, 3, H, W) in [0, 1].
@@ -71,16 +71,16 @@ def published_generator_step(
     weights: LossWeights,
     watch: Watch = lambda part: nullcontext(),
 ) -> dict[str, torch.Tensor]:
-    """Compute the generator's objective and back-propagate it.
+    """Compute the generator's objective and backpropagate it.
 
     Args:
-        networks: generator, discriminator, dc-Net and the two feature networks (None leaves their terms out).
-        inputs: of the step.
-        weights: of the terms.
-        watch: called with the name of each part; measures what runs inside.
+        networks: generator, discriminator, dark-channel network and the two feature networks (None omits their terms).
+        inputs: images of the step.
+        weights: weights of the terms.
+        watch: called with the name of each part; returns a context manager that times it.
 
     Returns:
-        The terms by the names of `ssdie.losses.LossWeights`, unweighted.
+        The terms, unweighted, by the names of `ssdie.losses.LossWeights`.
     """
     generator, discriminator, dark_channel_net, features = networks
     terms = {}
@@ -90,9 +90,9 @@ def published_generator_step(
     if features is not None:
         with watch("features"):
             terms["perceptual"] = perceptual_loss(features[0](output), features[0](inputs.clear))
-            given, wanted = features[1](output), features[1](inputs.clear)
-            names = [name for name in FeatureNetwork.STYLE if name in wanted]
-            terms["style"] = sum(F.l1_loss(gram_matrix(given[k]), gram_matrix(wanted[k])) for k in names)
+            found, expected = features[1](output), features[1](inputs.clear)
+            names = [name for name in FeatureNetwork.STYLE if name in expected]
+            terms["style"] = sum(F.l1_loss(gram_matrix(found[k]), gram_matrix(expected[k])) for k in names)
     with watch("consistency passes"):
         enhanced = generator(inputs.real)
         terms["consistency"] = _mean([2 * F.l1_loss(generator(y), enhanced) for y in inputs.disturbed])
@@ -101,7 +101,7 @@ def published_generator_step(
         outputs = [generator(y) for y in inputs.copies]
     with watch("dark channel"):
         dark = [loop_dark_channel(y) for y in outputs]
-    with watch("judges"):
+    with watch("discriminators"):
         terms["dark_channel"] = _mean([_score(dark_channel_net(d), 1) for d in dark])
         terms["adversarial"] = _mean([_score(discriminator(y), 1) for y in outputs])
     with watch("backward"):
@@ -112,7 +112,7 @@ def published_generator_step(
 def published_discriminator_step(
     networks: tuple, inputs: PublishedInputs, watch: Watch = lambda part: nullcontext()
 ) -> dict[str, torch.Tensor]:
-    """Compute the discriminator's objective and back-propagate it, through the generator too; see the step before."""
+    """Compute the discriminator's objective and backpropagate it through discriminator and generator."""
     generator, discriminator = networks[:2]
     with watch("discriminator step"):
         losses = []
@@ -124,23 +124,23 @@ def published_discriminator_step(
 
 
 def _score(logits: torch.Tensor, label: float) -> torch.Tensor:
-    """BCE of logits against one label."""
+    """Binary cross-entropy of logits against one label."""
     return F.binary_cross_entropy_with_logits(logits.float(), torch.full_like(logits, label, dtype=torch.float32))
 
 
 def _mean(losses: list[torch.Tensor]) -> torch.Tensor:
-    """Mean over the K copies."""
+    """Average over the K copies."""
     return sum(losses) / len(losses)
 
 
-Terms = dict[str, float]
-# A step of training ------------------------------------------------------------------------------------------------
+# Training steps ---------------------------------------------------------------------------------------------------
 
+Terms = dict[str, float]
 MODES = ("evaluation", "batchnorm", "training")
 
 
 def _set_up(name: str, batch: int, size: int) -> tuple[list[torch.Tensor], TrainConfig, list[torch.nn.Module]]:
-    """Pictures, settings and networks of a semi-supervised step."""
+    """Create images, settings and networks of a semi-supervised step."""
     random = torch.Generator().manual_seed(0)
     pictures = [torch.rand(batch, 3, size, size, generator=random) * 0.6 + 0.2 for _ in range(4)]
     torch.manual_seed(0)
@@ -149,7 +149,7 @@ def _set_up(name: str, batch: int, size: int) -> tuple[list[torch.Tensor], Train
 
 
 def _set_mode(networks: list[torch.nn.Module], mode: str) -> None:
-    """Let nothing look at the batch and nothing be random; or BatchNorm look at it; or train."""
+    """Set mode: evaluation (deterministic), batchnorm (batch statistics), training."""
     for network in networks[:2]:
         network.train(mode == "training")
         for module in network.modules():
@@ -160,11 +160,15 @@ def _set_mode(networks: list[torch.nn.Module], mode: str) -> None:
 def make_fast_step(
     name: str, batch: int, size: int, precision: str = "float32", sequential_copies: bool = False
 ) -> Callable[..., Terms]:
-    """Make the semi-supervised step of `ssdie.training.stages`: a function of a stopwatch and one of `MODES`.
+    """Return the semi-supervised step of `ssdie.training.stages` as a function of a stopwatch and one of `MODES`.
 
-    It updates weights and averages when it trains. As accelerate does, autocast is on in the networks alone.
-    `sequential_copies` as
-    in `ssdie.training.config.TrainConfig`.
+    In training mode it updates weights and averages. Autocast is on inside the networks only, as with accelerate.
+
+    Args:
+        name: name of the generator.
+        batch, size: number of images and their side; pixels.
+        precision: "float32" or "bfloat16".
+        sequential_copies: as in `ssdie.training.config.TrainConfig`.
     """
     (dusty, clear, real, others), config, networks = _set_up(name, batch, size)
     config.sequential_copies = sequential_copies
@@ -187,14 +191,14 @@ def make_fast_step(
     def step(watch=lambda part: nullcontext(), mode: str = "evaluation") -> Terms:
         _set_mode(networks, mode)
         random, latent = torch.Generator().manual_seed(1), torch.Generator().manual_seed(2)
-        terms, judged = {}, []
+        terms, logits = {}, []
         groups = generator_groups((*networks, features), (dusty, clear), real, config, random, latent)
         with watch("generator step"):
-            for group, logits in groups:
+            for group, group_logits in groups:
                 sum(getattr(config.weights, k) * v for k, v in group.items()).backward()
-                terms, judged = sum_terms(terms, group), judged + logits
+                terms, logits = sum_terms(terms, group), logits + group_logits
         with watch("discriminator step"):
-            terms["discriminator"] = discriminator_term(discriminator, others, judged, config, random)
+            terms["discriminator"] = discriminator_term(discriminator, others, logits, config, random)
             terms["discriminator"].backward()
         with watch("updates"):
             if mode == "training":
@@ -207,7 +211,7 @@ def make_fast_step(
 
 
 def make_published_step(name: str, batch: int, size: int) -> Callable[..., Terms]:
-    """Give the published step, on the same pictures and random numbers as `make_fast_step`."""
+    """Return the published step, with the same images and random numbers as `make_fast_step`."""
     (dusty, clear, real, others), config, networks = _set_up(name, batch, size)
     features = tuple(FeatureNetwork("random").requires_grad_(True) for _ in range(2))
     optimizers = [torch.optim.Adam(n.parameters(), config.learning_rate, config.betas) for n in networks[:2]]
