@@ -1,4 +1,4 @@
-"""Dust over a folder of clear photos: dusty copies, and what was drawn for each."""
+"""Add dust to a folder of clear photos and record the parameters of each."""
 
 import csv
 from pathlib import Path
@@ -26,18 +26,18 @@ def dust_folder(
     density: float | None = None,
     seed: int = 0,
 ) -> list[Path]:
-    """Lay dust over every photo of a folder, at its own size.
+    """Add dust to every photo of a folder, at its own size.
 
     Args:
-        folder: of clear photos.
-        out: folder for the dusty photos, of the same names; also gets `dust.csv`, the weather of each, and `depth/`,
-            16-bit PNG files of the depth that was used.
-        depth: folder of depth files of the same stems, a depth model, or a function of `clear`.
+        folder: clear photos.
+        out: folder for the dusty photos, under the same names; `dust.csv` lists the parameters of each, and `depth/`
+            holds the depth that was used as 16-bit PNG files.
+        depth: folder of depth files with the same stems, a depth model, or a function of `clear`.
         recipe, density: see `ssdie.synthesis.recipes.sample_dust`.
-        seed: a photo's weather derives from it and the photo's place in the folder.
+        seed: the parameters of a photo derive from it and from the photo's position in the folder.
 
     Returns:
-        The files written.
+        The written files.
 
     Raises:
         ValueError: `out` is `folder`.
@@ -45,7 +45,9 @@ def dust_folder(
     """
     folder, out = Path(folder), Path(out)
     if folder.resolve() == out.resolve():
-        raise ValueError(f"{out} is the folder of the clear photos, which would be overwritten; give another one.")
+        raise ValueError(
+            f"out: expected another folder than that of the clear photos, got {out}, which would be overwritten."
+        )
     rows, written = [], []
     for place, path in enumerate(tqdm(list_images(folder), "dust", unit="photo")):
         clear = read_image(path)[None]
@@ -54,8 +56,8 @@ def dust_folder(
         dust = sample_dust(1, generator, recipe, density)
         write_image(out / path.name, add_dust(clear, distance, dust, generator).dusty)
         write_depth(out / "depth" / f"{path.stem}.png", distance[0])
-        weather = torch.cat((dust.beta[0], dust.airlight[0], dust.tint[0])).tolist()
-        rows.append((path.name, recipe, seed, *(round(v, 4) for v in weather)))
+        parameters = torch.cat((dust.beta[0], dust.airlight[0], dust.tint[0])).tolist()
+        rows.append((path.name, recipe, seed, *(round(v, 4) for v in parameters)))
         written.append(out / path.name)
     with atomic(out / "dust.csv") as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         csv.writer(file).writerows((COLUMNS, *rows))

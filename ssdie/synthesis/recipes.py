@@ -16,29 +16,30 @@ from ssdie.photo.files import list_images
 from ssdie.utils.devices import to_device
 from ssdie.utils.paths import WEIGHTS, write_text
 
+AIRLIGHT_FILE = WEIGHTS / "airlight.json"
 RECIPES = ("measured", "scattering", "reference")
-# extinction of green per unit of depth, log-uniform: haze to sandstorm; without the looks of storms, haze to dust
+# extinction of green per unit of depth, log-uniform: haze to sandstorm for "measured", haze to dust for "scattering"
 DENSITY = {"measured": (1.2, 45.0), "scattering": (0.3, 3.0)}
 
 
 @dataclass
 class Dust:
-    """The weather and the camera of N pictures.
+    """Parameters of dust and camera for N images.
 
     Args:
-        beta: extinction; (N, 3) per unit of depth.
+        beta: extinction coefficients; (N, 3) per unit of depth.
         airlight: colour of the dust veil; (N, 3) RGB in [0, 1].
         tint: colour of the light on the scene; (N, 3) RGB, 1 is daylight.
-        vividness: chroma of the scene against that of the clear photo: dust lies on everything; (N,) in [0, 1].
-        glow: relative change of the airlight from the middle to the right and to the lower border; (N, 2).
+        vividness: chroma of the scene relative to the clear photo, since settled dust dulls surfaces; (N,) in [0, 1].
+        glow: relative change of the airlight from the centre to the right and to the lower border; (N, 2).
         near: depth of the nearest surface, added to the relative depth; (N,).
         sky: extra depth of the sky; (N,).
-        spread: share of the lost light that comes back spread by multiple scattering; (N,) in [0, 1].
-        blur: sigma of the lens; (N,) pixels of a picture of 256 pixels.
+        spread: fraction of the lost light that returns blurred, by multiple scattering; (N,) in [0, 1].
+        blur: sigma of the lens blur; (N,) in pixels of a 256-pixel image.
         look: colour statistics imposed by white balance and exposure, see
             `ssdie.ops.color.measure_color_statistics`; (N, 9); zeros: no change.
-        noise: standard deviation of the sensor noise; (N,) share of full scale.
-        quality: of the JPEG; (N,) from 1 to 100; above 100 no file is simulated.
+        noise: standard deviation of the sensor noise; (N,) as a fraction of full scale.
+        quality: of the JPEG; (N,) 1 to 100; above 100 there is no compression.
     """
 
     beta: torch.Tensor
@@ -55,36 +56,36 @@ class Dust:
     quality: torch.Tensor
 
     def to(self, device: torch.device | str) -> "Dust":
-        """Copy to a device, which need not be waited for."""
+        """Copy to a device without synchronising."""
         return Dust(**{f.name: to_device(getattr(self, f.name), torch.device(device)) for f in fields(self)})
 
     def __getitem__(self, index) -> "Dust":
-        """Pick pictures by index, slice or mask."""
+        """Select images by index, slice or mask."""
         return Dust(**{f.name: getattr(self, f.name)[index] for f in fields(self)})
 
     def where(self, mask: torch.Tensor, other: "Dust") -> "Dust":
-        """Take pictures from `self` where `mask` (N,) holds, from `other` elsewhere."""
+        """Take images from `self` where `mask` (N,) is true, from `other` elsewhere."""
         pairs = ((f.name, getattr(self, f.name), getattr(other, f.name)) for f in fields(self))
         return Dust(**{name: torch.where(mask.view(-1, *(1,) * (a.ndim - 1)), a, b) for name, a, b in pairs})
 
 
 def sample_dust(count: int, generator: torch.Generator, recipe: str = "measured", density: float | None = None) -> Dust:
-    """Draw the weather of `count` pictures.
+    """Draw the dust and camera parameters of `count` images.
 
     Args:
         count: N.
-        generator: of random numbers, on the CPU.
-        recipe: "measured" (the default); "scattering", single scattering alone, seen by a sharp lens and without
-            the looks of real photos; or "reference", exactly the recipe of the method, section 2.
-        density: extinction of green per unit of depth (0.4 haze, 2 dust, 6 sandstorm); None draws it. A density that is
-            asked for is seen as it is: no look changes the contrast.
+        generator: random numbers, on the CPU.
+        recipe: "measured" (the default); "scattering", single scattering with a sharp lens and without the colour
+            statistics of real photos; or "reference", exactly the recipe of the method, section 2.
+        density: extinction of green per unit of depth (0.4 haze, 2 dust, 6 sandstorm); None draws it. With a given
+            density no colour statistics are imposed, since they would change the contrast.
 
     Returns:
-        Dust on the CPU; but for "reference", beta_R <= beta_G <= beta_B.
+        Dust on the CPU; beta_R <= beta_G <= beta_B except for "reference".
 
     Source: method section 2. "measured": log-uniform density; airlight from a kernel density fitted to real dusty
-    photos, and their looks (`ssdie/weights/airlight.json`, made by `python -m ssdie fit-airlight`); extinction by
-    channel and tint of the light follow the airlight's colour, since the same dust makes all three.
+    photos, with their colour statistics (`ssdie/weights/airlight.json`, made by `ssdie fit-airlight`); extinction by
+    channel and tint of the light follow the colour of the airlight, since the same dust causes all three.
 
     Example:
         >>> dust = sample_dust(4, torch.Generator().manual_seed(0))
@@ -92,7 +93,7 @@ def sample_dust(count: int, generator: torch.Generator, recipe: str = "measured"
         True
     """
     if recipe not in RECIPES:
-        raise ValueError(f"recipe is {recipe!r}; wanted is one of {', '.join(RECIPES)}.")
+        raise ValueError(f"recipe: expected one of {', '.join(RECIPES)}, got {recipe!r}.")
 
     def uniform(low: float, high: float, *shape: int) -> torch.Tensor:
         return low + (high - low) * torch.rand((count, *shape), generator=generator)
@@ -110,7 +111,7 @@ def sample_dust(count: int, generator: torch.Generator, recipe: str = "measured"
     airlight = draw_airlight(count, generator)
     low, high = torch.tensor(DENSITY[recipe]).log()
     green = (low + (high - low) * uniform(0, 1)).exp() if density is None else torch.full((count,), float(density))
-    # how coloured the dust is: 0 grey, 1 orange; more of it means stronger differences between the channels
+    # saturation of the dust, 0 grey to 1 orange: the more saturated, the more the channels differ
     colour = (airlight.amax(1) / airlight.amin(1).clamp_min(0.02)).log().clamp(0, 1.5) / 1.5
     red, blue = 1 - uniform(0, 0.4) * colour, 1 + uniform(0, 0.6) * colour
     beta = torch.stack((green * red, green, green * blue), 1)
@@ -132,7 +133,7 @@ def sample_dust(count: int, generator: torch.Generator, recipe: str = "measured"
 
 
 def write_dust(path: str | Path, dust: Dust, about: dict | None = None) -> None:
-    """Write the weather as JSON, with whatever else is worth knowing in `about`.
+    """Write the parameters as JSON, with further plain values in `about`.
 
     Example:
         >>> import tempfile
@@ -146,39 +147,39 @@ def write_dust(path: str | Path, dust: Dust, about: dict | None = None) -> None:
 
 
 def read_dust(path: str | Path) -> Dust:
-    """Read what `write_dust` wrote, to the last bit.
+    """Read a file that `write_dust` wrote; values are restored exactly.
 
     Raises:
-        ValueError: the file holds no dust.
+        ValueError: the file holds something else.
     """
     try:
         values = json.loads(Path(path).read_text(encoding="utf-8"))["dust"]
         return Dust(**{field.name: torch.tensor(values[field.name]) for field in fields(Dust)})
     except (KeyError, TypeError, ValueError) as error:
-        raise ValueError(f"{path} holds no dust; give a JSON file that `write_dust` wrote.") from error
+        raise ValueError(f"{path}: expected a JSON file that `write_dust` wrote.") from error
 
 
-AIRLIGHT_FILE = WEIGHTS / "airlight.json"
+# Airlight and colour statistics of real photos ----------------------------------------------------------------------
 
 
 def fit_airlight(folder: str | Path, path: str | Path = AIRLIGHT_FILE) -> dict:
-    """Fit airlight and look of real dusty photos and write them: a Gaussian kernel density of logit(A), and a list.
+    """Fit the airlight of real dusty photos by a kernel density of logit(A), and measure their colour statistics.
 
     Args:
-        folder: of dusty photos, at least eight.
+        folder: at least eight dusty photos.
         path: JSON file to write.
 
     Returns:
         `colours` (n, 3), the airlight of each photo in RGB; `bandwidth` (3, 3), the kernel's covariance in logits;
         `looks` (n, 9), see `ssdie.ops.color.measure_color_statistics`.
 
-    Source: airlight by `ssdie.ops.priors.estimate_airlight` at a short side of 128, voted for by 40 % of the pixels
-    (a veil is wide, He's 0.1 % finds lamps); bandwidth half of Scott's rule, which is made for one peak (there are
-    three: grey, yellow, orange).
+    Source: airlight by `ssdie.ops.priors.estimate_airlight` at a short side of 128 pixels, from 40 % of the pixels (the
+    veil fills much of the image; the brightest 0.1 % of He et al. would select lamps). The bandwidth is half of Scott's
+    rule, which assumes a single peak, while the colours have three: grey, yellow and orange.
     """
     paths = list_images(folder)
     if len(paths) < 8:
-        raise ValueError(f"{folder} holds {len(paths)} photos; wanted are at least 8 dusty ones.")
+        raise ValueError(f"folder: expected at least 8 dusty photos, got {len(paths)} in {folder}.")
     small = [fit_short_side(read_image(p)[None], 128) for p in tqdm(paths, "airlight", unit="photo")]
     colours = torch.cat([estimate_airlight(s, share=0.4) for s in small])
     looks = torch.cat([measure_color_statistics(s) for s in small])
@@ -197,7 +198,7 @@ def fit_airlight(folder: str | Path, path: str | Path = AIRLIGHT_FILE) -> dict:
 
 @functools.cache
 def _read_airlight(path: Path = AIRLIGHT_FILE) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Colours in logits (n, 3), the Cholesky factor of the bandwidth (3, 3), looks (n, 9)."""
+    """Colours as logits (n, 3), Cholesky factor of the bandwidth (3, 3), colour statistics (n, 9)."""
     fitted = json.loads(path.read_text(encoding="utf-8"))
     colours = torch.logit(torch.tensor(fitted["colours"]), eps=0.01)
     return colours, torch.linalg.cholesky(torch.tensor(fitted["bandwidth"])), torch.tensor(fitted["looks"])
@@ -211,6 +212,6 @@ def draw_airlight(count: int, generator: torch.Generator) -> torch.Tensor:
 
 
 def draw_color_statistics(count: int, generator: torch.Generator) -> torch.Tensor:
-    """Draw (count, 9) looks of real photos."""
+    """Draw (count, 9) colour statistics of real photos."""
     looks = _read_airlight()[2]
     return looks[torch.randint(len(looks), (count,), generator=generator)]

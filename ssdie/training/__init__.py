@@ -1,6 +1,6 @@
-"""Training: three stages, resumable.
+"""Training in three stages, each resumable.
 
-- `config`: every setting. `batches`: crops and loading. `augmentation`: weak augmentation.
-- `objective`: losses of one step. `stages`: the three loops. `run`: state of a run.
-- `checkpoint`, `log`: what a run leaves on disk.
+- `config`: all settings. `batches`: crops and loading. `augmentation`: weak augmentation.
+- `objective`: losses of one step. `stages`: the three training loops. `run`: state of a run.
+- `checkpoint`, `log`: the files that a run writes.
 """

@@ -1,7 +1,9 @@
-"""Endless batches of crops, from any step on; by worker processes whose end is an error and no hang."""
+"""Endless batches of random crops, starting at any step; a worker process that dies or hangs raises an error."""
 
 import itertools
+import time
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 
 import torch
 import torch.nn.functional as F
@@ -10,115 +12,137 @@ from torch.utils.data import DataLoader, Dataset
 from ssdie.data.photos import Photo
 from ssdie.utils.devices import derive_seed
 
-KEPT = 2**31  # bytes of decoded photos that `Crops` holds at most, in each process that loads them
+KEPT = 2**31  # bytes of decoded photos that `Crops` caches at most, in each loading process
 
 
 # Crops -------------------------------------------------------------------------------------------------------------
 
 
 class Crops(Dataset):
-    """Endless seeded crops: sample k is a random crop, at a random scale, of the k-th photo of endless shuffles.
+    """Endless seeded crops: sample k is a random crop, at a random scale, of the k-th photo of repeated shuffles.
 
     Args:
-        photos: to crop; all share the number of channels.
+        photos: photos to crop, all with the same number of channels.
         size: side of the crops; pixels.
-        seed: of order, scale, place and flip.
-        keep: hold decoded photos in memory, as uint8, as many as `KEPT` bytes take.
+        seed: seed of order, scale, position and flip.
+        keep: cache decoded photos as uint8, up to `KEPT` bytes.
 
-    Each photo comes once in every len(photos) samples. The scale lies between "the whole short side is seen" and
-    "full resolution", so that a network sees whole scenes and close-ups alike; smaller photos are enlarged.
+    Each photo occurs once in every len(photos) samples. The scale lies between a crop that covers the whole short
+    side and full resolution, so that a network sees both whole scenes and close-ups; smaller photos are enlarged.
+
+    Raises:
+        ValueError: `photos` is empty.
     """
 
     def __init__(self, photos: list[Photo], size: int, seed: int = 0, keep: bool = True):
         if not photos:
-            raise ValueError("There are no photos to crop; check SSDIE_DATA or the folder (see data/README.md).")
+            raise ValueError("photos: expected at least one photo, got none. Check SSDIE_DATA or the folder.")
         self.photos, self.size, self.seed = photos, size, seed
         self.kept: dict[int, torch.Tensor] = {}
-        self.room = KEPT if keep else 0  # bytes that are left
+        self.room = KEPT if keep else 0  # remaining bytes of the cache
         self.order: tuple[int, list[int]] = (-1, [])
 
     def __len__(self) -> int:
-        """Length of one shuffle; samples go on after it."""
+        """Number of photos, which is the length of one shuffle; larger indices are valid."""
         return len(self.photos)
 
     def __getitem__(self, k: int) -> torch.Tensor:
-        """Sample k: (C, size, size) float32 in [0, 1]."""
-        epoch, place = divmod(k, len(self.photos))
+        """Return sample k: (C, size, size) float32 in [0, 1]."""
+        epoch, position = divmod(k, len(self.photos))
         if self.order[0] != epoch:
             shuffle = torch.Generator().manual_seed(derive_seed(self.seed, epoch))
             self.order = (epoch, torch.randperm(len(self.photos), generator=shuffle).tolist())
-        picture = self._read(self.order[1][place])
-        generator = torch.Generator().manual_seed(derive_seed(self.seed, epoch, place))
-        return random_crop(picture, self.size, generator)
+        photo = self._read(self.order[1][position])
+        generator = torch.Generator().manual_seed(derive_seed(self.seed, epoch, position))
+        return random_crop(photo, self.size, generator)
 
     def _read(self, index: int) -> torch.Tensor:
         if index in self.kept:
             return self.kept[index].float() / 255
-        picture = torch.round(self.photos[index].read() * 255).to(torch.uint8)
-        if picture.nbytes <= self.room:
-            self.kept[index] = picture
-            self.room -= picture.nbytes
-        return picture.float() / 255
+        photo = torch.round(self.photos[index].read() * 255).to(torch.uint8)
+        if photo.nbytes <= self.room:
+            self.kept[index] = photo
+            self.room -= photo.nbytes
+        return photo.float() / 255
 
 
-def random_crop(picture: torch.Tensor, size: int, generator: torch.Generator) -> torch.Tensor:
-    """Cut a square at a random place and scale, flipped left to right in half of the cases.
+def random_crop(photo: torch.Tensor, size: int, generator: torch.Generator) -> torch.Tensor:
+    """Crop a square at a random position and scale, and flip it horizontally with probability 0.5.
 
     Args:
-        picture: (C, H, W) in [0, 1].
+        photo: (C, H, W) in [0, 1].
         size: side of the square; pixels.
-        generator: of random numbers, on the CPU.
+        generator: random numbers, on the CPU.
 
     Returns:
         (C, size, size).
+
+    Example:
+        >>> random_crop(torch.ones(3, 20, 8), 8, torch.Generator().manual_seed(0)).unique()
+        tensor([1.])
     """
-    place, flip = torch.rand(3, generator=generator), torch.rand((), generator=generator) < 0.5
-    height, width = picture.shape[-2:]
+    position, flip = torch.rand(3, generator=generator), torch.rand((), generator=generator) < 0.5
+    height, width = photo.shape[-2:]
     smallest = size / min(height, width)
-    scale = max(smallest, smallest + (1 - smallest) * float(place[0]) ** 2)  # whole scenes more often than close-ups
+    scale = max(smallest, smallest + (1 - smallest) * float(position[0]) ** 2)  # favours whole scenes
     side = min(round(size / scale), height, width)
-    top, left = (int(float(p) * (n - side + 1)) for p, n in zip(place[1:], (height, width), strict=True))
-    crop = picture[:, top : top + side, left : left + side]
+    top, left = (int(float(p) * (n - side + 1)) for p, n in zip(position[1:], (height, width), strict=True))
+    crop = photo[:, top : top + side, left : left + side]
     if side != size:
         crop = F.interpolate(crop[None], size=(size, size), mode="bilinear", antialias=True)[0]
     return crop.flip(2) if flip else crop
 
 
-PATIENCE = 300  # seconds to wait for a process that loads photos
+PATIENCE = 300  # seconds to wait for a worker process
 
 
 def load_batches(
     crops: Crops, batch: int, start: int = 0, workers: int = 0, rank: int = 0, processes: int = 1
 ) -> Iterator[torch.Tensor]:
-    """Yield batches for ever, from step `start` on: (batch, C, size, size) for each of the processes.
+    """Yield endless batches, starting at step `start`: (batch, C, size, size) on each process.
 
     Args:
-        crops: to draw from.
-        batch: pictures a step for one process.
-        start: first step: where an interrupted run stopped.
-        workers: processes that decode and crop; 0 does it in this one.
-        rank, processes: this process and their number; together they see what one process with a batch of
-            batch * processes sees.
+        crops: data set of crops.
+        batch: crops per step and process.
+        start: first step, after which an interrupted run resumes.
+        workers: worker processes that decode and crop; 0: the calling process.
+        rank, processes: index of this process, and number of processes. Together they load the same crops as one
+            process with a batch of batch * processes.
 
     Raises:
-        ChildProcessError: a worker died, or gave nothing for `PATIENCE` seconds.
+        ChildProcessError: a worker process died, or returned nothing for `PATIENCE` seconds.
         ValueError: a photo cannot be read.
     """
     total = batch * processes
     steps = (list(range(step * total + rank, (step + 1) * total, processes)) for step in itertools.count(start))
     pinned = torch.cuda.is_available()
-    own = torch.Generator()  # a loader that starts would otherwise draw from the random numbers of its first step
+    own = torch.Generator()  # otherwise the loader would draw from the global generator when it starts
     options = {"pin_memory": pinned, "generator": own, "timeout": PATIENCE if workers else 0}
-    try:
+    with worker_errors(*((EOFError, OSError) if workers else ())):  # of the transfer from a worker that died
         yield from DataLoader(crops, batch_sampler=steps, num_workers=workers, **options)
-    except RuntimeError as error:
-        if not str(error).startswith("DataLoader"):
+
+
+@contextmanager
+def worker_errors(*others: type[Exception]) -> Iterator[None]:
+    """Convert errors of a DataLoader's worker processes in a block: to ChildProcessError, or a one-line ValueError.
+
+    PyTorch reports a dead worker from a signal handler, so that its error may arise anywhere in a training step.
+
+    Args:
+        others: further errors that a dead worker causes in the block.
+    """
+    try:
+        yield
+    except (RuntimeError, *others) as error:
+        if isinstance(error, RuntimeError) and not str(error).startswith("DataLoader"):
             raise
-        told = str(error).splitlines()[0].removeprefix("DataLoader ").rstrip(". ")
+        with suppress(RuntimeError):  # the signal may arrive after the first error, and must not interrupt the caller
+            time.sleep(1)
+        reason = (str(error) or type(error).__name__).splitlines()[0].removeprefix("DataLoader ").rstrip(". ")
         raise ChildProcessError(
-            f"A process that loads photos is lost ({told}); the same command resumes, best with fewer workers."
+            f"A worker process that loads photos failed: {reason}. The same command resumes; use fewer workers."
         ) from error
     except ValueError as error:
         if "Original Traceback" not in str(error):
             raise
-        raise ValueError(str(error).strip().splitlines()[-1].removeprefix("ValueError: ")) from None  # a worker's
+        raise ValueError(str(error).strip().splitlines()[-1].removeprefix("ValueError: ")) from None  # of a worker

@@ -1,4 +1,4 @@
-"""The log of a run: every term of the objective, to CSV and TensorBoard."""
+"""Log of a run: every term of the objective, as CSV and for TensorBoard."""
 
 import csv
 import math
@@ -11,25 +11,25 @@ from ssdie.utils.paths import atomic
 
 
 class Log:
-    """One row a report, to `log.csv` and TensorBoard in the run's folder.
+    """Writer of reports to `log.csv` and TensorBoard, one row per report.
 
     Args:
-        folder: of the run.
-        step: rows after it are dropped: they are written again by the run that resumes there.
+        folder: folder of the run.
+        step: step at which the run resumes; later rows of an earlier run are removed.
     """
 
     def __init__(self, folder: str | Path, step: int = 0):
         self.path = Path(folder) / "log.csv"
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        self.rows = [row for row in read_log(self.path) if row["step"] <= step] if self.path.is_file() else []
+        self.rows = [row for row in read_log(self.path, missing_ok=True) if row["step"] <= step]
         self._write_all()
         self.board = SummaryWriter(str(folder), purge_step=step + 1)
 
     def write(self, report: dict[str, float]) -> None:
-        """Add a report: "step" and any named values."""
-        known = set(self.rows[0]) if self.rows else set(report)
+        """Write a report: "step" and any named values."""
+        columns = set(self.rows[0]) if self.rows else set(report)
         self.rows.append(dict(report))
-        if len(self.rows) == 1 or set(report) != known:
+        if len(self.rows) == 1 or set(report) != columns:
             self._write_all()
         else:
             with self.path.open("a", newline="", encoding="utf-8") as file:
@@ -51,7 +51,9 @@ class Log:
 
 
 class Tally:
-    """Adds up terms on their device; what is not finite is left out, and the first such step kept. Only reading waits.
+    """Running means of terms, accumulated on their device; only `means` and `firsts` synchronise.
+
+    Values that are not finite are left out of the mean, and the step of the first one is recorded.
 
     Example:
         >>> tally = Tally()
@@ -62,10 +64,10 @@ class Tally:
     """
 
     def __init__(self):
-        self.sums: dict[str, torch.Tensor] = {}  # of a term: sum and number of finite values, first step without
+        self.sums: dict[str, torch.Tensor] = {}  # per term: sum and number of finite values, first step that is not
 
     def add(self, step: int, terms: dict[str, torch.Tensor]) -> None:
-        """Add the terms of a step."""
+        """Accumulate the terms of a step."""
         for name, value in terms.items():
             value = value.detach().float()
             finite = value.isfinite()
@@ -76,11 +78,11 @@ class Tally:
             self.sums[name] = row
 
     def means(self) -> dict[str, float]:
-        """Mean of each term over the steps where it was finite; not a number where it never was."""
+        """Return the mean of each term over the steps where it was finite; NaN if there were none."""
         return {name: total / count if count else math.nan for name, (total, count, _) in self._read().items()}
 
     def firsts(self) -> dict[str, int]:
-        """The first step at which a term was not finite, for the terms that were not."""
+        """Return the first step at which a term was not finite, for each term where there is one."""
         return {name: int(first) for name, (_, _, first) in self._read().items() if first < math.inf}
 
     def _read(self) -> dict[str, list[float]]:
@@ -88,7 +90,25 @@ class Tally:
         return dict(zip(self.sums, rows, strict=True))
 
 
-def read_log(path: str | Path) -> list[dict[str, float]]:
-    """Read `log.csv`: one dictionary of numbers a report."""
-    with Path(path).open(newline="", encoding="utf-8") as file:
-        return [{k: float(v) for k, v in row.items() if v} for row in csv.DictReader(file)]
+def read_log(path: str | Path, missing_ok: bool = False) -> list[dict[str, float]]:
+    """Read `log.csv`, also while a run is writing it: an incomplete last line is ignored.
+
+    Args:
+        path: CSV file.
+        missing_ok: return an empty list if the file does not exist.
+
+    Returns:
+        One dictionary of numbers for each report.
+
+    Raises:
+        FileNotFoundError: the file does not exist and `missing_ok` is False.
+
+    Example:
+        >>> read_log("no-such-run/log.csv", missing_ok=True)
+        []
+    """
+    if missing_ok and not Path(path).is_file():
+        return []
+    text = Path(path).read_text(encoding="utf-8")
+    complete = text[: text.rfind("\n") + 1].splitlines()
+    return [{k: float(v) for k, v in row.items() if v} for row in csv.DictReader(complete)]

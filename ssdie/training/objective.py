@@ -1,4 +1,4 @@
-"""The objective of semi-supervised training: groups of terms, back-propagated one by one, each pass made once."""
+"""Objective of semi-supervised training: groups of terms, backpropagated one by one, without repeated passes."""
 
 import functools
 from collections.abc import Callable, Iterator
@@ -35,19 +35,23 @@ def generator_groups(
     latent: torch.Generator,
     teacher: Callable[[torch.Tensor], torch.Tensor] | None = None,
 ) -> Iterator[tuple[dict[str, torch.Tensor], list[torch.Tensor]]]:
-    """Yield the generator's objective in groups of terms to be added up, and the discriminator's logits as they come.
+    """Yield the objective of the generator in groups of terms, each with the discriminator's logits of its outputs.
 
-    Every picture passes each network once. Back-propagate each group before you ask for the next: the activations of
-    one group are held at a time, the gradients add up to those of the sum.
+    Each image passes through each network once. Backpropagate each group before requesting the next one: then memory
+    holds the activations of one group only, and the gradients accumulate to those of the sum of all terms.
 
     Args:
         networks: generator, discriminator, dc-Net, feature network (None if no term needs it).
         pair: dusty and target; both (N, 3, H, W) in [0, 1].
-        real: dusty photos; (N, 3, H, W) in [0, 1].
-        config: weights (a term without one is left out), K, noise, kind of pseudo-label; `apart` gives a group a copy.
-        random: of the augmentations, on the CPU.
-        latent: of disturbance and latent noise, on the device.
-        teacher: for the pseudo-label of that name.
+        real: real dusty photos; (N, 3, H, W) in [0, 1].
+        config: weights (terms with weight 0 are left out), number of copies K, noise, kind of pseudo-label; with
+            `sequential_copies`, each copy is a group of its own.
+        random: random numbers for the augmentation, on the CPU.
+        latent: random numbers for perturbation and latent noise, on the device.
+        teacher: network for the pseudo-label "teacher".
+
+    Yields:
+        Terms by name, to be summed over the groups, and a list of logits.
     """
     (generator, discriminator, dark_channel_net, features), w = networks, config.weights
     generate = at_working_size(generator, config, latent)
@@ -56,26 +60,26 @@ def generator_groups(
 
     parts = config.copies if config.sequential_copies else 1
     if w.consistency or w.retinex:
-        # without the postprocess, which the label may have: so the network learns it
-        bare = at_working_size(generator, config, latent, postprocess=False)
+        # The pseudo-label may include post-processing. The output does not, so that the network learns it.
+        raw = at_working_size(generator, config, latent, postprocess=False)
         count = config.copies if w.consistency else 0
-        disturbed = perturb(real.repeat(count, 1, 1, 1), config.noise, latent)
+        perturbed = perturb(real.repeat(count, 1, 1, 1), config.noise, latent)
         if config.sequential_copies and count:
-            enhanced, (*copies, last) = bare(real)[0], disturbed.chunk(count)
-            seen = enhanced.detach().requires_grad_()
+            enhanced, (*copies, last) = raw(real)[0], perturbed.chunk(count)
+            detached = enhanced.detach().requires_grad_()
             for copy in copies:
-                yield {"consistency": consistency_loss(seen, bare(copy)[0]) / parts}, []
-            if copies:  # what they ask of the enhanced photo joins what the last group asks of it
-                enhanced.register_hook(lambda gradient: gradient + seen.grad)
-            disturbed = bare(last)[0]
+                yield {"consistency": consistency_loss(detached, raw(copy)[0]) / parts}, []
+            if copies:  # add the gradients of the earlier copies w.r.t. `enhanced` to that of the last group
+                enhanced.register_hook(lambda gradient: gradient + detached.grad)
+            perturbed = raw(last)[0]
         else:
-            enhanced, disturbed = bare(torch.cat((real, disturbed)))[0].split((len(real), len(disturbed)))
+            enhanced, perturbed = raw(torch.cat((real, perturbed)))[0].split((len(real), len(perturbed)))
         group = {}
         if w.retinex:
-            taught = teacher and (lambda image: at_working_size(teacher, config, postprocess=False)(image)[0])
-            group["retinex"] = reconstruction_loss(enhanced, make_pseudo_label(real, config.pseudo_label, taught))
+            labeller = teacher and (lambda image: at_working_size(teacher, config, postprocess=False)(image)[0])
+            group["retinex"] = reconstruction_loss(enhanced, make_pseudo_label(real, config.pseudo_label, labeller))
         if w.consistency:
-            group["consistency"] = consistency_loss(enhanced, disturbed) / parts
+            group["consistency"] = consistency_loss(enhanced, perturbed) / parts
         yield group, []
 
     if w.dark_channel or w.adversarial:
@@ -85,9 +89,10 @@ def generator_groups(
                 dark = block_dark_channel(enhanced, kind=config.dark_channel)
                 group["dark_channel"] = clear_loss(dark_channel_net(dark)) / parts
             if w.adversarial:
-                seen = enhanced.detach().requires_grad_()
-                logits.append(discriminator(seen))
-                group["adversarial"] = LossOnDetachedCopy.apply(enhanced, (clear_loss(logits[0]) / parts, seen))
+                detached = enhanced.detach().requires_grad_()
+                logits.append(discriminator(detached))
+                loss = clear_loss(logits[0]) / parts
+                group["adversarial"] = LossOnDetachedCopy.apply(enhanced, (loss, detached))
             yield group, logits
 
 
@@ -98,14 +103,14 @@ def supervised_terms(
     weights: LossWeights,
     fit_residual: torch.Tensor | None = None,
 ) -> dict[str, torch.Tensor]:
-    """Give the terms of L_sup that have a weight; the features of the target are computed once, without gradient."""
+    """Compute the terms of L_sup with a weight; the features of the target are computed once, without gradient."""
     terms = {"reconstruction": reconstruction_loss(enhanced, target)}
     if features is not None:
         with torch.no_grad():
-            wanted = features(target)
-        given = features(enhanced)
-        terms["perceptual"] = perceptual_loss(given, wanted)
-        terms["style"] = style_loss(given, wanted)
+            target_features = features(target)
+        enhanced_features = features(enhanced)
+        terms["perceptual"] = perceptual_loss(enhanced_features, target_features)
+        terms["style"] = style_loss(enhanced_features, target_features)
     if weights.gradient:
         terms["gradient"] = gradient_loss(enhanced, target)
     if weights.psnr:
@@ -120,17 +125,17 @@ def supervised_terms(
 def discriminator_term(
     discriminator: nn.Module,
     clear: torch.Tensor,
-    judged: list[torch.Tensor],
+    enhanced_logits: list[torch.Tensor],
     config: TrainConfig,
     random: torch.Generator,
 ) -> torch.Tensor:
-    """Give the discriminator's loss: K augmented copies of other clear photos against its logits of the outputs."""
-    copies = augment_copies(clear, config.copies, random).chunk(len(judged))
-    return discriminator_loss(torch.cat([discriminator(copy) for copy in copies]), torch.cat(judged))
+    """Compute the discriminator's loss: logits of K augmented copies of clear photos against those of the outputs."""
+    copies = augment_copies(clear, config.copies, random).chunk(len(enhanced_logits))
+    return discriminator_loss(torch.cat([discriminator(copy) for copy in copies]), torch.cat(enhanced_logits))
 
 
 def sum_terms(terms: dict[str, torch.Tensor], group: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """Add the terms of a group to those of the groups before."""
+    """Add the terms of a group to those of earlier groups, detached."""
     return terms | {name: terms.get(name, 0) + value.detach() for name, value in group.items()}
 
 
@@ -140,34 +145,47 @@ def at_working_size(
     latent: torch.Generator | None = None,
     postprocess: bool = True,
 ) -> Callable[[torch.Tensor], tuple[torch.Tensor, torch.Tensor]]:
-    """Let a generator see crops at the working size of the settings, as `enhance_batch`; latent noise from `latent`."""
+    """Apply a generator to crops at `config.working_size` by `enhance_batch`; `latent` draws its latent noise."""
     call = functools.partial(generator, generator=latent) if latent else generator
     return functools.partial(enhance_batch, enhancer=call, working_size=config.working_size, postprocess=postprocess)
 
 
 def perturb(image: torch.Tensor, sigma: float, generator: torch.Generator) -> torch.Tensor:
-    """Add Gaussian noise of `sigma` in [-1, 1] units to a batch in [0, 1], and clamp."""
+    r"""Add Gaussian noise to a batch, and clamp.
+
+    .. math:: \operatorname{clamp}(I + \tfrac{\sigma}{2} n, 0, 1), \quad n \sim \mathcal{N}(0, 1)
+
+    Args:
+        image: (N, 3, H, W) in [0, 1].
+        sigma: standard deviation in units of [-1, 1].
+        generator: random numbers, on the device of `image`.
+
+    Example:
+        >>> image = torch.rand(1, 3, 4, 4)
+        >>> torch.equal(perturb(image, 0.0, torch.Generator()), image)
+        True
+    """
     noise = torch.empty_like(image).normal_(generator=generator)
     return (image + sigma / 2 * noise).clamp(0, 1)
 
 
 class LossOnDetachedCopy(torch.autograd.Function):
-    """A loss of a copy of some pictures, (loss, copy), whose gradient reaches the pictures, and nothing on its way.
+    """Backpropagate a loss on a detached copy into the images only; the discriminator's weights get no gradient here.
 
-    So one pass of the discriminator serves both: the generator's step goes back through it to the pictures, the
-    discriminator's own step, later, to its weights.
+    One forward pass of the discriminator then serves both steps: the generator's backward pass goes through it to the
+    images, and the discriminator's own backward pass, later, to its weights.
     """
 
     @staticmethod
-    def forward(ctx, pictures: torch.Tensor, judged: tuple[torch.Tensor, torch.Tensor]) -> torch.Tensor:
-        """Give the loss."""
-        ctx.judged = judged
-        return judged[0].detach().clone()
+    def forward(ctx, images: torch.Tensor, loss_and_copy: tuple[torch.Tensor, torch.Tensor]) -> torch.Tensor:
+        """Return the loss."""
+        ctx.loss_and_copy = loss_and_copy
+        return loss_and_copy[0].detach().clone()
 
     @staticmethod
     @once_differentiable
     def backward(ctx, gradient: torch.Tensor) -> tuple[torch.Tensor, None]:
-        """Gradient of the copy; the graph stays for the discriminator."""
-        loss, seen = ctx.judged
-        torch.autograd.backward(loss, gradient, retain_graph=True, inputs=[seen])
-        return seen.grad, None
+        """Return the gradient of the copy; the graph is retained for the discriminator's step."""
+        loss, copy = ctx.loss_and_copy
+        torch.autograd.backward(loss, gradient, retain_graph=True, inputs=[copy])
+        return copy.grad, None

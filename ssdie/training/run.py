@@ -1,4 +1,4 @@
-"""The state of a training run: networks, optimisers, averaged weights, logs; saved whole, resumed exactly."""
+"""State of a training run: networks, optimisers, moving average and log; saved completely, resumed exactly."""
 
 import gc
 from collections.abc import Iterator
@@ -14,28 +14,31 @@ from ssdie.data.photos import find_photos, fingerprint
 from ssdie.losses import LossWeights
 from ssdie.networks.weights import load_state, save_weights
 from ssdie.training.batches import Crops, load_batches
-from ssdie.training.checkpoint import MovingAverage, load_checkpoint, save_checkpoint
+from ssdie.training.checkpoint import MovingAverage, load_matching_checkpoint, save_checkpoint
 from ssdie.training.config import STAGES, TrainConfig
 from ssdie.training.log import Log, Tally
 from ssdie.utils.devices import derive_seed, resolve_precision
 from ssdie.utils.paths import lock_folder
 from ssdie.utils.provenance import begin_manifest, current_commit, make_manifest
 
-# settings that may differ between the runs that make and resume a checkpoint: they change no step already taken
-RESUMABLE_CHANGES = {"run", "workers", "report_every", "save_every", "nonfinite"}
+CHECKPOINT = "checkpoint.pt"  # file name, in the folder of the run
 
 
 class Run:
-    """What a loop of `ssdie.training.stages` holds in its hands.
+    """State and operations shared by the training loops of `ssdie.training.stages`.
 
     Args:
-        config: of the run; if `config.run` holds a checkpoint, `steps` resumes it.
+        config: settings; if the folder `config.run` holds a checkpoint, `steps` resumes it.
+
+    Raises:
+        ValueError: the checkpoint was written with other settings.
     """
 
     def __init__(self, config: TrainConfig):
-        torch.manual_seed(config.seed)  # first weights
-        self.any_precision = config.precision == "auto"
-        self.config = config = replace(config, precision=run_precision(config))
+        torch.manual_seed(config.seed)  # initial weights
+        precision = run_precision(config)
+        self.checkpoint = load_matching_checkpoint(config.run / CHECKPOINT, config, precision)
+        self.config = config = replace(config, precision=precision)
         mixed = "no" if config.precision == "fp32" else config.precision
         self.accelerator = Accelerator(cpu=not torch.accelerator.is_available(), mixed_precision=mixed)
         self.device = self.accelerator.device
@@ -45,20 +48,19 @@ class Run:
         self.averaged: MovingAverage | None = None
         self.done = self.saved = 0
         self.tally = Tally()
-        self.sound = torch.ones((), dtype=torch.bool, device=self.device)  # all losses finite since the last update
+        self.finite = torch.ones((), dtype=torch.bool, device=self.device)  # all losses since the last update
         self.skipped = torch.zeros((), device=self.device)
-        self.buffers: dict[str, list[torch.Tensor]] = {}  # after the last sound update
+        self.buffers: dict[str, list[torch.Tensor]] = {}  # after the last update that was not skipped
         self.commit = current_commit()
         self.photos = fingerprint(self.sources)
-        self.checkpoint = self._read_checkpoint()
 
     @property
     def path(self) -> Path:
-        """Where the checkpoint lies."""
-        return self.config.run / "checkpoint.pt"
+        """Path of the checkpoint."""
+        return self.config.run / CHECKPOINT
 
     def add(self, name: str, network: nn.Module) -> nn.Module:
-        """Train `network`: move it to the device, give it an optimiser, average it if it is the generator."""
+        """Add a network to train, on the device and with an optimiser; the generator gets a moving average."""
         c = self.config
         network = network.to(self.device, memory_format=torch.channels_last)
         if name == "generator":
@@ -68,20 +70,20 @@ class Run:
         return self.networks[name]
 
     def prepare_frozen(self, network: nn.Module) -> nn.Module:
-        """Use a frozen network: on the device, in evaluation mode, in the run's precision."""
+        """Prepare a frozen network: on the device, in evaluation mode, in the precision of the run."""
         network = network.requires_grad_(False).eval().to(self.device, memory_format=torch.channels_last)
         return self.accelerator.prepare_model(network, evaluation_mode=True)
 
     def teacher_output(self, image: torch.Tensor) -> torch.Tensor:
-        """Enhance a batch by the averaged generator, in the run's precision."""
+        """Enhance a batch with the averaged generator, in the precision of the run."""
         with self.accelerator.autocast():
             return self.averaged.eval()(image).float()
 
     def batches(self, kind: str, offset: int = 0) -> Iterator[torch.Tensor]:
-        """Endless batches of "clear" (with depth) or "dusty" photos on the device, from the step to be done next.
+        """Return endless batches of "clear" (with depth) or "dusty" photos on the device, starting at the next step.
 
         Raises:
-            ValueError: there are no such photos, or others than when the checkpoint was written.
+            ValueError: there are no such photos, or they changed since the checkpoint was written.
         """
         c, a = self.config, self.accelerator
         self._check_photos(kind)
@@ -91,10 +93,10 @@ class Run:
         return (batch.to(self.device, non_blocking=True) for batch in loaded)
 
     def steps(self) -> Iterator[int]:
-        """Yield the steps that are left; save every `save_every` steps and after the last.
+        """Yield the remaining steps; save every `save_every` steps and after the last.
 
         Raises:
-            BlockingIOError: another process trains in the same folder.
+            BlockingIOError: another process is training in the same folder.
         """
         with lock_folder(self.config.run) if self.accelerator.is_main_process else nullcontext():
             yield from self._steps()
@@ -123,57 +125,57 @@ class Run:
                 self.save()
 
     def seed_step(self, step: int) -> torch.Generator:
-        """Seed everything random in a step; give the generator that weather and augmentation draw from."""
+        """Seed everything random in a step; return the generator for dust and augmentation."""
         rank = self.accelerator.process_index
         seed = derive_seed(self.config.seed, STAGES.index(self.config.stage), step, rank)
         torch.manual_seed(seed)  # dropout
         return torch.Generator().manual_seed(seed)
 
     def device_random(self, random: torch.Generator) -> torch.Generator:
-        """Give a generator on the device, seeded by the next number of `random`."""
+        """Return a generator on the device, seeded with the next number of `random`."""
         return torch.Generator(self.device).manual_seed(int(torch.randint(2**62, (), generator=random)))
 
     def backward(self, terms: dict[str, torch.Tensor], weights: LossWeights | None = None) -> None:
-        """Add the gradients of the weighted sum of the terms."""
-        self._look(terms)
+        """Backpropagate the weighted sum of the terms."""
+        self._check_finite(terms)
         total = sum(v * (getattr(weights, k) if weights else 1) for k, v in terms.items())
-        self.sound = self.sound & total.detach().isfinite()
+        self.finite = self.finite & total.detach().isfinite()
         self.accelerator.backward(total)
 
     def step(self, name: str) -> dict[str, torch.Tensor]:
-        """Clip the gradient of a network, update it, clear the gradient; give its norm."""
+        """Clip the gradient of a network, update the weights, clear the gradient; return the norm of the gradient."""
         optimizer = self.optimizers[name]
         norm = torch.as_tensor(self.accelerator.clip_grad_norm_(self.networks[name].parameters(), self.config.clip))
         norms = {f"{name}_gradient": norm}
-        self._look({} if self.accelerator.scaler else norms)
+        self._check_finite({} if self.accelerator.scaler else norms)
         if self.config.nonfinite == "skip":
-            self._guard(name, norm)
+            self._skip_if_nonfinite(name, norm)
         optimizer.step()
         optimizer.zero_grad()
-        self.sound = torch.ones_like(self.sound)
+        self.finite = torch.ones_like(self.finite)
         if name == "generator":
             self.averaged.update_parameters(self.accelerator.unwrap_model(self.networks[name]))
         return norms
 
-    def _guard(self, name: str, norm: torch.Tensor) -> None:
-        """Let the coming update change nothing where a loss or the gradient is not finite; the device decides, unasked.
+    def _skip_if_nonfinite(self, name: str, norm: torch.Tensor) -> None:
+        """Skip the update if a loss or gradient is not finite, without synchronising (fused Adam's found_inf).
 
-        With fp16 the gradient is the scaler's to judge: it skips an update and lowers its scale as a matter of course.
+        With fp16 the gradient scaler checks the gradient: there it is normal to skip an update and reduce the scale.
         """
-        sound = self.sound if self.accelerator.scaler else self.sound & norm.isfinite()
+        finite = self.finite if self.accelerator.scaler else self.finite & norm.isfinite()
         if self.accelerator.num_processes > 1:
-            sound = self.accelerator.reduce(sound.float(), "mean") == 1
-        self.optimizers[name].optimizer.found_inf = (~sound).float()  # fused Adam then leaves weights and moments
+            finite = self.accelerator.reduce(finite.float(), "mean") == 1
+        self.optimizers[name].optimizer.found_inf = (~finite).float()  # fused Adam then keeps weights and moments
         for buffer, kept in zip(self.networks[name].buffers(), self.buffers[name], strict=True):
-            buffer.copy_(torch.where(sound, buffer, kept))
+            buffer.copy_(torch.where(finite, buffer, kept))
             kept.copy_(buffer)
-        self.skipped = self.skipped + ~sound
+        self.skipped = self.skipped + ~finite
 
     def report(self, step: int, terms: dict[str, torch.Tensor]) -> Iterator[dict[str, float]]:
-        """Add up the terms; every `report_every` steps, log the means of what was finite and yield them.
+        """Accumulate the terms; every `report_every` steps, log and yield the means of their finite values.
 
         Raises:
-            FloatingPointError: a term was not finite, and such steps are not to be skipped.
+            FloatingPointError: a term was not finite and `nonfinite` is "stop".
         """
         self.tally.add(step + 1, terms)
         if (step + 1) % self.config.report_every == 0 or step + 1 == self.config.steps:
@@ -186,31 +188,31 @@ class Run:
                 self.log.write(means)
             yield means
 
-    def _look(self, values: dict[str, torch.Tensor]) -> None:
-        """On a CPU, where a look is free, stop at the step itself; a GPU is asked when it reports or saves."""
+    def _check_finite(self, values: dict[str, torch.Tensor]) -> None:
+        """Stop at the current step, on a CPU; on a GPU this would synchronise, so `report` and `save` check there."""
         if self.config.nonfinite == "stop" and self.device.type == "cpu":
             for name, value in values.items():
                 if not value.isfinite():
                     self._stop(name, self.done + 1)
 
     def _check_tally(self) -> None:
-        """Stop where a term was not finite and the settings say so."""
-        scaled = self.accelerator.scaler is not None  # then a gradient may overflow now and then
+        """Stop if a term was not finite and `nonfinite` is "stop"."""
+        scaled = self.accelerator.scaler is not None  # with fp16 a gradient may overflow occasionally
         firsts = {n: k for n, k in self.tally.firsts().items() if not (scaled and n.endswith("_gradient"))}
         if firsts and self.config.nonfinite == "stop":
             name = min(firsts, key=firsts.get)
             self._stop(name, firsts[name])
 
     def _stop(self, name: str, step: int) -> None:
-        """Stop, with where to go on."""
-        saved = f"{self.path}, of step {self.saved}" if self.saved else "none yet"
+        """Raise an error that names the term, the step and the last checkpoint."""
+        saved = f"{self.path} of step {self.saved}" if self.saved else "none"
         raise FloatingPointError(
-            f"Step {step} stopped: {name} is not finite. The last good checkpoint is {saved}. Take a lower learning "
-            'rate in a new run folder, or resume with nonfinite "skip" (--nonfinite skip) to leave such updates out.'
+            f"Step {step}: {name} is not finite. Last good checkpoint: {saved}. Use a lower learning rate in a new "
+            'run folder, or resume with nonfinite="skip" (--nonfinite skip) to skip such updates.'
         )
 
     def finish(self) -> None:
-        """Write the averaged generator for release, close the log, wait for the other processes."""
+        """Write the weights of the averaged generator, close the log and wait for the other processes."""
         if self.accelerator.is_main_process:
             self.log.close()
             if self.averaged is not None:
@@ -222,7 +224,7 @@ class Run:
         self.accelerator.wait_for_everyone()
 
     def save(self) -> None:
-        """Write networks, optimisers, averages, step, sums of the log and settings, from the main process."""
+        """Save the checkpoint (main process): networks, optimisers, EMA, step, running log means, config."""
         self._check_tally()
         self.accelerator.wait_for_everyone()
         self.saved = self.done
@@ -242,39 +244,25 @@ class Run:
         }
         save_checkpoint(self.path, state)
 
-    def _read_checkpoint(self) -> dict | None:
-        """The checkpoint in the run's folder, if any; refused if its settings are others."""
-        if not self.path.is_file():
-            return None
-        checkpoint, config = load_checkpoint(self.path), asdict(self.config)
-        theirs, ours = (_comparable(c) for c in (checkpoint["config"], config))
-        if self.any_precision:
-            ours.pop("precision")
-        changed = [k for k in ours if ours[k] != theirs.get(k)]
-        if changed:
-            told = ", ".join(f"{k} was {theirs.get(k)} and is {ours[k]}" for k in changed)
-            raise ValueError(f"{self.path} belongs to other settings ({told}); take another run folder or remove it.")
-        return checkpoint
-
     def _check_photos(self, kind: str) -> None:
-        """Refuse to go on with other photos than the checkpoint's: the order in which they come would be another."""
+        """Refuse to resume with photos that changed since the checkpoint, since the order of the crops would differ."""
         before = (self.checkpoint or {}).get("photos", {}).get(kind)
         now, origin = self.photos[kind], self.sources.origin
         if before is not None and before != now:
-            told = "names or sizes of files differ"
+            change = "names or sizes of files differ"
             if before["count"] != now["count"]:
-                told = f"there were {before['count']} and are {now['count']}"
+                change = f"expected {before['count']} photos, got {now['count']}"
             raise ValueError(
                 f"The {kind} photos of {origin} changed since {self.path} was written "
-                f"at step {self.checkpoint['step']}: {told}; put them back, or take another run folder."
+                f"at step {self.checkpoint['step']}: {change}. Restore them, or use another run folder."
             )
         if now["count"] == 0:
             raise ValueError(
-                f"{origin} holds no {kind} photos to train on, which this stage needs; see data/README.md for layouts."
+                f"{origin}: expected {kind} photos for training, got none. data/README.md describes both layouts."
             )
 
     def _resume(self) -> None:
-        """Put the checkpoint's state in place."""
+        """Restore the state of the checkpoint, if there is one."""
         if self.checkpoint is None:
             return
         state = self.checkpoint
@@ -291,22 +279,16 @@ class Run:
         self.skipped = torch.tensor(state.get("skipped", 0.0), device=self.device)
 
 
-def _comparable(config: dict) -> dict:
-    """Settings that make a difference, as text."""
-    settings = {k: str(list(v) if isinstance(v, tuple) else v) for k, v in config.items() if k not in RESUMABLE_CHANGES}
-    return settings | {"precision": resolve_precision(settings["precision"])}
-
-
 def run_precision(config: TrainConfig) -> str:
-    """Precision of a run on this machine: "fp32", "bf16" or "fp16"."""
+    """Return the precision of a run on this machine: "fp32", "bf16" or "fp16"."""
     device = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else "cpu"
     return resolve_precision(config.precision, device)
 
 
 def destroy_process_group() -> None:
-    """Part from the other processes, if there are any.
+    """Destroy the process group, if there is one.
 
-    The networks have to be gone by then: the last that holds the group waits for its thread, which may need Python.
+    Delete DDP modules first: their destructor joins a thread that may need the GIL.
     """
     gc.collect()
     PartialState().destroy_process_group()

@@ -1,7 +1,7 @@
-"""The three stages of training: one flat loop each, the same code on a laptop's CPU, one GPU or several machines.
+"""The three stages of training: one flat loop each, the same code on a CPU, one GPU or several machines.
 
-Everything random in step s is drawn from seeds that derive from (seed, s): a run that is killed and resumed ends with
-the same weights, bit for bit, as one that was not. accelerate owns device, precision and processes.
+All random numbers of step s derive from (seed, s), so that a run that was killed and resumed ends with exactly the
+weights of an uninterrupted run. accelerate handles device, precision and processes.
 """
 
 from collections.abc import Iterator
@@ -18,6 +18,7 @@ from ssdie.networks.weights import load_state, load_weights
 from ssdie.ops.priors import block_dark_channel
 from ssdie.synthesis.dust import add_dust, visible_target
 from ssdie.synthesis.recipes import RECIPES, sample_dust
+from ssdie.training.batches import worker_errors
 from ssdie.training.checkpoint import load_checkpoint
 from ssdie.training.config import STAGES, TrainConfig
 from ssdie.training.objective import at_working_size, discriminator_term, generator_groups, sum_terms, supervised_terms
@@ -26,27 +27,31 @@ from ssdie.utils.devices import kept_memory
 
 
 def train(config: TrainConfig) -> Iterator[dict[str, float]]:
-    """Run a stage, from its checkpoint where there is one; yield a report every `report_every` steps.
+    """Run a stage, or resume it from its checkpoint; yield a report every `report_every` steps.
 
     Args:
-        config: of the run; a checkpoint in `config.run` must have been written with the same settings.
+        config: settings; a checkpoint in `config.run` must have been written with the same ones.
 
     Yields:
-        "step" and every term of the objective by name (unweighted), the total, the gradient's norm, the learning rate.
+        "step", every term of the objective by name (unweighted), the norms of the gradients, "learning_rate" and, with
+        nonfinite="skip", the number of "skipped" updates.
 
     Raises:
-        ValueError: the checkpoint belongs to other settings.
+        ValueError: the checkpoint was written with other settings, or a photo cannot be read.
         FileNotFoundError: photos, features or weights are missing.
+        FloatingPointError: a loss or gradient is not finite, and `nonfinite` is "stop".
+        ChildProcessError: a worker process that loads photos failed.
+        BlockingIOError: another process is training in `config.run`.
     """
     loops = (train_supervised, train_dark_channel, train_semi_supervised)
-    lean = run_precision(config) != "fp32" or config.sequential_copies  # else what is kept would be too much
+    lean = run_precision(config) != "fp32" or config.sequential_copies  # otherwise fragmentation costs too much memory
     keep = lean and not torch.accelerator.is_available()
-    with kept_memory() if keep else nullcontext():
+    with worker_errors(), kept_memory() if keep else nullcontext():
         yield from dict(zip(STAGES, loops, strict=True))[config.stage](config)
 
 
 def train_supervised(config: TrainConfig) -> Iterator[dict[str, float]]:
-    """Stage 1: the generator on synthetic pairs, L_sup alone; see `train`."""
+    """Stage 1: train the generator on synthetic pairs with L_sup; see `train`."""
     run = Run(config)
     generator = run.add("generator", make_generator(config))
     features = make_features(config, run)
@@ -62,7 +67,7 @@ def train_supervised(config: TrainConfig) -> Iterator[dict[str, float]]:
 
 
 def train_dark_channel(config: TrainConfig) -> Iterator[dict[str, float]]:
-    """Stage 2: dc-Net on dark channels, 1 for clear photos and 0 for real dusty ones; see `train`."""
+    """Stage 2: train dc-Net to tell dark channels of clear photos (1) from those of dusty photos (0); see `train`."""
     run = Run(config)
     dark_channel_net = run.add("dark_channel_net", DarkChannelNet(kind=config.dark_channel))
     clear, dusty = run.batches("clear"), run.batches("dusty")
@@ -76,7 +81,7 @@ def train_dark_channel(config: TrainConfig) -> Iterator[dict[str, float]]:
 
 
 def train_semi_supervised(config: TrainConfig) -> Iterator[dict[str, float]]:
-    """Stage 3: L_sup on synthetic pairs and L_unsup on real photos, against a discriminator; see `train`."""
+    """Stage 3: train the generator with L_sup on synthetic pairs and L_unsup on real photos; see `train`."""
     run, w = Run(config), config.weights
     generator = run.add("generator", make_generator(config))
     discriminator = run.add("discriminator", PatchDiscriminator())
@@ -86,18 +91,17 @@ def train_semi_supervised(config: TrainConfig) -> Iterator[dict[str, float]]:
     for step in run.steps():
         random = run.seed_step(step)
         latent = run.device_random(random)
-        pair, terms, judged = make_pairs(next(paired), config, random), {}, []
+        pair, terms, logits = make_pairs(next(paired), config, random), {}, []
         networks = (generator, discriminator, dark_channel_net, features)
-        for group, logits in generator_groups(
-            networks, pair, next(unpaired), config, random, latent, run.teacher_output
-        ):
+        groups = generator_groups(networks, pair, next(unpaired), config, random, latent, run.teacher_output)
+        for group, group_logits in groups:
             run.backward(group, w)
-            terms, judged = sum_terms(terms, group), judged + logits
+            terms, logits = sum_terms(terms, group), logits + group_logits
         terms |= run.step("generator")
 
         clear = next(others)[:, :3]
         if w.adversarial:
-            group = {"discriminator": discriminator_term(discriminator, clear, judged, config, random)}
+            group = {"discriminator": discriminator_term(discriminator, clear, logits, config, random)}
             run.backward(group)
             terms |= group | run.step("discriminator")
         yield from run.report(step, terms)
@@ -108,19 +112,19 @@ def train_semi_supervised(config: TrainConfig) -> Iterator[dict[str, float]]:
 
 
 def make_pairs(batch: torch.Tensor, config: TrainConfig, random: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
-    """Lay dust over a batch: (N, 4, H, W) of clear photo and depth to dusty and target, both (N, 3, H, W)."""
+    """Add dust to a batch of clear photos and depth, (N, 4, H, W); return dusty and target, both (N, 3, H, W)."""
     clear, depth = batch[:, :3], batch[:, 3:]
     recipes = RECIPES if config.recipe == "mixed" else (config.recipe,)
     dust = sample_dust(len(batch), random, recipes[0])
-    for place, recipe in enumerate(recipes[1:], start=1):  # in turn
-        others = torch.arange(len(batch)) % len(recipes) != place
+    for k, recipe in enumerate(recipes[1:], start=1):  # the recipes alternate
+        others = torch.arange(len(batch)) % len(recipes) != k
         dust = dust.where(others, sample_dust(len(batch), random, recipe))
     pair = add_dust(clear, depth, dust, random)
     return pair.dusty, visible_target(pair) if config.target == "visible" else pair.clear
 
 
 def make_generator(config: TrainConfig) -> Generator:
-    """Build the generator with first weights, or with those of `config.init`."""
+    """Build the generator, with initial weights or those of `config.init`."""
     network = build_generator(config.generator, **config.options)
     if config.init is not None:
         load_state(network, load_weights(config.init).state_dict(), config.init)
@@ -128,18 +132,26 @@ def make_generator(config: TrainConfig) -> Generator:
 
 
 def make_features(config: TrainConfig, run: Run) -> nn.Module | None:
-    """Build the feature network once, if a term that needs it has a weight."""
+    """Build the feature network, or return None if no term needs it."""
     w = config.weights
     return run.prepare_frozen(FeatureNetwork(config.features)) if w.perceptual or w.style else None
 
 
 def load_dark_channel_net(config: TrainConfig) -> DarkChannelNet:
-    """Load dc-Net from the checkpoint of stage 2."""
+    """Load dc-Net from the checkpoint of stage 2.
+
+    Raises:
+        ValueError: `config.dark_channel_net` is missing, or is not a checkpoint of stage 2 with this dark channel.
+    """
     if config.dark_channel_net is None:
-        raise ValueError("Stage 3 needs dc-Net: give the checkpoint of a finished stage 2 as `judge`.")
+        raise ValueError(
+            "dark_channel_net: expected a checkpoint of stage 2 (dark-channel), got None. Train stage 2 first."
+        )
     network = DarkChannelNet(kind=config.dark_channel)
     networks = load_checkpoint(config.dark_channel_net)["networks"]
     if "dark_channel_net" not in networks:
-        raise ValueError(f"{config.dark_channel_net} holds {', '.join(networks)} and no dc-Net; give that of stage 2.")
+        raise ValueError(
+            f"{config.dark_channel_net}: expected dc-Net, got {', '.join(networks)}. Give the checkpoint of stage 2."
+        )
     load_state(network, networks["dark_channel_net"], config.dark_channel_net)
     return network

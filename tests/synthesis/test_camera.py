@@ -17,7 +17,7 @@ def through_a_file(image: torch.Tensor, quality: int) -> np.ndarray:
 
 
 @pytest.mark.parametrize("quality", [20, 50, 90])
-def test_simulated_jpeg_errs_as_a_real_file_does(picture, quality):
+def test_simulated_jpeg_has_the_error_of_a_real_file(picture, quality):
     smooth = torch.nn.functional.interpolate(picture[:1], scale_factor=2, mode="bicubic").clamp(0, 1)
     simulated = to_display(compress_jpeg(smooth, torch.tensor([float(quality)])))
     filed, original = through_a_file(smooth, quality), to_display(smooth)
@@ -25,7 +25,7 @@ def test_simulated_jpeg_errs_as_a_real_file_does(picture, quality):
     assert np.abs(simulated - filed).mean() < 0.35 * loss + 1e-3
 
 
-def test_quality_belongs_to_each_picture(picture):
+def test_each_image_has_its_own_quality(picture):
     both = compress_jpeg(picture, torch.tensor([10.0, 90.0]))
     assert torch.allclose(both[:1], compress_jpeg(picture[:1], torch.tensor([10.0])), atol=1e-6)
     loss = (both - picture).abs().mean((1, 2, 3))
@@ -39,5 +39,5 @@ def test_noise_has_the_variance_of_the_formula():
     assert torch.allclose(measured, 0.02 * torch.tensor([0.7, 1.3]).sqrt(), rtol=0.03)
 
 
-def test_no_noise_is_no_change(picture):
+def test_zero_noise_changes_nothing(picture):
     assert torch.equal(add_sensor_noise(picture, torch.zeros(2)), picture)

@@ -61,7 +61,7 @@ def test_single_scattering_is_sharp_and_storms_are_not(generator):
     assert full.blur.max() > 0.5 and full.spread.min() >= 0.2 and full.look.any(1).all()
 
 
-def test_the_measured_recipe_gives_a_picture_the_look_of_a_real_one(picture, depth, generator):
+def test_the_measured_recipe_imposes_the_colour_statistics_of_a_real_photo(picture, depth, generator):
     dust = sample_dust(2, generator)
     dust.noise[:], dust.quality[:] = 0, 101
     inner = (0.35, 0.3, 0.25, 0.04, 0.02, 0.03, 0.01, 0.01, 0.02)  # dark and flat: nothing has to be clamped
@@ -70,7 +70,7 @@ def test_the_measured_recipe_gives_a_picture_the_look_of_a_real_one(picture, dep
     assert torch.allclose(measure_color_statistics(pair.dusty), torch.tensor(inner), atol=2e-3)
 
 
-def test_density_can_be_asked_for(generator):
+def test_a_given_density_is_used(generator):
     for recipe in RECIPES:
         dust = sample_dust(5, generator, recipe, density=1.7)
         assert torch.allclose(dust.beta[:, 1], torch.tensor(1.7))
@@ -93,7 +93,7 @@ def test_a_seed_fixes_everything(picture, depth, recipe):
     assert first.dusty.min() >= 0 and first.dusty.max() <= 1
 
 
-def test_without_noise_and_file_the_true_parameters_invert_the_model(picture, depth, generator):
+def test_without_noise_and_compression_the_true_parameters_invert_the_model(picture, depth, generator):
     dust = sample_dust(2, generator, density=1.0)
     dust.noise[:], dust.spread[:], dust.quality[:], dust.glow[:], dust.tint[:] = 0, 0, 101, 0, 1
     pair = add_dust(picture, depth, dust)
@@ -102,7 +102,7 @@ def test_without_noise_and_file_the_true_parameters_invert_the_model(picture, de
     assert torch.allclose(recovered, pair.clear, atol=1e-4)
 
 
-def test_weather_can_be_picked_and_mixed(generator):
+def test_parameters_can_be_selected_and_mixed(generator):
     measured, reference = sample_dust(4, generator), sample_dust(4, generator, "reference")
     mask = torch.tensor([True, False, True, False])
     mixed = measured.where(mask, reference)
@@ -124,8 +124,8 @@ def test_the_target_is_the_clear_photo_where_light_arrives_or_things_are_near(pi
     assert torch.equal(lost[:, :, -1], picture[:, :, -1])  # near: a road is a road
 
 
-def test_wrong_input_is_told(picture, depth):
-    with pytest.raises(ValueError, match="differ"):
+def test_inputs_of_different_size_are_refused(picture, depth):
+    with pytest.raises(ValueError, match="expected the same N, H and W"):
         add_dust(picture, depth[..., 1:])
     with pytest.raises(ValueError, match="measured, scattering, reference"):
         add_dust(picture, depth, "fog")

@@ -10,7 +10,7 @@ from ssdie.synthesis.depth import ramp_depth
 from ssdie.synthesis.folder import dust_folder
 
 
-def test_a_folder_is_dusted_at_its_own_size_and_the_weather_is_kept(tmp_path, photo_folder):
+def test_photos_keep_their_size_and_the_parameters_are_recorded(tmp_path, photo_folder):
     clear = photo_folder / "clear" / "train"
     written = dust_folder(clear, tmp_path / "a", photo_folder / "depth" / "train", seed=3)
     again = dust_folder(clear, tmp_path / "b", photo_folder / "depth" / "train", seed=3)

@@ -11,7 +11,7 @@ def test_augmentation_leaves_no_black_corner(generator):
         assert torch.allclose(augment(bright, generator), bright, atol=1e-5)
 
 
-def test_image_and_depth_move_together():
+def test_image_and_depth_are_augmented_alike():
     scene = torch.rand(1, 1, 16, 16)
     picture = torch.nn.functional.interpolate(scene, size=(96, 96), mode="nearest")
     for seed in range(8):
@@ -20,13 +20,13 @@ def test_image_and_depth_move_together():
         assert (moved[:, :1] - depth).abs().mean() < 0.08
 
 
-def test_copies_differ_and_a_seed_fixes_them(picture):
+def test_copies_differ_and_are_reproducible(picture):
     first, again = (augment_copies(picture, 3, torch.Generator().manual_seed(4)) for _ in range(2))
     assert first.shape == (6, 3, 40, 56) and torch.equal(first, again)
     assert not torch.allclose(first[:2], first[2:4], atol=0.01)
 
 
-def test_augmentation_leaves_the_global_random_numbers_alone(picture, generator):
+def test_augmentation_does_not_use_the_global_generator(picture, generator):
     torch.manual_seed(9)
     expected = torch.rand(3)
     torch.manual_seed(9)
@@ -34,19 +34,19 @@ def test_augmentation_leaves_the_global_random_numbers_alone(picture, generator)
     assert torch.equal(torch.rand(3), expected)
 
 
-def test_homographies_take_points_where_they_should(generator):
+def test_homographies_map_points_to_their_targets(generator):
     corners = torch.tensor(CORNERS).expand(4, 4, 2)
-    places = corners + 0.2 * torch.rand(4, 4, 2, generator=generator)
-    maps = find_homographies(corners, places)
-    found = torch.nn.functional.pad(corners, (0, 1), value=1.0) @ maps.transpose(1, 2)
-    assert torch.allclose(found[..., :2] / found[..., 2:], places, atol=1e-5)
+    targets = corners + 0.2 * torch.rand(4, 4, 2, generator=generator)
+    homographies = find_homographies(corners, targets)
+    found = torch.nn.functional.pad(corners, (0, 1), value=1.0) @ homographies.transpose(1, 2)
+    assert torch.allclose(found[..., :2] / found[..., 2:], targets, atol=1e-5)
 
 
-def test_augmentation_keeps_within_the_bounds_of_the_method(generator):
-    """The middle of the picture is enlarged by 1.4, turned by up to 5 degrees, moved by up to a tenth, and mirrored."""
+def test_augmentation_stays_within_the_bounds_of_the_method(generator):
+    """Scale 1.4, rotation up to 5 degrees, translation up to a tenth of the side, flips."""
     maps = sample_homographies(400, generator, aspect=1.5)
     middle = maps[:, :, 2] / maps[:, 2:, 2]
-    assert 0.15 < middle[:, :2].abs().max() < 0.2 + 0.25  # a tenth of a side, and what the perspective adds
+    assert 0.15 < middle[:, :2].abs().max() < 0.2 + 0.25  # a tenth of the side, and the shift by the perspective
     mirrored = maps[:, 0, 0] < 0
     assert 0.4 < mirrored.float().mean() < 0.6
     plain = maps[(maps[:, 2, :2].abs().sum(1) < 1e-6)]  # without perspective
@@ -57,8 +57,8 @@ def test_augmentation_keeps_within_the_bounds_of_the_method(generator):
     assert 4 < angle.max() < 5.01
 
 
-def test_a_turn_keeps_circles_round_in_wide_pictures():
-    """A map without perspective is a similarity in pixels, whatever the aspect."""
+def test_rotation_preserves_circles_in_wide_images():
+    """A homography without perspective is a similarity in pixels, for any aspect ratio."""
     maps = sample_homographies(50, torch.Generator().manual_seed(1), aspect=2.0)
     plain = maps[maps[:, 2, :2].abs().sum(1) < 1e-6][:, :2, :2]
     stretch = torch.diag(torch.tensor([2.0, 1.0]))
@@ -66,7 +66,7 @@ def test_a_turn_keeps_circles_round_in_wide_pictures():
     assert torch.allclose(pixels @ pixels.transpose(1, 2), torch.eye(2) / 1.4**2, atol=1e-5)
 
 
-def test_each_picture_and_copy_moves_by_itself(picture):
+def test_each_image_and_copy_is_augmented_differently(picture):
     copies = augment_copies(picture[:1].repeat(2, 1, 1, 1), 2, torch.Generator().manual_seed(0))
     pairs = itertools.combinations(copies, 2)
     assert all((a - b).abs().mean() > 0.01 for a, b in pairs)

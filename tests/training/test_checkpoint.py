@@ -2,6 +2,7 @@ import os
 import pickle
 import re
 import sys
+from dataclasses import asdict
 from itertools import product
 from pathlib import Path
 
@@ -13,16 +14,17 @@ from PIL import Image
 from safetensors.torch import save_file
 
 from ssdie.enhancement.runtime import load_model
+from ssdie.losses import LossWeights
 from ssdie.networks.generators import MSFF
 from ssdie.networks.weights import blend_weights, load_weights, read_header, save_weights
-from ssdie.training.checkpoint import load_checkpoint, save_checkpoint
+from ssdie.training.checkpoint import load_checkpoint, load_matching_checkpoint, save_checkpoint
 from ssdie.training.config import TrainConfig
 from ssdie.training.log import Log, read_log
 from ssdie.training.stages import load_dark_channel_net, make_generator
 from ssdie.utils.provenance import current_commit
 
 
-def test_a_checkpoint_holds_plain_types_and_loads_without_running_code(tmp_path):
+def test_checkpoint_holds_plain_types_only(tmp_path):
     state = {"config": TrainConfig("supervised", Path("run")), "tensors": (torch.ones(2), {"a": 1.5}), "none": None}
     save_checkpoint(tmp_path / "new" / "c.pt", state)
     loaded = load_checkpoint(tmp_path / "new" / "c.pt")
@@ -32,7 +34,7 @@ def test_a_checkpoint_holds_plain_types_and_loads_without_running_code(tmp_path)
         load_checkpoint(tmp_path / "none.pt")
 
 
-def test_weights_round_trip_with_their_header(tmp_path):
+def test_weights_are_saved_and_loaded_with_their_header(tmp_path):
     torch.manual_seed(0)
     network = MSFF(width=8, head="scattering").eval()
     about = {"generator": "msff", "options": {"width": 8, "head": "scattering"}}
@@ -42,7 +44,7 @@ def test_weights_round_trip_with_their_header(tmp_path):
     assert read_header(tmp_path / "w.safetensors")["options"]["width"] == 8
 
 
-def test_blended_weights_lie_between_both(tmp_path):
+def test_blended_weights_interpolate_two_files(tmp_path):
     paths = [tmp_path / name for name in ("before.safetensors", "after.safetensors", "out.safetensors")]
     for path in paths[:2]:
         save_weights(path, MSFF(width=8), {"generator": "msff", "options": {"width": 8}, "commit": path.stem})
@@ -67,12 +69,12 @@ def test_foreign_weights_are_refused(tmp_path):
         read_header(tmp_path / "none.safetensors")
 
 
-def test_the_log_drops_what_comes_after_the_step_and_takes_new_columns(tmp_path):
+def test_log_removes_rows_after_the_resumed_step_and_adds_columns(tmp_path):
     log = Log(tmp_path)
     for step in (1, 2, 3):
         report = {"step": step, "loss": step / 2}
         log.write(report)
-        report.clear()  # what the caller does with it later is the caller's affair
+        report.clear()  # the log keeps its own copy
     log.close()
     again = Log(tmp_path, step=2)
     again.write({"step": 3, "loss": 9.0, "new": 1.0})
@@ -81,11 +83,32 @@ def test_the_log_drops_what_comes_after_the_step_and_takes_new_columns(tmp_path)
     assert rows == [{"step": 1, "loss": 0.5}, {"step": 2, "loss": 1.0}, {"step": 3, "loss": 9.0, "new": 1.0}]
 
 
-def test_the_commit_is_told():
+def test_incomplete_last_line_of_a_log_is_ignored(tmp_path):
+    (tmp_path / "log.csv").write_text("step,style\n1,0.5\n2,0.4\n3,0.")
+    assert read_log(tmp_path / "log.csv") == [{"step": 1, "style": 0.5}, {"step": 2, "style": 0.4}]
+    assert read_log(tmp_path / "none.csv", missing_ok=True) == []
+    with pytest.raises(FileNotFoundError):
+        read_log(tmp_path / "none.csv")
+
+
+def test_settings_of_a_checkpoint_are_compared_by_value(tmp_path):
+    path, settings = tmp_path / "c.pt", {"betas": (0.5, 0.999), "weights": LossWeights(style=0), "precision": "fp32"}
+    save_checkpoint(path, {"config": asdict(TrainConfig("supervised", tmp_path, Path("data"), **settings))})
+    equal = {"betas": [0.5, 0.999], "weights": LossWeights(style=0.0), "precision": "no", "workers": 3}
+    assert load_matching_checkpoint(path, TrainConfig("supervised", tmp_path, Path("data"), **equal), "fp32")
+    other = TrainConfig("supervised", tmp_path, Path("data"), **equal | {"weights": LossWeights(style=0.5)})
+    with pytest.raises(ValueError, match="c.pt.*weights was .* and is .*another run folder"):
+        load_matching_checkpoint(path, other, "fp32")
+    other.weights, other.precision = LossWeights(style=0), "auto"
+    assert load_matching_checkpoint(path, other, "bf16")  # "auto" accepts any precision
+    assert load_matching_checkpoint(tmp_path / "none.pt", other, "bf16") is None
+
+
+def test_current_commit_is_recorded():
     assert len(current_commit()) >= 7
 
 
-# Files that are not what they should be ----------------------------------------------------------------------------
+# Damaged and foreign files ------------------------------------------------------------------------------------------
 
 
 class Evil:
@@ -123,18 +146,18 @@ def equal(a, b) -> bool:
 
 
 def refusal(load, path: Path) -> str:
-    """What `load` says of a file that it must refuse, in one sentence that names it."""
+    """Return the message with which `load` refuses a file; it names the file in one line."""
     with pytest.raises(ValueError) as caught:
         load(path)
-    told = str(caught.value)
-    assert str(path) in told and "\n" not in told and len(told) < 600
-    return told
+    message = str(caught.value)
+    assert str(path) in message and "\n" not in message and len(message) < 600
+    return message
 
 
 def test_malicious_pickles_are_refused_and_execute_nothing(tmp_path):
     created, path = tmp_path / "created", tmp_path / "evil.pt"
     pickle.loads(pickle.dumps(Evil(created)))
-    assert created.exists()  # it would
+    assert created.exists()  # the pickle does execute code
     created.unlink()
     state = {"format": 1, "config": {}, "step": 1, "networks": {"dark_channel_net": {}}}
     writers = [
@@ -153,25 +176,25 @@ def test_malicious_pickles_are_refused_and_execute_nothing(tmp_path):
         assert not created.exists()
 
 
-def test_cut_files_are_refused(checkpoint, weights):
+def test_truncated_files_are_refused(checkpoint, weights):
     for path, load in ((checkpoint, load_checkpoint), (weights, load_weights)):
-        whole = path.read_bytes()
-        for length in [0, 1, 3, 4, 30, *range(100, len(whole), len(whole) // 50), len(whole) - 1]:
-            path.write_bytes(whole[:length])
-            assert re.search("cut short|empty|no checkpoint", refusal(load, path))
+        intact = path.read_bytes()
+        for length in [0, 1, 3, 4, 30, *range(100, len(intact), len(intact) // 20), len(intact) - 1]:
+            path.write_bytes(intact[:length])
+            assert re.search("cut short|truncated|empty|not? a? ?checkpoint", refusal(load, path))
 
 
 def test_flipped_bits_are_found(checkpoint, weights):
-    """In the middle of the values above all, where neither torch nor safetensors looks."""
+    """Above all in the values, which neither torch nor safetensors verifies."""
     random = np.random.default_rng(0)
     for path, load in ((checkpoint, load_checkpoint), (weights, lambda p: load_weights(p).state_dict())):
-        whole, state, refused = path.read_bytes(), load(path), 0
-        for bit in random.integers(0, 8 * len(whole), 150):
-            changed = bytearray(whole)
+        intact, state, refused = path.read_bytes(), load(path), 0
+        for bit in random.integers(0, 8 * len(intact), 150):
+            changed = bytearray(intact)
             changed[bit // 8] ^= 1 << (bit % 8)
             path.write_bytes(changed)
             try:
-                wrong = not equal(load(path), state)  # a bit that nothing depends on may flip
+                wrong = not equal(load(path), state)  # some bits affect nothing
             except ValueError as error:
                 wrong, refused = False, refused + 1
                 assert str(path) in str(error)
@@ -179,23 +202,23 @@ def test_flipped_bits_are_found(checkpoint, weights):
         assert refused > 130
 
 
-def test_foreign_files_are_refused_each_with_its_sentence(tmp_path):
+def test_foreign_files_are_refused_with_a_specific_message(tmp_path):
     path = tmp_path / "foreign"
     network = {"a": torch.ones(2)}
     cases = {
         "is empty": lambda: path.touch(),
-        "is no checkpoint": lambda: path.write_text("not at all"),
-        "is no checkpoint;": lambda: Image.new("RGB", (5, 5)).save(path, "PNG"),
-        "is no checkpoint; ": lambda: np.savez(path.open("wb"), a=np.ones(3)),
-        "is no checkpoint of ssdie": lambda: torch.save(network, path),
-        "no checkpoint of ssdie": lambda: torch.save(torch.ones(3), path),
+        "is not a checkpoint": lambda: path.write_text("not at all"),
+        "is not a checkpoint;": lambda: Image.new("RGB", (5, 5)).save(path, "PNG"),
+        "is not a checkpoint; ": lambda: np.savez(path.open("wb"), a=np.ones(3)),
+        "is not a checkpoint of ssdie": lambda: torch.save(network, path),
+        "not a checkpoint of ssdie": lambda: torch.save(torch.ones(3), path),
         "bare pickle": lambda: torch.save(network, path, _use_new_zipfile_serialization=False),
         "could run code": lambda: torch.save(MSFF(width=8), path),
         "newer ssdie": lambda: torch.save({"format": 2, "config": {}}, path),
     }
-    for told, write in cases.items():
+    for message, write in cases.items():
         write()
-        assert told in refusal(load_checkpoint, path)
+        assert message in refusal(load_checkpoint, path)
     about = {"generator": "msff", "options": {"width": 8}}
     other = MSFF(width=16)
     cases = {
@@ -209,28 +232,28 @@ def test_foreign_files_are_refused_each_with_its_sentence(tmp_path):
         "this ssdie cannot build": lambda: save_weights(path, other, about | {"options": {"depth": 3}}),
         "cannot build (": lambda: save_weights(path, other, {}),
     }
-    for told, write in cases.items():
+    for message, write in cases.items():
         write()
-        assert told in refusal(load_weights, path)
+        assert message in refusal(load_weights, path)
     for load in (load_checkpoint, load_weights):
-        with pytest.raises(FileNotFoundError, match="is no file; give"):
+        with pytest.raises(FileNotFoundError, match="no file|does not exist"):
             load(tmp_path)
 
 
 def test_other_architectures_are_refused(checkpoint, weights, tmp_path):
-    told = refusal(lambda p: make_generator(TrainConfig("supervised", tmp_path / "run", init=p)), weights)
-    assert "another network" in told
-    told = refusal(
+    message = refusal(lambda p: make_generator(TrainConfig("supervised", tmp_path / "run", init=p)), weights)
+    assert "another network" in message
+    message = refusal(
         lambda p: load_dark_channel_net(TrainConfig("semi-supervised", tmp_path / "run", dark_channel_net=p)),
         checkpoint,
     )
-    assert "no dc-Net" in told
+    assert "expected dc-Net" in message
     save_checkpoint(checkpoint, {"config": {}, "networks": {"dark_channel_net": MSFF(width=8).state_dict()}})
-    told = refusal(
+    message = refusal(
         lambda p: load_dark_channel_net(TrainConfig("semi-supervised", tmp_path / "run", dark_channel_net=p)),
         checkpoint,
     )
-    assert "another network" in told
+    assert "another network" in message
 
 
 def test_checkpoints_without_a_format_still_load(tmp_path):
@@ -244,34 +267,33 @@ KILLS = """
 import os, random, signal, sys, time
 from pathlib import Path
 import torch
-from ssdie.checkpoint import load_checkpoint, save_checkpoint
+from ssdie.training.checkpoint import load_checkpoint, save_checkpoint
 
 torch.set_num_threads(1)
 path, random = Path(sys.argv[1]), random.Random(0)
 values = torch.arange(300_000.0)
-for kill in range(50):
-    told, tell = os.pipe()
+for kill in range(25):
+    reader, writer = os.pipe()
     if (child := os.fork()) == 0:
         for step in range(10**9):
             save_checkpoint(path, {"config": {}, "step": step, "kill": kill, "values": values + step})
-            os.write(tell, step.to_bytes(8, "little"))
-    os.read(told, 8)  # the first is written
+            os.write(writer, step.to_bytes(8, "little"))
+    os.read(reader, 8)  # the first checkpoint is written
     time.sleep(random.uniform(0, 0.03))
     os.kill(child, signal.SIGKILL)
     os.waitpid(child, 0)
-    os.close(tell)
-    steps = os.read(told, 8 * 100_000)
+    os.close(writer)
+    steps = os.read(reader, 8 * 100_000)
     newest = int.from_bytes(steps[-8:], "little")
     state = load_checkpoint(path)
-    whole = torch.equal(state["values"], values + state["step"])
-    print(int(state["kill"] == kill and newest <= state["step"] <= newest + 1 and whole))
+    complete = torch.equal(state["values"], values + state["step"])
+    print(int(state["kill"] == kill and newest <= state["step"] <= newest + 1 and complete))
 """
 
 
-def test_the_newest_checkpoint_loads_after_a_kill_at_any_moment(tmp_path):
+def test_newest_checkpoint_loads_after_sigkill_at_any_moment(tmp_path):
     done = run_child([sys.executable, "-c", KILLS, tmp_path / "checkpoint.pt"])
-    whole = done.stdout.split()
-    assert whole == ["1"] * 50, done.stderr
+    assert done.stdout.split() == ["1"] * 25, done.stderr
     left = [p for p in tmp_path.iterdir() if p.name != "checkpoint.pt"]
     for path in left:
         os.utime(path, (0, 0))  # long ago
@@ -283,8 +305,9 @@ FULL = """
 import sys
 from pathlib import Path
 import torch
-from ssdie.checkpoint import load_checkpoint, load_weights, save_checkpoint, save_weights
-from ssdie.networks import MSFF
+from ssdie.networks.generators import MSFF
+from ssdie.networks.weights import load_weights, save_weights
+from ssdie.training.checkpoint import load_checkpoint, save_checkpoint
 
 folder = Path(sys.argv[1])
 small, large = MSFF(width=8), MSFF(width=48)
@@ -304,7 +327,7 @@ load_weights(folder / "w.safetensors")
 """
 
 
-def test_a_full_disk_leaves_the_old_files(tmp_path):
+def test_full_disk_keeps_the_old_files(tmp_path):
     disk = tmp_path / "disk"
     done = run_child(on_disk(disk, [sys.executable, "-c", FULL, disk], "size=1m"))
     lines = done.stdout.splitlines()

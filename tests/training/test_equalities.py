@@ -1,4 +1,4 @@
-"""The fast step is the published step: equal losses and gradients; two processes are one with both batches."""
+"""The fast step has the losses and gradients of the published one; two processes train like one."""
 
 import functools
 import os
@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from ssdie.bench.steps import PublishedInputs, published_discriminator_step, published_generator_step
+from ssdie.cli import main
 from ssdie.losses import LossWeights, make_pseudo_label
 from ssdie.networks.discriminators import DarkChannelNet, PatchDiscriminator
 from ssdie.networks.generators import build_generator
@@ -19,8 +20,7 @@ from ssdie.networks.vgg import FeatureNetwork
 from ssdie.training.augmentation import augment_copies
 from ssdie.training.config import TrainConfig
 from ssdie.training.objective import discriminator_term, generator_groups, perturb, sum_terms
-from ssdie.training.run import Run, destroy_process_group
-from ssdie.training.stages import train
+from ssdie.training.run import Run
 
 GENERATORS = {"unet": {"width": 8, "levels": 4}, "msff": {"width": 8}}
 make_features = functools.cache(lambda: FeatureNetwork("random"))
@@ -39,7 +39,7 @@ def make_networks(name: str):
         networks = [generator, PatchDiscriminator(width=8), DarkChannelNet(width=8)]
     for parameter in generator.parameters():
         if parameter.numel() == 1:
-            parameter.data.fill_(0.5)  # gamma: the attention takes part
+            parameter.data.fill_(0.5)  # gamma: enable the attention
     return [network.eval() for network in networks]
 
 
@@ -48,31 +48,31 @@ def gradients(network):
 
 
 def fast_step(networks, pictures, config):
-    """Losses and gradients of `ssdie.training.stages`."""
+    """Return losses and gradients of `ssdie.training.stages`."""
     generator, discriminator, dark_channel_net = networks
     (dusty, clear, real, others), w = pictures, config.weights
     random, latent = (torch.Generator().manual_seed(s) for s in (1, 2))
-    features, terms, judged = make_features(), {}, []
+    features, terms, enhanced_logits = make_features(), {}, []
     dark_channel_net.requires_grad_(False)
     networks = (generator, discriminator, dark_channel_net, features)
     for group, logits in generator_groups(networks, (dusty, clear), real, config, random, latent):
         sum(getattr(w, k) * v for k, v in group.items()).backward()
-        terms, judged = sum_terms(terms, group), judged + logits
+        terms, enhanced_logits = sum_terms(terms, group), enhanced_logits + logits
     first = gradients(generator)
     assert gradients(discriminator) == []
-    terms["discriminator"] = discriminator_term(discriminator, others, judged, config, random)
+    terms["discriminator"] = discriminator_term(discriminator, others, enhanced_logits, config, random)
     terms["discriminator"].backward()
     return terms, first, gradients(discriminator)
 
 
 def published_step(networks, pictures, config):
-    """Losses and gradients of `ssdie.bench.steps`, from the same random numbers."""
+    """Return losses and gradients of `ssdie.bench.steps`, with the same random numbers."""
     dusty, clear, real, others = pictures
     random, latent = (torch.Generator().manual_seed(s) for s in (1, 2))
-    disturbed = perturb(real.repeat(config.copies, 1, 1, 1), config.noise, latent)
+    perturbed = perturb(real.repeat(config.copies, 1, 1, 1), config.noise, latent)
     copies, clear_copies = (augment_copies(x, config.copies, random).chunk(config.copies) for x in (real, others))
     label = make_pseudo_label(real, config.pseudo_label)
-    inputs = PublishedInputs(dusty, clear, real, label, disturbed.chunk(config.copies), copies, clear_copies)
+    inputs = PublishedInputs(dusty, clear, real, label, perturbed.chunk(config.copies), copies, clear_copies)
     features = (make_features(), make_features())
     terms = published_generator_step((*networks, features), inputs, config.weights)
     first = gradients(networks[0])
@@ -84,13 +84,11 @@ def published_step(networks, pictures, config):
 @pytest.mark.parametrize(
     "sequential_copies, normalise",
     [(False, False), (True, False), (True, True)],
-    ids=["in one batch", "apart", "apart, BatchNorm"],
+    ids=["one batch", "sequential", "sequential, BatchNorm"],
 )
 @pytest.mark.parametrize("name", GENERATORS)
-def test_fast_step_has_the_losses_and_gradients_of_the_published_one(
-    pictures, name, sequential_copies, normalise, tmp_path
-):
-    """In one batch where no BatchNorm looks at it; apart also where it does."""
+def test_fast_step_equals_the_published_step(pictures, name, sequential_copies, normalise, tmp_path):
+    """With copies in one batch if BatchNorm uses stored statistics; with sequential copies in any case."""
     config = TrainConfig("semi-supervised", tmp_path, pseudo_label="retinex", sequential_copies=sequential_copies)
     networks = make_networks(name), make_networks(name)
     for module in (m for group in networks for network in group[:2] for m in network.modules()):
@@ -108,26 +106,26 @@ def test_fast_step_has_the_losses_and_gradients_of_the_published_one(
 
 
 @pytest.mark.parametrize("weights", [{"retinex": 0}, {"consistency": 0}, {"dark_channel": 0}, {"adversarial": 0}])
-def test_apart_or_not_whatever_terms_have_a_weight(pictures, weights, tmp_path):
+def test_sequential_copies_have_the_gradients_of_one_batch(pictures, weights, tmp_path):
     config = TrainConfig("semi-supervised", tmp_path, weights=LossWeights(**weights))
-    found = []
+    results = []
     for sequential_copies in (False, True):
         config.sequential_copies = sequential_copies
         networks, random = make_networks("msff"), [torch.Generator().manual_seed(s) for s in (1, 2)]
-        terms, judged = {}, []
-        held, (dusty, clear, real, _) = (*networks, make_features()), pictures
-        for group, logits in generator_groups(held, (dusty, clear), real, config, *random):
+        terms, enhanced_logits = {}, []
+        all_networks, (dusty, clear, real, _) = (*networks, make_features()), pictures
+        for group, logits in generator_groups(all_networks, (dusty, clear), real, config, *random):
             sum(getattr(config.weights, k) * v for k, v in group.items()).backward()
-            terms, judged = sum_terms(terms, group), judged + logits
-        found.append((terms, gradients(networks[0])))
-        assert len(judged) == ("adversarial" not in weights) * (config.copies if sequential_copies else 1)
-    assert found[0][0].keys() == found[1][0].keys() and not found[0][0].keys() & weights.keys()
-    for ours, theirs in zip(found[0][1], found[1][1], strict=True):
-        assert (ours - theirs).abs().max() < 1e-4 * max(g.abs().max() for g in found[0][1])
+            terms, enhanced_logits = sum_terms(terms, group), enhanced_logits + logits
+        results.append((terms, gradients(networks[0])))
+        assert len(enhanced_logits) == ("adversarial" not in weights) * (config.copies if sequential_copies else 1)
+    assert results[0][0].keys() == results[1][0].keys() and not results[0][0].keys() & weights.keys()
+    for ours, theirs in zip(results[0][1], results[1][1], strict=True):
+        assert (ours - theirs).abs().max() < 1e-4 * max(g.abs().max() for g in results[0][1])
 
 
-@pytest.mark.parametrize("kept", [0, 2**30], ids=["made again", "kept"])
-def test_attention_of_every_kind_is_the_plain_formula(kept, monkeypatch):
+@pytest.mark.parametrize("kept", [0, 2**30], ids=["recomputed", "stored"])
+def test_attention_equals_its_formula(kept, monkeypatch):
     monkeypatch.setattr("ssdie.networks.layers.KEPT", kept)
     random = torch.Generator().manual_seed(0)
     inputs = [torch.randn(2, 1, n, c, generator=random) for n, c in ((300, 16), (80, 16), (80, 128))]
@@ -137,23 +135,23 @@ def test_attention_of_every_kind_is_the_plain_formula(kept, monkeypatch):
         return torch.softmax(query @ key.transpose(2, 3), dim=3) @ value
 
     plain = explicit(*inputs)
-    wanted = torch.autograd.grad(plain.square().sum(), inputs)
+    expected = torch.autograd.grad(plain.square().sum(), inputs)
     for rows in (1, 7, 128, 1000):
         output = attend(*inputs, rows)
         assert (output - plain).abs().max() < 1e-5
-        for given, other in zip(torch.autograd.grad(output.square().sum(), inputs), wanted, strict=True):
+        for given, other in zip(torch.autograd.grad(output.square().sum(), inputs), expected, strict=True):
             assert (given - other).abs().max() < 1e-4 * other.abs().max()
     with torch.autocast("cpu", torch.bfloat16):
         coarse = attend(*(x.bfloat16() for x in inputs))
     assert coarse.dtype == torch.bfloat16 and (coarse - plain).abs().max() < 0.02 * plain.abs().max()
-    for given, other in zip(torch.autograd.grad(coarse.float().square().sum(), inputs), wanted, strict=True):
+    for given, other in zip(torch.autograd.grad(coarse.float().square().sum(), inputs), expected, strict=True):
         assert (given - other).norm() < 0.03 * other.norm()
-    elsewhere = attend(*(x.detach().to("meta") for x in inputs))  # the kernel that other devices take
-    assert elsewhere.shape == plain.shape
+    other_device = attend(*(x.detach().to("meta") for x in inputs))  # the kernel for other devices
+    assert other_device.shape == plain.shape
 
 
-@pytest.mark.parametrize("kept", [0, 2**30], ids=["made again", "kept"])
-def test_gradients_of_attention_are_those_of_finite_differences(kept, monkeypatch):
+@pytest.mark.parametrize("kept", [0, 2**30], ids=["recomputed", "stored"])
+def test_gradients_of_attention_equal_finite_differences(kept, monkeypatch):
     monkeypatch.setattr("ssdie.networks.layers.KEPT", kept)
     random = torch.Generator().manual_seed(1)
     inputs = [torch.randn(2, 1, n, c, generator=random, dtype=torch.float64) for n, c in ((5, 2), (4, 2), (4, 3))]
@@ -164,7 +162,7 @@ def test_gradients_of_attention_are_those_of_finite_differences(kept, monkeypatc
 
 
 def write_gradients(folder: Path, out: Path) -> None:
-    """Write the gradients of two groups of terms, for this process's share of a fixed batch."""
+    """Write the gradients of two groups of terms, for the part of this process in a fixed batch."""
     run = Run(TrainConfig("supervised", out / "run", folder, precision="fp32"))
     torch.manual_seed(0)
     network = run.add("generator", build_generator("msff", width=8)).eval()
@@ -176,15 +174,12 @@ def write_gradients(folder: Path, out: Path) -> None:
     if run.accelerator.is_main_process:
         found = [p.grad for p in run.accelerator.unwrap_model(network).parameters()]
         torch.save(found, out / f"{processes}.pt")
-    accelerator = run.accelerator
-    accelerator.wait_for_everyone()
-    accelerator.free_memory()
-    del network, run
-    destroy_process_group()
+    run.accelerator.wait_for_everyone()
+    run.accelerator.free_memory()
 
 
 def launch(processes: int, command: list[str]) -> None:
-    """Start processes that find each other as those of a launcher do."""
+    """Start processes with the environment variables that a launcher sets."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -199,29 +194,19 @@ def launch(processes: int, command: list[str]) -> None:
         assert process.returncode == 0, errors.decode()[-2000:]
 
 
-def test_two_processes_have_the_gradients_of_one(tmp_path, photo_folder):
+def test_two_processes_have_the_gradients_of_one_and_train_stage_3(tmp_path, photo_folder, dark_channel_net):
     write_gradients(photo_folder, tmp_path)
-    launch(2, [sys.executable, __file__, str(photo_folder), str(tmp_path)])
-    alone, together = (torch.load(tmp_path / f"{n}.pt", weights_only=True) for n in (1, 2))
-    assert len(alone) == len(together) > 0
-    assert max((a - b).abs().max() for a, b in zip(alone, together, strict=True)) < 1e-5
-
-
-def test_semi_supervised_training_runs_on_two_processes(tmp_path, photo_folder):
-    list(train(TrainConfig("dark-channel", tmp_path / "judge", photo_folder, steps=1, batch=1, size=32)))
-    command = [sys.executable, "-m", "ssdie", "train", "semi-supervised", "--run", str(tmp_path / "both")]
-    command += [
-        "--data",
-        str(photo_folder),
-        "--dark-channel-net",
-        str(tmp_path / "judge" / "checkpoint.pt"),
-        "--copies",
-        "2",
-    ]
-    command += ["--steps", "2", "--batch", "1", "--size", "32", "--options", '{"width": 8}', "--report-every", "1"]
-    launch(2, [*command, "--weights.perceptual", "0", "--weights.style", "0"])
+    options = {"run": tmp_path / "both", "data": photo_folder, "dark-channel-net": dark_channel_net, "copies": 1}
+    options |= {"steps": 2, "batch": 1, "size": 32, "options": '{"width": 4}', "report-every": 1, "precision": "fp32"}
+    options |= {"weights.perceptual": 0, "weights.style": 0}
+    command = ["train", "semi-supervised", *(f"--{name}={value}" for name, value in options.items())]
+    launch(2, [sys.executable, __file__, str(photo_folder), str(tmp_path), *command])
+    one, two = (torch.load(tmp_path / f"{n}.pt", weights_only=True) for n in (1, 2))
+    assert len(one) == len(two) > 0
+    assert max((a - b).abs().max() for a, b in zip(one, two, strict=True)) < 1e-5
     assert (tmp_path / "both" / "generator.safetensors").is_file()
 
 
 if __name__ == "__main__":  # one of the processes
     write_gradients(Path(sys.argv[1]), Path(sys.argv[2]))
+    raise SystemExit(main(sys.argv[3:]))
