@@ -1,4 +1,4 @@
-"""Every term of the objective as a function of tensors, in the paper's order; `config.LossWeights` weighs them."""
+"""Every term of the objective as a function of tensors, in the paper's order; `LossWeights` holds their weights."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -33,9 +33,9 @@ class LossWeights:
 
 
 def mean_difference(one: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
-    """Mean absolute difference of two tensors of one shape, any.
+    """Compute the mean absolute difference of two tensors of the same shape.
 
-    `F.l1_loss` lays out its gradient anew, with the channels apart, and all that meets it on the way back is slow.
+    `F.l1_loss` returns an NCHW gradient for a channels_last input, which slows every later backward kernel.
 
     Example:
         >>> mean_difference(torch.tensor([1.0, 2.0]), torch.tensor([2.0, 4.0])).item()
@@ -49,10 +49,13 @@ def mean_difference(one: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
 
 
 def reconstruction_loss(enhanced: torch.Tensor, clear: torch.Tensor) -> torch.Tensor:
-    """Mean absolute difference: L1(G(I), J).
+    r"""Reconstruction loss.
+
+    .. math:: L = \tfrac{1}{n} \sum |G(I) - J|
 
     Args:
-        enhanced, clear: (N, 3, H, W) in [0, 1]; differences count in [-1, 1] units, as in the paper: hence the 2.
+        enhanced, clear: (N, 3, H, W) in [0, 1]; the difference is taken in units of [-1, 1], as in the paper, hence
+            the factor 2.
 
     Source: method section 4.
 
@@ -82,7 +85,9 @@ def gradient_loss(enhanced: torch.Tensor, clear: torch.Tensor) -> torch.Tensor:
 
 
 def psnr_loss(enhanced: torch.Tensor, clear: torch.Tensor) -> torch.Tensor:
-    """Negative peak signal-to-noise ratio in dB, averaged over the pictures: each counts alike, however thick its dust.
+    r"""Negative PSNR in dB, averaged over the images, so that each counts equally, however thick its dust.
+
+    .. math:: L = \tfrac{1}{N} \sum_n 10 \log_{10} \mathrm{MSE}_n
 
     Args:
         enhanced, clear: (N, 3, H, W) in [0, 1].
@@ -99,11 +104,15 @@ def psnr_loss(enhanced: torch.Tensor, clear: torch.Tensor) -> torch.Tensor:
 
 
 def ssim_loss(enhanced: torch.Tensor, clear: torch.Tensor, sigma: float = 1.5) -> torch.Tensor:
-    """One minus the structural similarity: contrast and structure in small windows, each as it is next to its mean.
+    r"""One minus the structural similarity, in a Gaussian window.
+
+    .. math::
+
+        1 - \frac{(2\mu_x\mu_y + C_1)(2\sigma_{xy} + C_2)}{(\mu_x^2 + \mu_y^2 + C_1)(\sigma_x^2 + \sigma_y^2 + C_2)}
 
     Args:
-        enhanced, clear: (N, 3, H, W) in [0, 1]; in float32 whatever the precision, for it takes small differences.
-        sigma: of the Gaussian window; pixels.
+        enhanced, clear: (N, 3, H, W) in [0, 1]; computed in float32 in any precision, since differences are small.
+        sigma: of the Gaussian window, pixels.
 
     Source: Wang et al., "Image quality assessment: from error visibility to structural similarity", IEEE TIP 2004,
     equation 13, with C1 = 0.01^2 and C2 = 0.03^2. Not part of the paper's objective.
@@ -125,7 +134,9 @@ def ssim_loss(enhanced: torch.Tensor, clear: torch.Tensor, sigma: float = 1.5) -
 
 
 def gram_matrix(features: torch.Tensor) -> torch.Tensor:
-    """Correlation of channels: G = F F^T / (C H W), with F the (C, H W) matrix of features.
+    r"""Gram matrix of the channels.
+
+    .. math:: G = \frac{F F^T}{C H W}, \qquad F \text{ the } (C, HW) \text{ matrix of features}
 
     Args:
         features: (N, C, H, W).
@@ -148,7 +159,7 @@ def perceptual_loss(enhanced: dict[str, torch.Tensor], clear: dict[str, torch.Te
     """Sum over relu1_1 .. relu5_1 of the L1 distance of the features.
 
     Args:
-        enhanced, clear: what `FeatureNetwork` gives for output and target.
+        enhanced, clear: features of output and target, from `FeatureNetwork`.
 
     Source: method section 4; Johnson et al. 2016.
     """
@@ -159,9 +170,9 @@ def style_loss(enhanced: dict[str, torch.Tensor], clear: dict[str, torch.Tensor]
     """Sum over relu2_2 and the last layers of stages 3 to 5 of the L1 distance of the Gram matrices.
 
     Args:
-        enhanced, clear: what `FeatureNetwork` gives for output and target.
+        enhanced, clear: features of output and target, from `FeatureNetwork`.
 
-    Source: method section 4; VGG-16 has no relu3_4 and relu4_4, there relu3_3 and relu4_3 stand in.
+    Source: method section 4; VGG-16 has no relu3_4 and relu4_4; relu3_3 and relu4_3 replace them.
     """
     names = [name for name in FeatureNetwork.STYLE if name in clear]
     return sum(mean_difference(gram_matrix(enhanced[name]), gram_matrix(clear[name])) for name in names)
@@ -170,12 +181,14 @@ def style_loss(enhanced: dict[str, torch.Tensor], clear: dict[str, torch.Tensor]
 # Unsupervised, on a real dusty photo -------------------------------------------------------------------------------
 
 
-def consistency_loss(enhanced: torch.Tensor, disturbed: torch.Tensor) -> torch.Tensor:
-    """Mean over k of L1(G(x), G(x + noise_k)).
+def consistency_loss(enhanced: torch.Tensor, perturbed: torch.Tensor) -> torch.Tensor:
+    r"""Consistency under noise.
+
+    .. math:: L = \tfrac{1}{K} \sum_k |G(x) - G(x + n_k)|_1
 
     Args:
         enhanced: G(x); (N, 3, H, W).
-        disturbed: G(x + noise_k) for k = 1 .. K, one after the other; (K N, 3, H, W).
+        perturbed: G(x + noise_k) for k = 1 .. K, concatenated; (K N, 3, H, W).
 
     Source: method section 4.
 
@@ -184,15 +197,17 @@ def consistency_loss(enhanced: torch.Tensor, disturbed: torch.Tensor) -> torch.T
         >>> consistency_loss(one, one.repeat(5, 1, 1, 1)).item()
         0.0
     """
-    copies = disturbed.unflatten(0, (-1, len(enhanced)))
+    copies = perturbed.unflatten(0, (-1, len(enhanced)))
     return 2 * mean_difference(copies, enhanced.expand_as(copies))
 
 
 def clear_loss(logits: torch.Tensor) -> torch.Tensor:
-    """BCE(logits, 1), the adversarial and the dark-channel term: what a judge says should be "clear".
+    r"""Adversarial and dark-channel term: binary cross-entropy of the logits against "clear".
+
+    .. math:: L = \mathrm{BCE}(z, 1) = \mathrm{softplus}(-z)
 
     Args:
-        logits: of the discriminator, or of dc-Net on the outputs' dark channels; any shape.
+        logits: of the discriminator on the outputs, or of the dark-channel network on their dark channels; any shape.
 
     Source: method section 4.
 
@@ -204,13 +219,15 @@ def clear_loss(logits: torch.Tensor) -> torch.Tensor:
 
 
 def discriminator_loss(clear: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
-    """[BCE(D(clear), 1) + BCE(D(other), 0)] / 2.
+    r"""Loss of the discriminator and of the dark-channel network.
+
+    .. math:: L = \tfrac{1}{2} [\mathrm{BCE}(D(\text{clear}), 1) + \mathrm{BCE}(D(\text{other}), 0)]
 
     Args:
         clear: logits on clear photos (or their dark channels); any shape.
         other: logits on detached outputs (or on the dark channels of dusty photos); any shape.
 
-    Source: method section 4; also stage 2, which trains dc-Net.
+    Source: method section 4; also the loss of stage 2, which trains the dark-channel network.
 
     Example:
         >>> round(discriminator_loss(torch.zeros(1), torch.zeros(1)).item(), 4)  # undecided: log 2
@@ -222,15 +239,15 @@ def discriminator_loss(clear: torch.Tensor, other: torch.Tensor) -> torch.Tensor
 def make_pseudo_label(
     dusty: torch.Tensor, kind: str = "retinex_joint", teacher: Callable[[torch.Tensor], torch.Tensor] | None = None
 ) -> torch.Tensor:
-    """What a real dusty photo should become, the target of the term `retinex`.
+    """Pseudo-label of a real dusty photo, the target of the term `retinex`.
 
     Args:
         dusty: (N, 3, H, W) in [0, 1].
-        kind: "retinex": the paper's formula, each channel stretched by its own extremes; "retinex_joint": one stretch
-            by quantiles for all channels, at a scale in proportion to the picture; its detail is laid over the
-            gray-world corrected veil, which keeps flat skies light and neutral; "exchanged": what the
-            released code computes, the first with red and blue exchanged; "teacher": the output of `teacher` with the
-            last touch (`ssdie.ops.tone.postprocess`), so that the network learns the touch where photos need it.
+        kind: "retinex": the paper's formula, each channel stretched by its own extremes; "retinex_joint": one quantile
+            stretch for all channels at a scale proportional to the image, its detail added to the gray-world corrected
+            veil, which keeps flat skies light and neutral; "exchanged": what the released code computes, "retinex"
+            with red and blue exchanged; "teacher": the output of `teacher` after post-processing
+            (`ssdie.ops.tone.postprocess`), so that the network learns it where photos need it.
         teacher: for "teacher"; in training, the generator with averaged weights (a mean teacher).
 
     Returns:
@@ -239,9 +256,9 @@ def make_pseudo_label(
     Source: method sections 4 and 6; Tarvainen and Valpola, "Mean teachers are better role models", NeurIPS 2017.
     """
     if kind not in PSEUDO_LABELS:
-        raise ValueError(f"pseudo-label is {kind!r}; wanted is one of {', '.join(PSEUDO_LABELS)}.")
+        raise ValueError(f"pseudo_label: expected one of {', '.join(PSEUDO_LABELS)}, got {kind!r}.")
     if kind == "teacher" and teacher is None:
-        raise ValueError('The pseudo-label "teacher" needs a network: give it as `teacher`.')
+        raise ValueError('teacher: expected a function for the pseudo-label "teacher", got None.')
     with torch.no_grad():
         if kind == "teacher":
             return postprocess(teacher(dusty).float())

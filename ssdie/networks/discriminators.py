@@ -1,4 +1,4 @@
-"""The judges: PatchGAN discriminator and dark-channel network."""
+"""PatchGAN discriminator and dark-channel network."""
 
 import torch
 from torch import nn

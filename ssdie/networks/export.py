@@ -3,6 +3,7 @@
 ONNX Runtime and onnxruntime-web run this file without PyTorch; `ssdie.enhancement.correction` applies the maps.
 """
 
+import copy
 import warnings
 from pathlib import Path
 
@@ -66,6 +67,39 @@ class Chain(nn.Module):
         return torch.minimum(index, 2 * length - 1 - index)
 
 
+def prepare_for_export(model: Generator) -> Generator:
+    """Copy a generator, with attention as the plain formula and transposed convolutions of stride 1 as convolutions.
+
+    A transposed convolution of stride 1 is a convolution with the mirrored kernel, which ONNX Runtime computes faster.
+    """
+    model = copy.deepcopy(model)
+    for module in list(model.modules()):
+        if isinstance(module, CrossAttention):
+            module.attend = attend_explicitly
+        for name, child in module.named_children():
+            if isinstance(child, nn.ConvTranspose2d) and child.stride == (1, 1):
+                setattr(module, name, as_convolution(child))
+    return model
+
+
+def as_convolution(transposed: nn.ConvTranspose2d) -> nn.Conv2d:
+    """The convolution that equals a transposed convolution of stride 1.
+
+    Example:
+        >>> transposed, x = nn.ConvTranspose2d(2, 3, 3, padding=1, bias=False), torch.rand(1, 2, 5, 6)
+        >>> torch.allclose(as_convolution(transposed)(x), transposed(x), atol=1e-6)
+        True
+    """
+    rows, columns = transposed.kernel_size
+    padding = (rows - 1 - transposed.padding[0], columns - 1 - transposed.padding[1])
+    sizes = (transposed.in_channels, transposed.out_channels, transposed.kernel_size)
+    convolution = nn.Conv2d(*sizes, padding=padding, bias=transposed.bias is not None)
+    convolution.weight = nn.Parameter(transposed.weight.transpose(0, 1).flip(2, 3).contiguous())
+    if transposed.bias is not None:
+        convolution.bias = transposed.bias
+    return convolution
+
+
 def export_onnx(model: Generator, path: str | Path) -> Path:
     """Write the chain of a generator as an ONNX file.
 
@@ -81,26 +115,18 @@ def export_onnx(model: Generator, path: str | Path) -> Path:
     path = Path(path)
     if path.suffix != ".onnx":
         raise ValueError(f"out: expected a name that ends in .onnx, got {path}.")
-    blocks = [module for module in model.modules() if isinstance(module, CrossAttention)]
-    kept = [block.attend for block in blocks]
-    for block in blocks:
-        block.attend = attend_explicitly
-    try:
-        sides = {2: torch.export.Dim.AUTO, 3: torch.export.Dim.AUTO}
-        with warnings.catch_warnings(), torch.inference_mode():
-            warnings.simplefilter("ignore", FutureWarning)  # PyTorch's exporter warns about PyTorch
-            program = torch.onnx.export(
-                Chain(model).eval(),
-                (torch.full(EXAMPLE, 0.5), torch.ones(())),
-                dynamic_shapes=(sides, {}),
-                input_names=["photo", "postprocess"],
-                output_names=["maps"],
-                dynamo=True,
-                verbose=False,
-            )
-    finally:
-        for block, attend in zip(blocks, kept, strict=True):
-            block.attend = attend
+    sides = {2: torch.export.Dim.AUTO, 3: torch.export.Dim.AUTO}
+    with warnings.catch_warnings(), torch.inference_mode():
+        warnings.simplefilter("ignore", FutureWarning)  # PyTorch's exporter warns about PyTorch
+        program = torch.onnx.export(
+            Chain(prepare_for_export(model)).eval(),
+            (torch.full(EXAMPLE, 0.5), torch.ones(())),
+            dynamic_shapes=(sides, {}),
+            input_names=["photo", "postprocess"],
+            output_names=["maps"],
+            dynamo=True,
+            verbose=False,
+        )
     for node in program.model.graph:
         node.metadata_props.clear()  # stack traces of the exporter
     with atomic(path) as temporary:

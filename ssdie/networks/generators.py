@@ -1,4 +1,4 @@
-"""The generators of SSDIE-Net: MSFF, U-Net and patch generator; the judges are in `ssdie.networks.discriminators`.
+"""The generators of SSDIE-Net: MSFF, U-Net and patch generator.
 
 All generators map RGB in [0, 1] to RGB in [0, 1] at any height and width (pad, run, crop); inside they work in [-1, 1].
 Latent noise is added in training mode alone, from the generator of random numbers that the caller hands over.
@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from ssdie.networks.layers import ContextPyramid, CrossAttention, ReflectConv2d, join
-from ssdie.ops.filters import guided_filter
+from ssdie.ops.filters import guided_filter, mirror_index
 from ssdie.ops.images import check_image
 
 LEAKY_SLOPE = 0.2  # of every LeakyReLU
@@ -29,8 +29,7 @@ def pad_to_multiple(image: torch.Tensor, multiple: int, least: int = 1) -> torch
         length = image.shape[dim]
         padded = -(-max(length, least) // multiple) * multiple
         if padded != length:
-            index = torch.arange(padded, device=image.device) % (2 * length)
-            image = image.index_select(dim, torch.minimum(index, 2 * length - 1 - index))
+            image = image.index_select(dim, mirror_index(torch.arange(padded, device=image.device), length))
     return image
 
 
@@ -118,9 +117,11 @@ class MSFF(Generator):
     def __init__(self, width: int = 64, head: str = "tanh", context: int = 0, smooth: int = 0):
         super().__init__()
         if head not in ("tanh", "scattering"):
-            raise ValueError(f'head is {head!r}; wanted is "tanh" or "scattering".')
+            raise ValueError(f'head: expected "tanh" or "scattering", got {head!r}.')
         if smooth and head == "tanh":
-            raise ValueError(f'smooth is {smooth} with head "tanh"; wanted is 0, or head "scattering", which has maps.')
+            raise ValueError(
+                f'smooth: expected 0 with head "tanh", got {smooth}. Only "scattering" has maps to smooth.'
+            )
         f = width
         self.head, self.smooth = head, smooth
         self.encode1 = nn.ModuleList([encode(3, f, 4, 2), encode(f, 2 * f, 4, 2)])
@@ -193,7 +194,7 @@ class UNetGenerator(Generator):
         self.downs, self.ups = nn.ModuleList(), nn.ModuleList()
         for level, (before, after) in enumerate(zip([in_channels, *widths], widths, strict=False)):
             plain = level in (0, levels - 1)  # outermost and innermost have no BatchNorm
-            # in place, and so on the skip too: that passes a ReLU later, which makes the same of both
+            # In place, this also changes the skip connection; a ReLU follows there, and relu(leaky(x)) = relu(x).
             block = [] if level == 0 else [nn.LeakyReLU(LEAKY_SLOPE, inplace=True)]
             block.append(nn.Conv2d(before, after, 4, 2, 1, bias=plain))
             self.downs.append(nn.Sequential(*block, *([] if plain else [nn.BatchNorm2d(after)])))
@@ -263,7 +264,7 @@ def build_generator(name: str = "msff", **options) -> Generator:
         1005714
     """
     if name not in GENERATORS:
-        raise ValueError(f"generator is {name!r}; wanted is one of {', '.join(GENERATORS)}.")
+        raise ValueError(f"generator: expected one of {', '.join(GENERATORS)}, got {name!r}.")
     return GENERATORS[name](**options)
 
 

@@ -1,4 +1,4 @@
-"""What lets a pixel know of the rest of the scene: attention between two scales, and a pyramid of coarser ones."""
+"""Layers: cross-scale attention, context pyramid, reflection-padded convolution and channel concatenation."""
 
 from collections.abc import Iterator
 
@@ -9,17 +9,20 @@ from torch.autograd.function import once_differentiable
 
 from ssdie.utils.devices import without_autocast
 
-BLOCK = 2**21  # bytes of the matrix of attention, in the precision of the value, that are held at a time
-KEPT = 2**25  # bytes of a picture's matrix, in that precision, up to which training keeps it for the way back
+BLOCK = 2**21  # bytes of an attention matrix that are computed at a time, in the precision of the value
+KEPT = 2**25  # bytes of an image's attention matrix up to which training keeps it for the backward pass
 
 
 class CrossAttention(nn.Module):
-    """The finer scale asks, the coarser answers: out = fine + gamma softmax(Q(fine) K(coarse)^T) V(coarse).
+    r"""Cross-scale attention: queries from the finer scale, keys and values from the coarser.
+
+    .. math:: \text{out} = F + \gamma\, \mathrm{softmax}\big(Q(F)\, K(C)^T\big)\, V(C)
 
     Args:
-        channels: C of both maps; query and key have C / 8.
+        channels: C of both feature maps; query and key have C / 8.
 
-    Source: method section 3; the softmax has no 1 / sqrt(d). gamma starts at 0: the block starts as the identity.
+    Source: method section 3; the logits are not divided by sqrt(d). gamma starts at 0, so the block starts as the
+    identity.
     """
 
     def __init__(self, channels: int):
@@ -31,19 +34,19 @@ class CrossAttention(nn.Module):
         self.attend = attend  # any function of query, key and value
 
     def forward(self, fine: torch.Tensor, coarse: torch.Tensor) -> torch.Tensor:
-        """Attend from `fine` (N, C, H, W) to `coarse` (N, C, h, w); gives (N, C, H, W)."""
+        """Attend from `fine` (N, C, H, W) to `coarse` (N, C, h, w); return (N, C, H, W)."""
         query, key, value = (_as_sequence(x) for x in (self.query(fine), self.key(coarse), self.value(coarse)))
         attended = self.attend(query, key, value)  # (N, 1, HW, C)
         return fine + self.gamma * attended[:, 0].transpose(1, 2).reshape(fine.shape)
 
 
 def attend(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, rows: int = 0) -> torch.Tensor:
-    """Give softmax(Q K^T) V without ever holding the whole HW x hw matrix.
+    r"""Compute :math:`\mathrm{softmax}(Q K^T) V` without storing the whole HW x hw matrix.
 
     Args:
         query: (N, 1, HW, c); key: (N, 1, hw, c); value: (N, 1, hw, C), C >= c.
-        rows: of the matrix that are held at a time on a CPU, forward and backward: half the time of the fused kernel,
-            which wants query and key as wide as the value. 0: as many as make a block of `BLOCK` bytes.
+        rows: rows of the matrix that are computed at a time on a CPU, forward and backward: half the time of the fused
+            kernel, which requires query and key to be as wide as the value. 0: a block of `BLOCK` bytes.
 
     Returns:
         (N, 1, HW, C).
@@ -51,20 +54,20 @@ def attend(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, rows: in
     if value.device.type == "cpu":
         rows = rows or max(1, BLOCK // (key.shape[2] * value.element_size()))
         return AttendByRows.apply(query[:, 0], key[:, 0], value[:, 0], rows)[:, None]
-    padding = (0, value.shape[3] - query.shape[3])  # zeros change no scalar product
+    padding = (0, value.shape[3] - query.shape[3])  # zeros do not change the scalar products
     return F.scaled_dot_product_attention(F.pad(query, padding), F.pad(key, padding), value, scale=1.0)
 
 
 def attend_explicitly(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
-    """Give softmax(Q K^T) V as it is written, with the whole matrix: like `attend`, for export and comparison."""
+    """The plain formula, with the whole matrix: equal to `attend`; for export and tests."""
     return torch.softmax(query @ key.transpose(2, 3), dim=3) @ value
 
 
 class AttendByRows(torch.autograd.Function):
-    """softmax(Q K^T) V, some rows of the matrix at a time.
+    """softmax(Q K^T) V in blocks of rows.
 
-    The way back finds the matrix of a picture as it was if it takes no more than `KEPT` bytes, and makes larger ones
-    again. Logits and softmax are float32, the large products in the precision of the value. No second derivative.
+    Backward reuses an attention matrix of at most `KEPT` bytes and recomputes larger ones. Logits and
+    softmax are float32, the large products have the precision of the value. There is no second derivative.
     """
 
     @staticmethod
@@ -74,10 +77,10 @@ class AttendByRows(torch.autograd.Function):
         small = query.shape[1] * key.shape[1] * value.element_size() <= KEPT
         kept = value.new_empty(*query.shape[:2], key.shape[1]) if small and any(ctx.needs_input_grad) else None
         with without_autocast(value.device):
-            for n, some, share in _blocks(query, key, value.dtype, rows):
-                torch.mm(share, value[n], out=output[n, some])
+            for n, some, weights in _blocks(query, key, value.dtype, rows):
+                torch.mm(weights, value[n], out=output[n, some])
                 if kept is not None:
-                    kept[n, some] = share
+                    kept[n, some] = weights
         ctx.save_for_backward(query, key, value, output, kept)
         ctx.rows = rows
         return output
@@ -90,25 +93,27 @@ class AttendByRows(torch.autograd.Function):
         blocks = _blocks(query, key, value.dtype, ctx.rows) if kept is None else _parts(kept, ctx.rows)
         for_query = torch.empty_like(query)
         for_key, for_value = (torch.zeros_like(_wide(x)) for x in (key, value))
-        mean = (_wide(gradient) * _wide(output)).sum(2, keepdim=True)  # of the slopes below, weighed by their shares
+        mean = (_wide(gradient) * _wide(output)).sum(
+            2, keepdim=True
+        )  # mean of the logit gradients, by attention weight
         rounded = mean.to(value.dtype)
-        # two more columns of the product take the mean from the slopes: nothing else passes over the block for it
+        # Two extra columns fold the softmax-gradient mean into the same product (one pass over the block).
         less = torch.cat((-rounded, (rounded - mean).to(value.dtype)), 2)
         right = torch.cat((value, value.new_ones(*value.shape[:2], 2)), 2)
         room = value.new_empty(min(ctx.rows, query.shape[1]), key.shape[1])
-        for n, some, share in blocks:
+        for n, some, weights in blocks:
             given = gradient[n, some]
-            _add_product(for_value[n], share.T, given)
-            slope = torch.mm(torch.cat((given, less[n, some]), 1), right[n].T, out=room[: len(share)]).mul_(share)
-            torch.mm(slope, key[n], out=for_query[n, some])
-            _add_product(for_key[n].T, query[n, some].T, slope)
+            _add_product(for_value[n], weights.T, given)
+            logits = torch.mm(torch.cat((given, less[n, some]), 1), right[n].T, out=room[: len(weights)]).mul_(weights)
+            torch.mm(logits, key[n], out=for_query[n, some])
+            _add_product(for_key[n].T, query[n, some].T, logits)
         return for_query, for_key.to(key.dtype), for_value.to(value.dtype), None
 
 
 def _add_product(total: torch.Tensor, one: torch.Tensor, other: torch.Tensor) -> None:
-    """Add a matrix product to a total, which may be of higher precision."""
+    """Add a matrix product to a sum that may have higher precision."""
     if total.dtype == one.dtype:
-        torch.addmm(total, one, other, out=total)  # in one go
+        torch.addmm(total, one, other, out=total)  # fused
     else:
         total += one @ other
 
@@ -118,31 +123,31 @@ def _wide(x: torch.Tensor) -> torch.Tensor:
     return x.to(torch.promote_types(x.dtype, torch.float32))
 
 
-def _parts(shares: torch.Tensor, rows: int) -> Iterator[tuple[int, slice, torch.Tensor]]:
-    """Number of the picture, some rows, and these rows of its matrix: `shares` is (N, HW, hw)."""
-    for n in range(len(shares)):
-        for top in range(0, shares.shape[1], rows):
-            some = slice(top, min(top + rows, shares.shape[1]))
-            yield n, some, shares[n, some]
+def _parts(weights: torch.Tensor, rows: int) -> Iterator[tuple[int, slice, torch.Tensor]]:
+    """Image index, slice of rows, and these rows of the attention weights (N, HW, hw)."""
+    for n in range(len(weights)):
+        for top in range(0, weights.shape[1], rows):
+            some = slice(top, min(top + rows, weights.shape[1]))
+            yield n, some, weights[n, some]
 
 
 def _blocks(
     query: torch.Tensor, key: torch.Tensor, dtype: torch.dtype, rows: int
 ) -> Iterator[tuple[int, slice, torch.Tensor]]:
-    """Make what `_parts` gives, in `dtype`, from query and key.
+    """Compute the blocks of `_parts` in `dtype` from query and key.
 
-    All blocks use the same memory: to allocate it anew would take as long as to fill it.
+    All blocks share one buffer: allocating a new one takes as long as filling it.
     """
-    query, turned = _wide(query), _wide(key).transpose(1, 2).contiguous()
+    query, transposed = _wide(query), _wide(key).transpose(1, 2).contiguous()
     wide = query.new_empty(min(rows, query.shape[1]), key.shape[1])
-    share = wide.to(dtype)  # the same memory in float32
+    result = wide.to(dtype)  # the same buffer if dtype is float32
     for n in range(len(query)):
         for top in range(0, query.shape[1], rows):
             some = slice(top, min(top + rows, query.shape[1]))
-            held, narrow = wide[: some.stop - top], share[: some.stop - top]
-            torch.mm(query[n, some], turned[n], out=held)
+            held, narrow = wide[: some.stop - top], result[: some.stop - top]
+            torch.mm(query[n, some], transposed[n], out=held)
             torch.softmax(held, 1, out=held)
-            yield n, some, held if share is wide else narrow.copy_(held)
+            yield n, some, held if result is wide else narrow.copy_(held)
 
 
 def _as_sequence(features: torch.Tensor) -> torch.Tensor:
@@ -151,14 +156,14 @@ def _as_sequence(features: torch.Tensor) -> torch.Tensor:
 
 
 class ContextPyramid(nn.Module):
-    """Judges the scene as a whole: halve the map `levels` times, take the mean, and hand down what was learnt.
+    """Global context: halve the feature map `levels` times, add its mean, and pass the result back up.
 
     Args:
-        channels: C of the map.
-        levels: halvings; at H/4, three of them lead to H/32.
+        channels: C of the feature map.
+        levels: number of halvings; from H/4, three lead to H/32.
 
-    Starts as the identity. Without normalisation: how bright and how coloured the scene is must get through. Not part
-    of the paper, whose attention sees all positions but is hardly used by a trained network (|gamma| below 0.1).
+    Starts as the identity. There is no normalisation, since brightness and colour of the scene must get through. Not
+    part of the paper, whose attention sees all positions but is hardly used by a trained network (|gamma| < 0.1).
     """
 
     def __init__(self, channels: int, levels: int = 3):
@@ -168,8 +173,8 @@ class ContextPyramid(nn.Module):
             return nn.Sequential(nn.Conv2d(channels, channels, 3, stride, padding=1), nn.LeakyReLU(0.2))
 
         self.downs = nn.ModuleList(convolve(2) for _ in range(levels))
-        mix, dark_channel_net = nn.Conv2d(channels, channels, 1), nn.Conv2d(channels, channels, 1)
-        self.whole = nn.Sequential(mix, nn.LeakyReLU(0.2), dark_channel_net)
+        first, second = nn.Conv2d(channels, channels, 1), nn.Conv2d(channels, channels, 1)
+        self.whole = nn.Sequential(first, nn.LeakyReLU(0.2), second)
         self.ups = nn.ModuleList(convolve(1) for _ in range(levels))
         self.output = nn.Conv2d(channels, channels, 1)
         nn.init.zeros_(self.output.weight)
@@ -190,22 +195,22 @@ class ContextPyramid(nn.Module):
 
 
 class ReflectConv2d(nn.Conv2d):
-    """Convolution whose border is reflected; `padding` pixels of it.
+    """Convolution with a reflected border of `padding` pixels.
 
-    Autocast would turn the map into float32 for the border alone, and back: here it keeps its precision.
+    Autocast would convert the feature map to float32 only for padding; here it keeps its precision.
     """
 
     def forward(self, features: torch.Tensor, activation: nn.Module | None = None) -> torch.Tensor:
-        """Convolve (N, C, H, W), after an `activation` that may write into the map with its border, a copy."""
+        """Convolve (N, C, H, W); `activation` is applied in place to the padded copy first."""
         with without_autocast(features.device):
-            pad = Reflect.apply if features.requires_grad else _pad  # the plain one can be exported
+            pad = Reflect.apply if features.requires_grad else _pad  # the plain function can be exported
             features = pad(features, *self.padding)
             features = activation(features) if activation else features
         return F.conv2d(features, self.weight, self.bias, self.stride)
 
 
 class Reflect(torch.autograd.Function):
-    """Mirror rows and columns beyond the border; unlike PyTorch's, it does not keep the map, whose shape is enough."""
+    """Reflection padding that does not keep its input for the backward pass: the shape is enough."""
 
     @staticmethod
     def forward(ctx, features: torch.Tensor, rows: int, columns: int) -> torch.Tensor:
@@ -215,7 +220,7 @@ class Reflect(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx, gradient: torch.Tensor) -> tuple[torch.Tensor, None, None]:
-        """Add the gradient of each mirrored pixel to that of the pixel itself."""
+        """Add the gradient of each mirrored pixel to that of its source."""
         for dim, border in zip((2, 3), ctx.border, strict=True):
             last = gradient.shape[dim] - 2 * border - 1
             inner = gradient.narrow(dim, border, last + 1).clone()
@@ -227,16 +232,18 @@ class Reflect(torch.autograd.Function):
 
 
 def join(one: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
-    """Lay maps behind one another: (N, A, H, W) and (N, B, H, W) to (N, A + B, H, W).
+    """Concatenate feature maps by channels: (N, A, H, W) and (N, B, H, W) to (N, A + B, H, W).
 
-    PyTorch's own way back gives each map a view of the joined gradient, in which a pixel's channels have gaps between
-    them: BatchNorm's way back then takes up to thirty times as long on a processor.
+    The backward pass of torch.cat returns strided views; BatchNorm's backward on them is up to 30 times slower on a
+    CPU, so this one returns copies.
     """
-    return Join.apply(one, other) if one.requires_grad else torch.cat((one, other), 1)  # the plain one can be exported
+    return (
+        Join.apply(one, other) if one.requires_grad else torch.cat((one, other), 1)
+    )  # the plain function can be exported
 
 
 class Join(torch.autograd.Function):
-    """Maps joined by channels; the gradient of each has no gaps."""
+    """Concatenation by channels whose gradients are contiguous copies."""
 
     @staticmethod
     def forward(ctx, one: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
@@ -246,7 +253,7 @@ class Join(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx, gradient: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
-        """Part the gradient."""
+        """Split the gradient into contiguous copies."""
         parts = zip(gradient.split(ctx.channels, 1), ctx.needs_input_grad, strict=True)
         return tuple(part.clone() if needed else None for part, needed in parts)
 

@@ -1,4 +1,4 @@
-"""The frozen VGG whose maps the perceptual and style terms compare."""
+"""Frozen VGG features for the perceptual and style terms."""
 
 from pathlib import Path
 
@@ -51,7 +51,7 @@ class FeatureNetwork(nn.Module):
         self.requires_grad_(False).eval()
 
     def train(self, mode: bool = True) -> "FeatureNetwork":
-        """Stay in evaluation mode, whatever is asked."""
+        """Stay in evaluation mode."""
         return super().train(False)
 
     def forward(self, image: torch.Tensor) -> dict[str, torch.Tensor]:

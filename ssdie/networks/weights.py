@@ -21,8 +21,8 @@ EXPECTED = "give a checkpoint that `python -m ssdie train` wrote"
 def check_format(path: Path, about: dict) -> None:
     """Refuse what a newer ssdie wrote; what has no format is of the first."""
     if about.get("format", 1) > FORMAT:
-        told = f"format {about['format']}, this ssdie reads up to {FORMAT}"
-        raise ValueError(f"{path} was written by a newer ssdie ({told}); install that one.")
+        got = f"format {about['format']}"
+        raise ValueError(f"{path}: expected a format up to {FORMAT}, got {got}. Install a newer ssdie.")
 
 
 def load_state(network: nn.Module, state: dict[str, torch.Tensor], path: str | Path) -> None:
@@ -35,8 +35,8 @@ def load_state(network: nn.Module, state: dict[str, torch.Tensor], path: str | P
         network.load_state_dict(state)
     except (RuntimeError, AttributeError, TypeError) as error:
         kind = type(network).__name__
-        told = textwrap.shorten(str(error).split(":", 1)[-1], 200)
-        raise ValueError(f"{path} holds weights of another network than this {kind} ({told}).") from error
+        detail = textwrap.shorten(str(error).split(":", 1)[-1], 200)
+        raise ValueError(f"{path} holds weights of another network than this {kind} ({detail}).") from error
 
 
 def to_plain(value):
@@ -92,16 +92,16 @@ def _read_weights(path: Path, tensors: bool = True) -> tuple[dict, dict[str, tor
         raise FileNotFoundError(f"{path} is no file; give weights that ssdie wrote (.safetensors).")
     try:
         with safe_open(path, "pt") as file:
-            told = file.metadata() or {}
+            header = file.metadata() or {}
             state = {k: file.get_tensor(k) for k in (file.keys() if tensors else ())}
     except SafetensorError as error:
         raise ValueError(f"{path} is cut short, damaged or no safetensors file ({error}).") from error
-    if "ssdie" not in told:
+    if "ssdie" not in header:
         raise ValueError(f"{path} has no ssdie header; give weights that `python -m ssdie train` wrote.")
-    if tensors and "sha256" in told and told["sha256"] != _digest(told["ssdie"], state):
+    if tensors and "sha256" in header and header["sha256"] != _digest(header["ssdie"], state):
         raise ValueError(f"{path} is damaged: its content has another sha256 than its header says.")
     try:
-        about = json.loads(told["ssdie"])
+        about = json.loads(header["ssdie"])
     except ValueError as error:
         raise ValueError(f"{path} is damaged: its header is no JSON.") from error
     check_format(path, about)
@@ -138,7 +138,7 @@ def blend_weights(before: str | Path, after: str | Path, share: float, out: str 
     Source: Wortsman et al., "Robust fine-tuning of zero-shot models", CVPR 2022.
     """
     if not 0 <= share <= 1:
-        raise ValueError(f"share is {share}; wanted is a number from 0 (as before) to 1 (as after).")
+        raise ValueError(f"share: expected a number from 0 (before) to 1 (after), got {share}.")
     network, state = load_weights(after), load_weights(before).state_dict()
     tuned = network.state_dict()
     if {k: v.shape for k, v in tuned.items()} != {k: v.shape for k, v in state.items()}:
@@ -146,17 +146,3 @@ def blend_weights(before: str | Path, after: str | Path, share: float, out: str 
     floats = (k for k, v in tuned.items() if v.is_floating_point())
     network.load_state_dict(tuned | {k: torch.lerp(state[k], tuned[k], share) for k in floats})
     save_weights(out, network, read_header(after) | {"blended": share})
-
-
-def check_sum(path: Path) -> None:
-    """Compare a released file with the `SHA256SUMS` beside it.
-
-    Raises:
-        FileNotFoundError: it is not there.
-        ValueError: it is another file, or a damaged one.
-    """
-    wanted = dict(reversed(line.split()) for line in (path.parent / "SHA256SUMS").read_text().splitlines())
-    found = hashlib.sha256(path.read_bytes()).hexdigest()
-    if found != wanted.get(path.name):
-        told = f"its sha256 is {found}, wanted is {wanted.get(path.name)}"
-        raise ValueError(f"{path} is damaged: {told}; install ssdie again.")

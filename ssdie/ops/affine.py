@@ -87,7 +87,7 @@ def enhance_batch(
     Args:
         dusty: (N, 3, S, S) in [0, 1].
         enhancer: function from (N, 3, s, s) to (N, 3, s, s).
-        working_size: s, side of the enhancer's input; pixels; 0, or at least S: the enhancer is applied to the crop alone.
+        working_size: s, side of the enhancer's input; pixels; 0 or at least S: apply the enhancer to the crop.
         postprocess: apply `ssdie.ops.tone.postprocess` to the enhancer's output.
 
     Returns:

@@ -1,4 +1,4 @@
-"""Depth of a clear photo: from a file, from the project's conditional GAN, or from a function of yours."""
+"""Depth files: grey PNG or npy, and the published side-by-side format with depth coded in colours."""
 
 from functools import cache
 from pathlib import Path
@@ -13,50 +13,50 @@ from ssdie.utils.paths import atomic
 DEPTH_SUFFIXES = (".png", ".npy")
 
 
-# Files ------------------------------------------------------------------------------------------------------
+# Grey files ---------------------------------------------------------------------------------------------------------
 
 
 def read_depth(path: str | Path) -> torch.Tensor:
     """Read a depth map.
 
     Args:
-        path: grey PNG of 8 or 16 bit (0 near, full scale far), or npy with (H, W), (1, H, W) or (H, W, 1):
-            floats in [0, 1], or integers that are scaled by their type's largest value.
+        path: grey PNG of 8 or 16 bits (0 near, full scale far), or npy of shape (H, W), (1, H, W) or (H, W, 1):
+            floats in [0, 1], or integers, which are divided by the largest value of their type.
 
     Returns:
         (1, H, W); float32 in [0, 1], 0 near, 1 far.
 
     Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: the file is coloured, of another shape, or outside [0, 1].
+        FileNotFoundError: the file does not exist.
+        ValueError: the file is coloured, has another shape, or values outside [0, 1].
     """
     if Path(path).suffix.lower() == ".npy":
         values = np.load(path, allow_pickle=False)
         if values.ndim == 3 and 1 in (values.shape[0], values.shape[-1]):
             values = values.squeeze(0 if values.shape[0] == 1 else -1)
         if values.ndim != 2:
-            raise ValueError(f"{path} has shape {values.shape}; wanted is (H, W); save one map a file.")
+            raise ValueError(f"{path}: expected shape (H, W), got {values.shape}. Save one depth map per file.")
         top = np.iinfo(values.dtype).max if np.issubdtype(values.dtype, np.integer) else 1
         depth = torch.from_numpy((values / top).astype(np.float32))[None]
         if not (depth.isfinite().all() and depth.min() >= 0 and depth.max() <= 1):
-            came = f"{path} has values from {values.min():.4g} to {values.max():.4g}"
-            raise ValueError(f"{came}; wanted is [0, 1], 0 near; scale it as (d - min) / (max - min).")
+            got = f"values from {values.min():.4g} to {values.max():.4g}"
+            raise ValueError(f"{path}: expected depth in [0, 1], 0 near, got {got}. Scale by (d - min) / (max - min).")
         return depth
     picture = read_image(path)
     if not torch.equal(picture[0], picture[1]) or not torch.equal(picture[0], picture[2]):
-        raise ValueError(f"{path} is coloured; wanted is grey; decode colours with ssdie.ops.depth_maps.decode_depth.")
+        raise ValueError(f"{path}: expected grey, got colours. Decode them with ssdie.ops.depth_maps.decode_depth.")
     return picture[:1]
 
 
 def write_depth(path: str | Path, depth: torch.Tensor) -> None:
-    """Write a depth map as 16-bit PNG, or float32 npy where the suffix says so; whole or not at all.
+    """Write a depth map as 16-bit PNG or float32 npy, atomically.
 
     Args:
-        path: where to; suffix .png or .npy.
+        path: file to write; its suffix, .png or .npy, gives the format.
         depth: (1, H, W) or (1, 1, H, W) in [0, 1].
 
     Raises:
-        ValueError: another suffix, or no such depth.
+        ValueError: the suffix or the depth is invalid.
 
     Example:
         >>> import tempfile
@@ -70,7 +70,7 @@ def write_depth(path: str | Path, depth: torch.Tensor) -> None:
     values = depth[0, 0].detach().float().cpu().numpy()
     suffix = Path(path).suffix.lower()
     if suffix not in DEPTH_SUFFIXES:
-        raise ValueError(f"{path} ends in {suffix!r}; wanted is {' or '.join(DEPTH_SUFFIXES)}.")
+        raise ValueError(f"path: expected a name ending in {' or '.join(DEPTH_SUFFIXES)}, got {path}.")
     with atomic(path) as temporary:
         if suffix == ".npy":
             np.save(temporary, values)
@@ -78,19 +78,19 @@ def write_depth(path: str | Path, depth: torch.Tensor) -> None:
             Image.fromarray(np.rint(values * 65535).astype(np.uint16)).save(temporary)
 
 
-# The published side-by-side files ---------------------------------------------------------------------------
+# Published side-by-side files ---------------------------------------------------------------------------------------
 
 
 @cache
 def _jet() -> torch.Tensor:
-    """Jet from blue to red as matplotlib has it, in 8 bit; (256, 3) in [0, 1]."""
+    """Return matplotlib's colour map jet, from blue to red, rounded to 8 bits; (256, 3) in [0, 1]."""
     from matplotlib import colormaps
 
     return torch.from_numpy(np.round(colormaps["jet"](np.arange(256))[:, :3] * 255) / 255).float()
 
 
 def encode_jet(depth: torch.Tensor) -> torch.Tensor:
-    """Colour a depth by jet entry round(255 (1 - d)): red near, blue far.
+    """Code depth d by entry round(255 (1 - d)) of the colour map jet: red near, blue far.
 
     Args:
         depth: (N, 1, H, W) in [0, 1].
@@ -108,21 +108,24 @@ def encode_jet(depth: torch.Tensor) -> torch.Tensor:
 
 
 def decode_depth(rgb: torch.Tensor, decoding: str = "jet") -> torch.Tensor:
-    """Turn a colour-coded depth picture into depth.
+    r"""Decode depth from colours.
 
     Args:
         rgb: (N, 3, H, W) in [0, 1].
-        decoding: "jet" finds the nearest entry k of the jet colour map, d = 1 - k / 255 (five entries are the
-            same blue in 8 bit: the middle one counts). "packed" is the published decoding, for comparison:
-            d = 1 - (s - min s) / (max s - min s), s = 65536 R + 256 G + B; jet is not monotone in s.
+        decoding: "jet": d = 1 - k / 255 with the nearest entry k of jet (five entries have the same blue in 8 bits;
+            the middle one is used). "packed": the published decoding, for comparison, although jet is not monotone
+            in s:
+
+            .. math::
+                d = 1 - \frac{s - \min s}{\max s - \min s}, \qquad s = 65536 R + 256 G + B
 
     Returns:
         (N, 1, H, W) in [0, 1], 0 near, 1 far.
 
     Raises:
-        ValueError: there is no such decoding.
+        ValueError: `decoding` is unknown.
 
-    Source: method section 2. Unlike the released code's, "packed" does not overflow: it needs 24 bits.
+    Source: method section 2. The released code computes s, which needs 24 bits, with overflow; this function does not.
 
     Example:
         >>> ramp = torch.linspace(0, 1, 256).view(1, 1, 1, 256)
@@ -142,25 +145,25 @@ def decode_depth(rgb: torch.Tensor, decoding: str = "jet") -> torch.Tensor:
         packed = (65536 * red + 256 * green + blue)[:, None]
         low, high = packed.amin((1, 2, 3), keepdim=True), packed.amax((1, 2, 3), keepdim=True)
         return (1 - (packed - low) / (high - low).clamp(min=1)).to(rgb.dtype)
-    raise ValueError(f'decoding is {decoding!r}; wanted is "jet" or "packed".')
+    raise ValueError(f'decoding: expected "jet" or "packed", got {decoding!r}.')
 
 
 def read_side_by_side(path: str | Path, decoding: str = "jet") -> tuple[torch.Tensor, torch.Tensor]:
-    """Read a file of the published data set: the photo on the left, its jet-coded depth on the right.
+    """Read a file of the published data set: photo on the left, depth coded in jet colours on the right.
 
     Returns:
         clear (3, H, W), depth (1, H, W); in [0, 1].
 
     Raises:
-        ValueError: the width is odd, or there is no such decoding.
+        ValueError: the width is odd, or `decoding` is unknown.
     """
     picture = read_image(path)
     if picture.shape[-1] % 2:
-        raise ValueError(f"{path} is {picture.shape[-1]} pixels wide; wanted are two halves of equal width.")
+        raise ValueError(f"{path}: expected two halves of equal width, got a width of {picture.shape[-1]} pixels.")
     clear, coded = picture.chunk(2, dim=-1)
     return clear.contiguous(), decode_depth(coded[None], decoding)[0]
 
 
 def write_side_by_side(path: str | Path, clear: torch.Tensor, depth: torch.Tensor) -> None:
-    """Write clear (3, H, W) and depth (1, H, W) in the published format."""
+    """Write clear (3, H, W) and depth (1, H, W) in the published side-by-side format."""
     write_image(path, torch.cat((clear[None], encode_jet(depth[None])), dim=-1))

@@ -1,4 +1,4 @@
-"""Priors of dusty photos made by hand: dark channel, Retinex, guided filter, airlight; batched, differentiable."""
+"""Linear and edge-preserving filters: box, Gaussian, guided filter and local affine fit; batched, differentiable."""
 
 import math
 
@@ -7,7 +7,7 @@ import torch.nn.functional as F
 
 
 def box_filter(image: torch.Tensor, radius: int) -> torch.Tensor:
-    """Mean over a square window of side 2 radius + 1, cut off at the border; any (N, C, H, W).
+    """Average over a square window of side 2 radius + 1, cropped at the border; any (N, C, H, W).
 
     Example:
         >>> box_filter(torch.tensor([0.0, 3.0, 6.0]).view(1, 1, 1, 3), 1).flatten().tolist()
@@ -21,7 +21,7 @@ def box_filter(image: torch.Tensor, radius: int) -> torch.Tensor:
 
 
 def _window_sum(image: torch.Tensor, dim: int, radius: int) -> torch.Tensor:
-    """Sum over 2 radius + 1 neighbours along `dim`, zero beyond the border, from sums over 1, 2, 4, 8 ... of them."""
+    """Sum 2 radius + 1 neighbours along `dim`, zeros beyond the border, by doubling: sums of 1, 2, 4, 8 ... values."""
     length, width = image.shape[dim], 2 * radius + 1
     border = (radius, radius) if dim == 3 else (0, 0, radius, radius)
     power, span, total, start = F.pad(image, border), 1, None, 0
@@ -36,11 +36,11 @@ def _window_sum(image: torch.Tensor, dim: int, radius: int) -> torch.Tensor:
 
 
 def gaussian_blur(image: torch.Tensor, sigma: float) -> torch.Tensor:
-    """Convolve with a Gaussian, the border reflected as often as needed (sigma may exceed the picture).
+    """Convolve with a Gaussian; the image is mirrored at its borders, repeatedly if the kernel exceeds it.
 
     Args:
         image: (N, C, H, W), any range.
-        sigma: standard deviation; pixels; 0 gives the image back.
+        sigma: standard deviation; pixels; 0 returns the image unchanged.
 
     Example:
         >>> gaussian_blur(torch.full((1, 1, 5, 5), 0.25), sigma=30.0).mean().item()
@@ -54,27 +54,38 @@ def gaussian_blur(image: torch.Tensor, sigma: float) -> torch.Tensor:
     weights = (weights / weights.sum()).to(image.dtype)
     channels = image.shape[1]
     for dim in (2, 3):
-        index = _mirrored(image.shape[dim], radius, image.device)
+        positions = torch.arange(-radius, image.shape[dim] + radius, device=image.device)
+        index = mirror_index(positions, image.shape[dim])
         shape = [channels, 1, 1, 1]
         shape[dim] = len(weights)
         image = F.conv2d(image.index_select(dim, index), weights.view(shape[1:]).expand(shape), groups=channels)
     return image
 
 
-def _mirrored(length: int, radius: int, device: torch.device) -> torch.Tensor:
-    """Indices -radius .. length + radius - 1, mirrored into 0 .. length - 1 (the edge pixel counted twice)."""
-    index = torch.arange(-radius, length + radius, device=device) % (2 * length)
+def mirror_index(positions: torch.Tensor, length: int) -> torch.Tensor:
+    """Mirror integer positions into 0 .. length - 1, as often as needed; the border pixel is repeated.
+
+    Example:
+        >>> mirror_index(torch.arange(-2, 6), 3).tolist()
+        [1, 0, 0, 1, 2, 2, 1, 0]
+    """
+    index = positions % (2 * length)
     return torch.minimum(index, 2 * length - 1 - index)
 
 
 def guided_filter(guide: torch.Tensor, source: torch.Tensor, radius: int, eps: float) -> torch.Tensor:
-    """Edge-aware smoothing: q = mean(a) . guide + mean(b), where a, b fit source = a . guide + b in each window.
+    r"""Smooth a source and preserve the edges of a guide.
+
+    .. math::
+        q = \bar a \cdot I + \bar b
+
+    I is the guide; a, b fit the source in each window (`fit_affine`), and the bar is the mean over windows.
 
     Args:
         guide: (N, 1, H, W) or (N, 3, H, W) in [0, 1].
         source: (N, C, H, W), any range.
         radius: of the square window; pixels.
-        eps: ridge weight: variations of the guide well below sqrt(eps) are smoothed.
+        eps: ridge weight; variations of the guide well below sqrt(eps) are smoothed.
 
     Returns:
         (N, C, H, W).
@@ -91,7 +102,12 @@ def guided_filter(guide: torch.Tensor, source: torch.Tensor, radius: int, eps: f
 
 
 def fit_affine(guide: torch.Tensor, source: torch.Tensor, radius: int, eps: float) -> tuple[torch.Tensor, torch.Tensor]:
-    """Least-squares a, b of source = a . guide + b in the window around each pixel.
+    r"""Fit the source by an affine function of the guide in the window W around each pixel, with a ridge on a.
+
+    .. math::
+        \min_{a, b} \sum_{x \in W} (a \cdot I(x) + b - p(x))^2 + \epsilon \lVert a \rVert^2
+
+    I is the guide, p the source.
 
     Args:
         guide: (N, G, H, W); G is 1 or 3.
@@ -102,7 +118,7 @@ def fit_affine(guide: torch.Tensor, source: torch.Tensor, radius: int, eps: floa
     Returns:
         a (N, C, G, H, W) and b (N, C, H, W).
 
-    Source: He, Sun, Tang 2013, equations 14 and 15; the G x G systems are solved by Cholesky's formula in closed form.
+    Source: He, Sun, Tang 2013, equations 14 and 15; the 3 x 3 systems are inverted by cofactors.
     """
     batch, depth, height, width = guide.shape
     classes = source.shape[1]
@@ -117,7 +133,7 @@ def fit_affine(guide: torch.Tensor, source: torch.Tensor, radius: int, eps: floa
         rows, columns = torch.triu_indices(depth, depth, device=guide.device)
         upper = box_filter(guide[:, rows] * guide[:, columns], radius) - mean_guide[:, rows] * mean_guide[:, columns]
         inverse = _inverse3(upper, eps)  # (N, G, G, H, W)
-        slope = (covariance[:, :, :, None] * inverse[:, None]).sum(2)  # no einsum: autocast would round it to bfloat16
+        slope = (covariance[:, :, :, None] * inverse[:, None]).sum(2)  # not einsum, which autocast rounds to bfloat16
     return slope, mean_source - (slope * mean_guide[:, None]).sum(2)
 
 
@@ -127,7 +143,7 @@ def apply_affine(guide: torch.Tensor, slope: torch.Tensor, offset: torch.Tensor)
 
 
 def _inverse3(upper: torch.Tensor, eps: float) -> torch.Tensor:
-    """Inverse of symmetric matrices, upper triangles (N, 6, H, W), with eps added to the diagonal, by cofactors."""
+    """Invert symmetric matrices, given as upper triangles (N, 6, H, W), by cofactors; eps is added to the diagonal."""
     a, b, c, d, e, f = upper.unbind(1)
     a, d, f = a + eps, d + eps, f + eps
     cofactors = (d * f - e * e, c * e - b * f, b * e - c * d, a * f - c * c, b * c - a * e, a * d - b * b)

@@ -132,7 +132,7 @@ def estimate_airlight(image: torch.Tensor, window: int = 15, share: float = 0.00
     Returns:
         (N, 3) RGB in [0, 1].
 
-    Source: He, Sun, Tang 2011, section 4.4. They take the brightest of these pixels, which may be a lamp; this is the mean.
+    Source: He, Sun, Tang 2011, section 4.4, but the mean of these pixels, since the brightest may be a lamp.
 
     Example:
         >>> veil = torch.tensor([0.8, 0.6, 0.3]).view(1, 3, 1, 1).expand(1, 3, 20, 20)

@@ -1,18 +1,18 @@
-"""Optional dependencies: import one, or say which extra brings it."""
+"""Import optional dependencies, or name the extra that installs them."""
 
 import importlib
 from types import ModuleType
 
 
 def require(module: str, extra: str) -> ModuleType:
-    """Import a module that an extra of ssdie brings.
+    """Import a module that an extra of ssdie installs.
 
     Args:
         module: name to import.
         extra: name of the extra in pyproject.toml.
 
     Raises:
-        ModuleNotFoundError: the module or one that it needs is missing; the message gives the command that installs it.
+        ModuleNotFoundError: the module or one of its dependencies is missing; the message says how to install it.
 
     Example:
         >>> require("json", "train").__name__

@@ -1,4 +1,4 @@
-"""What code that runs on any device needs: numbers that get there without a wait, and full precision in places."""
+"""Copies without host-device synchronisation, precision by device, allocator settings, seeds and timing."""
 
 import ctypes
 import functools
@@ -11,17 +11,17 @@ import torch
 
 
 def to_device(tensor: torch.Tensor, device: torch.device) -> torch.Tensor:
-    """Copy to a device that goes on with its work meanwhile: from pinned memory, where it can read that."""
+    """Copy to a device without host-device synchronisation, through pinned memory on CUDA."""
     if tensor.device == device or device.type in ("cpu", "mps"):
         return tensor.to(device)
     return (tensor.pin_memory() if device.type == "cuda" else tensor).to(device, non_blocking=True)
 
 
 def constant_like(values: Sequence, like: torch.Tensor) -> torch.Tensor:
-    """Numbers as a tensor of the type and on the device of `like`, which is not waited for.
+    """Create constants with the dtype and device of `like`, copied without synchronising.
 
     Example:
-        >>> constant((1, 2), torch.zeros(1))
+        >>> constant_like((1, 2), torch.zeros(1))
         tensor([1., 2.])
     """
     return to_device(torch.tensor(values, dtype=like.dtype), like.device)
@@ -29,32 +29,32 @@ def constant_like(values: Sequence, like: torch.Tensor) -> torch.Tensor:
 
 @functools.cache
 def fast_bfloat16() -> bool:
-    """Say whether this processor multiplies bfloat16 faster than float32.
+    """Return whether this CPU multiplies bfloat16 faster than float32.
 
-    Those with matrix units (AMX) do, and AMD's and ARM's with instructions for it. Intel's without AMX have such
-    instructions too, at half the rate of those for float32: nothing is won.
+    True with matrix units (AMX), and with bfloat16 instructions on AMD and ARM. Intel CPUs without AMX run these
+    instructions at half the rate of float32, which gains nothing.
     """
-    has = torch.cpu.get_capabilities()
-    vector = any("bf16" in name and value is True for name, value in has.items())
-    return bool(has.get("amx_bf16")) or (vector and "Intel" not in str(has.get("cpu_name")))
+    capabilities = torch.cpu.get_capabilities()
+    vector = any("bf16" in name and value is True for name, value in capabilities.items())
+    return bool(capabilities.get("amx_bf16")) or (vector and "Intel" not in str(capabilities.get("cpu_name")))
 
 
 PRECISIONS = ("auto", "fp32", "bf16", "fp16")
 
 
 def resolve_precision(precision: str, device: torch.device | str = "cpu") -> str:
-    """Name the precision that a device trains and enhances in.
+    """Resolve the precision in which a device trains and enhances.
 
     Args:
         precision: "auto", "fp32" (or "no", its name in accelerate), "bf16" or "fp16".
-        device: the device that does the work.
+        device: device of the computation.
 
     Returns:
         "fp32", "bf16" or "fp16"; "auto" gives "bf16" on CUDA and on a CPU that is faster in it (`fast_bfloat16`), and
         "fp32" elsewhere.
 
     Raises:
-        ValueError: the precision is unknown.
+        ValueError: `precision` is unknown.
 
     Example:
         >>> resolve_precision("no"), resolve_precision("auto", "cuda")
@@ -71,9 +71,9 @@ def resolve_precision(precision: str, device: torch.device | str = "cpu") -> str
 
 
 def without_autocast(device: torch.device) -> AbstractContextManager:
-    """Keep the precision of the tensors in a block, whatever autocast is on around it."""
-    known = torch.amp.is_autocast_available(device.type)
-    return torch.autocast(device.type, enabled=False) if known else nullcontext()
+    """Disable autocast in a block, so that operations keep the precision of their inputs."""
+    supported = torch.amp.is_autocast_available(device.type)
+    return torch.autocast(device.type, enabled=False) if supported else nullcontext()
 
 
 MMAP_MAX, TRIM_THRESHOLD = -4, -1  # parameters of glibc's mallopt: M_MMAP_MAX and M_TRIM_THRESHOLD
@@ -82,35 +82,35 @@ DEFAULTS = {MMAP_MAX: 65536, TRIM_THRESHOLD: 128 * 1024}
 
 @contextmanager
 def kept_memory() -> Iterator[bool]:
-    """Keep freed memory for the next allocation while the block runs; give back all of it at the end.
+    """Reuse freed memory while the block runs, and return it to the system at the end.
 
-    glibc fetches each block of over 32 MB from the system and returns it when it is freed. The maps of a batch are such
-    blocks, and that the system clears their pages anew takes several times as long as an addition to all their values.
-    What is kept is in pieces, so more is held: a tenth more by a step in bfloat16, a third more by one in float32.
+    glibc requests each allocation above 32 MB from the system and returns it when it is freed. Feature maps are such
+    blocks; zeroing fresh pages costs several times an element-wise addition. Fragmentation raises the memory use of a
+    training step, by a tenth in bfloat16 and by a third in float32.
 
     Yields:
-        Whether the allocator can be told; elsewhere than with glibc nothing changes.
+        Whether the allocator supports this; without glibc nothing changes.
 
     Source: mallopt(3) and malloc_trim(3) of the GNU C library.
     """
     try:
         library = ctypes.CDLL(None)
-        tell, trim = library.mallopt, library.malloc_trim
+        set_option, trim = library.mallopt, library.malloc_trim
     except (AttributeError, OSError, TypeError):  # macOS, musl, Windows
         yield False
         return
-    tell(MMAP_MAX, 0)
-    tell(TRIM_THRESHOLD, -1)
+    set_option(MMAP_MAX, 0)
+    set_option(TRIM_THRESHOLD, -1)
     try:
         yield True
     finally:
         for parameter, value in DEFAULTS.items():
-            tell(parameter, value)
+            set_option(parameter, value)
         trim(0)
 
 
 def derive_seed(*parts: int) -> int:
-    """Mix whole numbers (a seed, a step, a place) into one seed; the same on every platform.
+    """Mix integers (a seed, a step, an index) into one seed, the same on every platform.
 
     Example:
         >>> derive_seed(0, 1) == derive_seed(0, 1), derive_seed(0, 1) == derive_seed(1, 0)
@@ -120,7 +120,7 @@ def derive_seed(*parts: int) -> int:
 
 
 def time_calls(function: Callable[[], object], repeats: int, warm: int = 1) -> list[float]:
-    """Seconds of each of `repeats` calls, after `warm` calls that do not count; a GPU is waited for."""
+    """Time `repeats` calls in seconds, after `warm` untimed calls; a GPU is synchronised before and after each."""
     seconds = []
     for call in range(-warm, repeats):
         _wait()

@@ -1,4 +1,4 @@
-"""Where things lie: research data, the checkout, released weights; and how a file is written whole or not at all."""
+"""Locations of data, checkout and released weights; atomic writing; checksums; locks."""
 
 import errno
 import hashlib
@@ -17,10 +17,10 @@ WEIGHTS = PACKAGE / "weights"
 
 
 def data_root() -> Path | None:
-    """Give the folder named by the environment variable SSDIE_DATA, or None where it is not set.
+    """Return the folder named by the environment variable SSDIE_DATA, or None if it is not set.
 
     Raises:
-        FileNotFoundError: SSDIE_DATA is set, but is no folder.
+        FileNotFoundError: SSDIE_DATA is set, but is not a folder.
     """
     value = os.environ.get("SSDIE_DATA")
     if not value:
@@ -28,31 +28,31 @@ def data_root() -> Path | None:
     root = Path(value).expanduser().resolve()
     if not root.is_dir():
         raise FileNotFoundError(
-            f"SSDIE_DATA is {value!r}, which is no folder; point it at the data (see data/README.md) or unset it."
+            f"SSDIE_DATA: expected a folder, got {value!r}. Set it to the data folder (see data/README.md) or unset it."
         )
     return root
 
 
 def is_offline() -> bool:
-    """Whether the environment variable SSDIE_OFFLINE is set, to anything but 0: then nothing may be fetched."""
+    """Return whether the environment variable SSDIE_OFFLINE forbids downloads: set, and not to 0."""
     return os.environ.get("SSDIE_OFFLINE", "0") not in ("", "0")
 
 
 def project_root() -> Path:
-    """Give the checkout that holds `notebooks/`; the working directory where the package is installed elsewhere."""
+    """Return the checkout that contains `notebooks/`, or else the working directory."""
     checkout = PACKAGE.parent
     return checkout if (checkout / "notebooks").is_dir() else Path.cwd()
 
 
 @contextmanager
 def atomic(path: str | Path) -> Iterator[Path]:
-    """Yield a temporary path beside `path`; rename it onto `path` when the block ends well, remove it when it fails.
+    """Yield a temporary path beside `path`; rename it to `path` if the block succeeds, remove it if the block fails.
 
     Args:
-        path: the file to write; missing folders are made. The temporary path has the same suffix.
+        path: file to write; missing folders are created. The temporary path has the same suffix.
 
     Raises:
-        OSError: it cannot be written; names `path`, not the temporary one.
+        OSError: the file cannot be written; the error names `path`, not the temporary path.
 
     Example:
         >>> import tempfile
@@ -64,7 +64,7 @@ def atomic(path: str | Path) -> Iterator[Path]:
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    if path.is_file() and not os.access(path, os.W_OK):  # renaming would replace it all the same
+    if path.is_file() and not os.access(path, os.W_OK):  # renaming would replace it nevertheless
         raise PermissionError(errno.EACCES, "it is there and read-only", str(path))
     temporary = path.with_name(f".{path.stem[:40]}-{uuid.uuid4().hex[:8]}.part{path.suffix[:20]}")
     try:
@@ -79,11 +79,11 @@ def atomic(path: str | Path) -> Iterator[Path]:
 
 
 def remove_stale_parts(paths: Iterable[Path], now: float | None = None) -> None:
-    """Remove, of these, the temporary files of `atomic` whose writers were killed: nobody touched them for a minute.
+    """Remove temporary files of `atomic` whose writers were killed: those not modified for a minute.
 
     Args:
-        paths: of files; the others among them stay.
-        now: time by the clock of their disk, which may be another machine's; seconds since 1970; None takes this one's.
+        paths: files to examine; other files are left alone.
+        now: current time by the clock of the file system; seconds since 1970; None: the local clock.
     """
     now = time.time() if now is None else now
     for path in paths:
@@ -94,7 +94,7 @@ def remove_stale_parts(paths: Iterable[Path], now: float | None = None) -> None:
 
 
 def write_bytes(path: Path, content: bytes) -> None:
-    """Write a file whole or not at all, and have it on the disk before it takes its name."""
+    """Write a file atomically, and flush it to disk before the rename."""
     with atomic(path) as temporary, temporary.open("wb") as file:
         file.write(content)
         file.flush()
@@ -102,19 +102,19 @@ def write_bytes(path: Path, content: bytes) -> None:
 
 
 def write_text(path: str | Path, text: str) -> None:
-    """Write UTF-8 text, whole or not at all."""
+    """Write UTF-8 text atomically."""
     with atomic(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
 
 def shorten(path: str | Path) -> str:
-    """Name a path from the checkout on."""
+    """Return a path relative to the checkout, if it lies inside."""
     path = Path(path)
     return str(path.relative_to(project_root())) if path.is_relative_to(project_root()) else str(path)
 
 
 def file_digest(path: str | Path) -> str:
-    """SHA-256 of a file, in hexadecimal."""
+    """Compute the SHA-256 of a file, in hexadecimal."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
@@ -124,27 +124,27 @@ def check_sum(path: Path) -> None:
 
     Raises:
         FileNotFoundError: the file is missing.
-        ValueError: the file has another SHA-256.
+        ValueError: the SHA-256 differs.
     """
     lines = (path.parent / "SHA256SUMS").read_text(encoding="utf-8").splitlines()
     expected, got = dict(reversed(line.split()) for line in lines).get(path.name), file_digest(path)
     if got != expected:
-        raise ValueError(f"{path} is damaged: expected the SHA-256 {expected}, got {got}. Install ssdie again.")
+        raise ValueError(f"{path} is damaged: expected SHA-256 {expected}, got {got}. Reinstall ssdie.")
 
 
 @contextmanager
 def lock_folder(folder: str | Path) -> Iterator[None]:
-    """Hold a folder: no other process writes there meanwhile. The system lets go of it when a process dies.
+    """Lock a folder against other processes; the system releases the lock if the process dies.
 
     Raises:
-        BlockingIOError: another process holds it.
+        BlockingIOError: another process holds the lock.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     try:
-        lock = FileLock(folder / ".lock", timeout=0, is_singleton=True)  # a process may take what it has
+        lock = FileLock(folder / ".lock", timeout=0, is_singleton=True)  # reentrant within a process
         with lock:
             yield
     except Timeout:
-        told = f"{folder} is in use by another run; wait for its end, or give another folder."
-        raise BlockingIOError(told) from None
+        message = f"{folder} is in use by another run; wait for its end, or give another folder."
+        raise BlockingIOError(message) from None

@@ -1,8 +1,8 @@
-"""Let a CUDA build of torchvision be imported next to a CPU-only torch; imported before whatever needs torchvision.
+"""Make a CUDA build of torchvision importable with a CPU-only torch; import this module before torchvision.
 
 torchvision's wheel registers `nms` and `qnms` from a compiled library that needs CUDA. Without it, `import torchvision`
-fails while it attaches shape rules to the two operators, although nothing here ever calls them. Declaring their
-signatures is enough; where the compiled library loads, its own declaration wins and nothing is added.
+fails when it registers shape functions for the two operators, although ssdie never calls them. Declaring their
+signatures is enough; if the compiled library loads, nothing is declared.
 """
 
 import ctypes
@@ -18,7 +18,7 @@ SIGNATURES = (
 
 
 def compiled_operators_load() -> bool:
-    """Say whether torchvision's compiled operators can be loaded on this machine."""
+    """Return whether torchvision's compiled operators can be loaded on this machine."""
     spec = importlib.util.find_spec("torchvision")
     if spec is None or spec.origin is None:
         return False
@@ -33,7 +33,7 @@ def compiled_operators_load() -> bool:
 
 
 def declare_missing_operators() -> torch.library.Library | None:
-    """Declare torchvision's `nms` and `qnms` if their compiled library cannot be loaded; give back the declaration."""
+    """Declare torchvision's `nms` and `qnms` if their compiled library cannot be loaded; return the declaration."""
     if compiled_operators_load():
         return None
     library = torch.library.Library("torchvision", "DEF")
@@ -42,4 +42,4 @@ def declare_missing_operators() -> torch.library.Library | None:
     return library
 
 
-_declaration = declare_missing_operators()  # kept: the operators vanish with the object
+_declaration = declare_missing_operators()  # kept alive: the operators exist as long as the object

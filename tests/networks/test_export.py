@@ -10,7 +10,7 @@ from ssdie import enhance
 from ssdie.cli import main
 from ssdie.enhancement.runtime import load_model
 from ssdie.enhancement.tensors import find_maps
-from ssdie.networks.export import Chain, export_onnx
+from ssdie.networks.export import Chain, export_onnx, prepare_for_export
 from ssdie.networks.generators import MSFF
 from ssdie.networks.layers import CrossAttention, attend
 from ssdie.networks.weights import save_weights
@@ -28,15 +28,20 @@ def model():
 
 
 @pytest.fixture(scope="module")
-def exported(model, tmp_path_factory):
-    return export_onnx(model, tmp_path_factory.mktemp("onnx") / "msff.onnx")
+def files(model, tmp_path_factory):
+    """The weights of the network, and the file that `ssdie export` makes of them."""
+    folder = tmp_path_factory.mktemp("onnx")
+    options = {"width": 8, "head": "scattering", "context": 2, "smooth": 2}
+    save_weights(folder / "w.safetensors", model, {"generator": "msff", "options": options})
+    assert main(["export", str(folder / "w.onnx"), "--weights", str(folder / "w.safetensors")]) == 0
+    return folder / "w.safetensors", folder / "w.onnx"
 
 
 @pytest.mark.parametrize("size", [(96, 128), (40, 24), (33, 51), (3, 5), (1, 1)])
 @torch.inference_mode()
-def test_the_exported_chain_equals_torch_at_any_size(model, exported, size, generator):
+def test_the_exported_chain_equals_torch_at_any_size(model, files, size, generator):
     small = torch.rand(1, 3, *size, generator=generator)
-    ours = load_model(exported)
+    ours = load_model(files[1])
     for postprocess in (0.0, 1.0):
         maps = ours.correct(small[0].permute(1, 2, 0).numpy(), bool(postprocess)).maps
         chain = Chain(model)(small, torch.tensor(postprocess))[0].numpy()
@@ -45,17 +50,15 @@ def test_the_exported_chain_equals_torch_at_any_size(model, exported, size, gene
         assert np.abs(chain - direct).max() < (1e-4 if resolve_precision("auto") == "fp32" else 0.1)
 
 
-def test_the_network_keeps_its_attention(model, exported):
+def test_the_network_itself_is_not_changed(model):
+    prepared = prepare_for_export(model)
     assert all(block.attend is attend for block in model.modules() if isinstance(block, CrossAttention))
+    assert not any(isinstance(m, torch.nn.ConvTranspose2d) and m.stride == (1, 1) for m in prepared.modules())
 
 
-def test_export_from_the_command_line(model, tmp_path, capsys):
-    weights, onnx = tmp_path / "w.safetensors", tmp_path / "w.onnx"
-    options = {"width": 8, "head": "scattering", "context": 2, "smooth": 2}
-    save_weights(weights, model, {"generator": "msff", "options": options})
-    assert main(["export", str(onnx), "--weights", str(weights)]) == 0 and str(onnx) in capsys.readouterr().out
+def test_a_photo_is_enhanced_alike_by_the_exported_file(files):
     photo = np.random.default_rng(0).integers(0, 255, (50, 70, 3), dtype=np.uint8)
-    ours, theirs = (enhance(photo, load_model(path)) for path in (weights, onnx))
+    ours, theirs = (enhance(photo, load_model(path)) for path in files)
     assert not np.array_equal(theirs, photo)
     assert np.abs(ours.astype(int) - theirs).mean() < 2  # of 255: torch may use bfloat16
 

@@ -121,7 +121,7 @@ def test_smooth_maps_have_no_grid_of_four_pixels_and_keep_the_photos_edges():
     step[..., 20:] = -0.1
     sharp, kept = give(step)
     assert torch.allclose(sharp, kept, atol=2e-3)
-    with pytest.raises(ValueError, match="which has maps"):
+    with pytest.raises(ValueError, match='Only "scattering" has maps'):
         MSFF(width=8, smooth=2)
 
 

@@ -1,4 +1,4 @@
-"""Corrections: fitted at the working size, carried to every pixel, and trained through."""
+"""Affine colour maps: the fit at the working size, and training through it."""
 
 import pytest
 import torch
@@ -11,7 +11,7 @@ from ssdie.ops.affine import enhance_batch, fit_correction
 
 @pytest.fixture(scope="module")
 def scenes():
-    """Two smooth pictures with grain: (2, 3, 64, 64) in [0.2, 0.8]."""
+    """Two smooth images with noise: (2, 3, 64, 64) in [0.2, 0.8]."""
     random = torch.Generator().manual_seed(3)
     coarse = F.interpolate(torch.rand(2, 3, 5, 5, generator=random), size=(64, 64), mode="bicubic")
     return (coarse + 0.05 * torch.randn(2, 3, 64, 64, generator=random)).clamp(0, 1) * 0.6 + 0.2
@@ -20,24 +20,23 @@ def scenes():
 # Fitting -----------------------------------------------------------------------------------------------------------
 
 
-def test_an_affine_change_of_colour_is_found_where_the_picture_varies(scenes):
-    turn = torch.tensor([[1.2, 0.1, 0.0], [0.0, 0.9, -0.1], [0.2, 0.0, 1.4]])
-    changed = torch.einsum("kc,nchw->nkhw", turn, scenes) + 0.05
+def test_fit_recovers_an_affine_color_change(scenes):
+    matrix = torch.tensor([[1.2, 0.1, 0.0], [0.0, 0.9, -0.1], [0.2, 0.0, 1.4]])
+    changed = torch.einsum("kc,nchw->nkhw", matrix, scenes) + 0.05
     slope, offset = fit_correction(scenes, changed - scenes)
     again = (slope * scenes[:, None]).sum(2) + offset
-    assert (slope - turn[..., None, None]).abs().mean() < 0.05
+    assert (slope - matrix[..., None, None]).abs().mean() < 0.05
     assert (again - changed).abs().max() < 0.03
 
 
-def test_a_flat_picture_is_shifted_and_keeps_its_slope():
+def test_fit_of_a_flat_image_shifts_it_and_keeps_the_identity_slope():
     flat = torch.full((1, 3, 12, 12), 0.4)
     slope, offset = fit_correction(flat, torch.full_like(flat, 0.1))
     assert torch.allclose(slope, torch.eye(3)[..., None, None].expand_as(slope), atol=1e-4)
     assert torch.allclose(offset, torch.full_like(offset, 0.1), atol=1e-4)
 
 
-def test_a_blot_is_kept_where_the_photo_has_structure_and_spread_where_it_has_none():
-    """The same dark blot in the change: of a tree, it is the tree's; of flat dust, it is nobody's."""
+def test_dark_spot_in_the_change_is_kept_on_texture_and_spread_on_flat_regions():
     blot = torch.zeros(1, 3, 64, 64)
     blot[..., 24:40, 24:40] = -0.3
     grain = 0.15 * torch.randn(1, 1, 64, 64, generator=torch.Generator().manual_seed(4))
@@ -50,38 +49,38 @@ def test_a_blot_is_kept_where_the_photo_has_structure_and_spread_where_it_has_no
     assert depths[1] < -0.2  # textured
 
 
-# Training through it -----------------------------------------------------------------------------------------------
+# Training ----------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("postprocess", [False, True])
-def test_a_batch_is_enhanced_as_photos_are(scenes, postprocess):
+def test_enhance_batch_equals_enhance(scenes, postprocess):
     with torch.random.fork_rng():
         torch.manual_seed(0)
         network = build_generator("msff", width=8, head="scattering").eval()
-        torch.nn.init.normal_(network.output.weight, std=1.5)  # one that does something
+        torch.nn.init.normal_(network.output.weight, std=1.5)  # large enough to change the photo
     symmetric = lambda x: (network(x) + network(x.flip(3)).flip(3)) / 2  # noqa: E731
     with torch.no_grad():
-        given, fit_residual = enhance_batch(scenes, symmetric, working_size=32, postprocess=postprocess)
-        wanted = enhance(scenes, network, working_size=32, postprocess=postprocess)
-    assert (given - wanted).abs().mean() < 0.004  # the network of a photo may compute in bfloat16
-    assert (wanted - scenes).abs().mean() > 0.02 and fit_residual > 0
+        got, fit_residual = enhance_batch(scenes, symmetric, working_size=32, postprocess=postprocess)
+        expected = enhance(scenes, network, working_size=32, postprocess=postprocess)
+    assert (got - expected).abs().mean() < 0.004  # enhance may compute in bfloat16
+    assert (expected - scenes).abs().mean() > 0.02 and fit_residual > 0
 
 
-def test_crops_no_larger_than_the_working_size_are_what_the_network_gives(scenes):
+def test_crops_up_to_the_working_size_get_the_output_of_the_network(scenes):
     halve = lambda x: x / 2  # noqa: E731
     for size in (0, 64, 100):
-        given, fit_residual = enhance_batch(scenes, halve, working_size=size)
-        assert torch.equal(given, scenes / 2) and fit_residual == 0
+        got, fit_residual = enhance_batch(scenes, halve, working_size=size)
+        assert torch.equal(got, scenes / 2) and fit_residual == 0
 
 
-def test_a_grid_that_the_fit_hides_is_told_by_what_does_not_fit(scenes):
+def test_residual_reveals_a_grid_that_the_fit_hides(scenes):
     grid = 0.1 * ((torch.arange(32) % 4 == 0).float() - 0.25)
     plain, hidden = (enhance_batch(scenes, lambda s, g=g: 0.8 * s + 0.1 + g, 32, postprocess=False) for g in (0, grid))
     assert (plain[0] - hidden[0]).abs().mean() < 0.01
     assert plain[1] < 0.005 and hidden[1] > 0.03
 
 
-def test_the_gradient_is_that_of_finite_differences(scenes):
+def test_gradient_equals_finite_differences(scenes):
     start = scenes.double()[:1, :, :16, :16]
     gain = torch.tensor([1.1, 0.9, 1.2], dtype=torch.double).view(1, 3, 1, 1).requires_grad_()
 
@@ -91,8 +90,8 @@ def test_the_gradient_is_that_of_finite_differences(scenes):
     assert torch.autograd.gradcheck(loss, gain)
 
 
-def test_detail_that_the_network_never_saw_is_part_of_the_loss(scenes):
-    """Stripes of one pixel vanish when the crop is shrunk; the slope that they are carried by still moves the loss."""
+def test_detail_below_the_working_size_is_mapped_too(scenes):
+    """Stripes of one pixel vanish at the working size; the fitted slope still scales them at full size."""
     stripes = (scenes + 0.1 * (torch.arange(64) % 2 - 0.5)).clamp(0, 1)
     assert torch.allclose(F.avg_pool2d(stripes, 2), F.avg_pool2d(scenes, 2), atol=0.03)
     pictures = (enhance_batch(x, lambda s: 2 * s - 0.5, 32, postprocess=False)[0] for x in (scenes, stripes))

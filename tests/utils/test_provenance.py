@@ -8,8 +8,7 @@ from PIL import Image
 
 import ssdie.utils.provenance
 from ssdie.data.photos import find_photos, fingerprint
-from ssdie.ops.images import read_image, write_image
-from ssdie.utils.paths import project_root
+from ssdie.ops.images import write_image
 from ssdie.utils.provenance import describe_other_code, figure_metadata, make_manifest, read_manifest
 from ssdie.utils.provenance import write_manifest as write
 from ssdie.workbook.figures.grids import save_figure
@@ -17,10 +16,10 @@ from ssdie.workbook.session import begin_notebook
 
 
 @pytest.fixture(autouse=True)
-def alone(monkeypatch):
-    """No notebook has begun; whatever SSDIE_DATA holds is not looked at."""
+def no_notebook(monkeypatch):
+    """Start without a running notebook and without SSDIE_DATA."""
     monkeypatch.delenv("SSDIE_DATA", raising=False)
-    monkeypatch.setattr(ssdie.utils.provenance, "current_manifest", {})
+    ssdie.utils.provenance.current_manifest.clear()  # shared with ssdie.workbook.session
 
 
 def test_a_notebook_leaves_all_that_made_it_and_no_path_or_time(tmp_path):
@@ -33,16 +32,16 @@ def test_a_notebook_leaves_all_that_made_it_and_no_path_or_time(tmp_path):
     assert begin_notebook(tmp_path / "again", "01_dust_synthesis", 7) == manifest
 
 
-def test_a_fingerprint_sees_names_sizes_and_where_told_contents(tmp_path):
-    picture = tmp_path / "dusty" / "train" / "a.bmp"
-    write_image(picture, read_image(project_root() / "figures" / "readme.png")[:, :8, :8])
+def test_fingerprint_covers_names_sizes_and_optionally_contents(tmp_path, picture):
+    photo = tmp_path / "dusty" / "train" / "a.bmp"
+    write_image(photo, picture[0])
     names, contents = (fingerprint(find_photos(tmp_path), limit) for limit in (0, 2**20))
-    data = bytearray(picture.read_bytes())
+    data = bytearray(photo.read_bytes())
     data[-1] ^= 255
-    picture.write_bytes(data)  # the size stays
+    photo.write_bytes(data)  # the size stays
     assert fingerprint(find_photos(tmp_path)) == names and names["dusty"]["of"] == "names and sizes"
     assert fingerprint(find_photos(tmp_path), 2**20)["dusty"]["sha256"] != contents["dusty"]["sha256"]
-    picture.rename(picture.with_name("b.bmp"))
+    photo.rename(photo.with_name("b.bmp"))
     assert fingerprint(find_photos(tmp_path))["dusty"] != names["dusty"]
 
 
