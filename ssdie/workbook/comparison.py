@@ -10,7 +10,7 @@ import torch
 from tqdm.auto import tqdm
 
 from ssdie.data.photos import find_photos
-from ssdie.data.sample import render_scene
+from ssdie.data.sample import sample_pair
 from ssdie.evaluation.methods import evaluate, resolve_methods
 from ssdie.evaluation.metrics import METRICS
 from ssdie.evaluation.tables import widen
@@ -129,7 +129,7 @@ def measure_runtime(
     solvers = resolve_methods(methods)
     with tqdm(desc="run time", total=len(sizes) * len(solvers), unit="method") as bar:
         for height, width in sizes:
-            clear, depth = render_scene(0, (height, width))
+            clear, depth = sample_pair(0, (height, width))
             dusty = add_dust(clear[None], depth[None], generator=0).dusty
             for name, solve in solvers.items():
                 with torch.inference_mode():

@@ -17,9 +17,9 @@ from tqdm.auto import tqdm
 from ssdie import __version__
 from ssdie.data.photos import Sources, find_photos, fingerprint_splits
 from ssdie.networks.weights import read_header
+from ssdie.training.checkpoint import RESUMABLE_CHANGES
 from ssdie.training.config import TrainConfig
 from ssdie.training.log import read_log
-from ssdie.training.run import RESUMABLE_CHANGES
 from ssdie.training.stages import train
 from ssdie.utils.paths import atomic, project_root, shorten, write_text
 from ssdie.utils.provenance import FOLDERS, current_manifest, device_name, make_manifest, write_manifest
@@ -74,7 +74,7 @@ def with_config_hash(config: TrainConfig) -> TrainConfig:
     leads to a new stage 3.
 
     Example:
-        >>> short, long = (in_own_folder(TrainConfig("supervised", "run", steps=n)).run for n in (1, 2))
+        >>> short, long = (with_config_hash(TrainConfig("supervised", "run", steps=n)).run for n in (1, 2))
         >>> short != long, str(short).startswith("run-"), len(short.name)
         (True, True, 12)
     """
@@ -96,21 +96,23 @@ def follow(config: TrainConfig, leave: bool = True) -> Iterator[dict[str, float]
 
 
 def save_paths(path: str | Path, **paths: Path) -> None:
-    """Write where a later notebook finds things, as JSON with paths from the checkout on."""
+    """Write paths for a later notebook as JSON, relative to the checkout where they lie inside it."""
     write_text(path, json.dumps(paths, indent=2, default=shorten) + "\n")
 
 
-def load_paths(path: str | Path) -> dict[str, Path]:
-    """Read what an earlier notebook left with `remember`.
+def load_paths(run: str | Path, notebook: str) -> dict[str, Path]:
+    """Read the paths that an earlier notebook wrote with `save_paths`.
+
+    Args:
+        run: folder of the profile.
+        notebook: name of the earlier notebook.
 
     Raises:
         FileNotFoundError: that notebook has not been run.
     """
-    path = Path(path)
+    path = run_folder(run) / notebook / "files.json"
     if not path.is_file():
-        raise FileNotFoundError(
-            f"{shorten(path)} is not there; run notebook {path.parent.name[:2]} with this `run` first."
-        )
+        raise FileNotFoundError(f"{shorten(path)} is missing. Run notebook {notebook[:2]} with this `run` first.")
     return {name: project_root() / value for name, value in json.loads(path.read_text(encoding="utf-8")).items()}
 
 

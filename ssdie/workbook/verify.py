@@ -1,8 +1,8 @@
-"""Does a rerun give the recorded numbers? `python -m ssdie reproduce --verify RUN`."""
+"""Compare a rerun with the recorded numbers: `ssdie reproduce --verify RUN`."""
 
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -12,42 +12,44 @@ from ssdie.utils.paths import project_root
 from ssdie.utils.provenance import read_manifest
 from ssdie.workbook.runner import print_outcomes, run_notebooks
 
-# how far a rerun may be off: absolute, in each metric's own unit. On the machine and with the packages of the recorded
-# run nothing may differ at all; elsewhere sums are rounded in another order, and training carries that along.
+# Largest absolute deviation of a rerun, in the unit of each metric. On the machine of the recorded run and with its
+# packages, all numbers are equal; elsewhere, sums are rounded in another order, and training amplifies the difference.
 TOLERANCES = {
     "psnr": 0.1, "ssim": 0.005, "ciede2000": 0.1, "niqe": 0.1, "cast": 0.5, "e": 0.05, "r": 0.05, "saturated": 0.1,
     "dark_channel": 0.005, "entropy": 0.05, "auc": 0.02,
 }  # fmt: skip
-RELATIVE = 0.02  # of every other number: losses, gradients
-UNCOMPARED = ("weights", "seconds")  # columns: paths, times
-DIGEST = re.compile(r"-[0-9a-f]{8}$")  # of a training's settings, with the paths of the stages before
+RELATIVE = 0.02  # largest relative deviation of any other number: losses, gradients
+UNCOMPARED = ("weights", "seconds")  # columns with paths and times
+DIGEST = re.compile(r"-[0-9a-f]{8}$")  # at the end of a training folder's name, see session.with_config_hash
+OLD_PARAMETERS = {"judge_steps": "dark_channel_steps"}  # in runs recorded with release 0.1.0: name then, name now
 
 
 def verify(run: str | Path, resume: bool = False) -> int:
-    """Run again what a run did, with its parameters, in a folder beside it, and compare every number.
+    """Repeat a recorded run with its parameters, in a folder beside it, and compare every number.
+
+    Prints the differences between the manifests, a line for each file, and the total.
 
     Args:
-        run: folder that `ssdie.workbook.runner.reproduce` wrote, such as "runs/quick"; left as it is.
-        resume: go on with an earlier verification instead of refusing its folder.
+        run: folder that `ssdie.workbook.runner.reproduce` wrote, such as "runs/quick"; it is not changed.
+        resume: continue an earlier verification.
 
     Returns:
-        0 where every number lies within `TOLERANCES`, 1 where one does not or a notebook failed. Printed: what differs
-        between the manifests, a line a file, the sum.
+        0 if every number is within `TOLERANCES`, 1 if one is not or a notebook failed.
 
     Raises:
         FileNotFoundError: the folder holds no manifest with a finished notebook.
-        FileExistsError: there is an earlier verification.
+        FileExistsError: there is an earlier verification, and `resume` is false.
     """
     run = (project_root() / run).resolve()
     recorded = {name: record for name, record in read_manifest(run).items() if record.get("status") == "done"}
     if not recorded:
-        raise FileNotFoundError(f"{run} holds no manifest of a finished run; give a folder such as runs/quick.")
+        raise FileNotFoundError(f"run: expected a folder with a finished run, such as runs/quick, got {run}.")
     again = run.with_name(f"{run.name}-verify")
     if again.exists() and not resume:
-        raise FileExistsError(f"{again} holds an earlier verification; remove it, or go on with it by --resume.")
+        raise FileExistsError(f"{again} holds an earlier verification. Remove it, or continue it with --resume.")
     jobs = {}
     for name, record in recorded.items():
-        jobs[name] = {**record["parameters"], "run": str(again)}
+        jobs[name] = {**rename_parameters(record["parameters"]), "run": str(again)}
         if name.startswith("05"):
             jobs[name]["figures"] = str(again / "figures")
     outcomes = run_notebooks(jobs, again, resume)
@@ -60,12 +62,22 @@ def verify(run: str | Path, resume: bool = False) -> int:
     same = int((table["numbers"] - table["differ"]).sum())
     print(f"{table['numbers'].sum()} numbers in {len(table)} files: {same} the same, {off} files off")
     if off:
-        print("outside of the tolerances, see ssdie/verify.py", file=sys.stderr)
+        print(f"{off} files are outside the tolerances of ssdie/workbook/verify.py", file=sys.stderr)
     return int(bool(failed or off))
 
 
+def rename_parameters(parameters: Mapping) -> dict:
+    """Give parameters of a recorded run their current names.
+
+    Example:
+        >>> rename_parameters({"judge_steps": 16, "seed": 0})
+        {'dark_channel_steps': 16, 'seed': 0}
+    """
+    return {OLD_PARAMETERS.get(name, name): value for name, value in parameters.items()}
+
+
 def compare_manifests(recorded: dict, again: dict) -> list[str]:
-    """Say what differs between two runs beside their numbers: commit, packages, photos, device."""
+    """List the differences between two runs in commit, code, packages, photos and device, one sentence each."""
     lines = []
     for name in recorded.keys() & again.keys():
         for key in ("commit", "code", "versions", "photos", "device"):
@@ -74,20 +86,20 @@ def compare_manifests(recorded: dict, again: dict) -> list[str]:
                 changed = [k for k in now if before.get(k) != now[k]]
                 before, now = ({k: d.get(k) for k in changed} for d in (before, now))
             if before != now:
-                lines.append(f"{key}: {before} then, {now} now")
+                lines.append(f"{key}: {before} recorded, {now} now")
     return sorted(set(lines))
 
 
 def compare_runs(recorded: str | Path, again: str | Path, notebooks: list[str]) -> pd.DataFrame:
-    """Compare the tables and training logs of notebooks.
+    """Compare the tables and training logs of two runs.
 
     Args:
         recorded, again: folders of the two runs.
-        notebooks: to compare.
+        notebooks: names of the notebooks to compare.
 
     Returns:
-        A row per file: file, numbers, differ (how many are not the same), largest (deviation, in tolerances), verdict:
-        "same", "within" or "off".
+        A row per file with the columns file, numbers (count), differ (how many are not equal), largest (deviation in
+        units of the tolerance) and verdict: "same", "within" or "off".
     """
     rows = []
     for before, now in _pairs(Path(recorded), Path(again), notebooks):
@@ -103,9 +115,9 @@ def compare_runs(recorded: str | Path, again: str | Path, notebooks: list[str]) 
 
 
 def compare_tables(before: pd.DataFrame, now: pd.DataFrame) -> tuple[int, int, float]:
-    """Give how many numbers there are, how many differ, and the largest deviation in tolerances.
+    """Count the numbers of a table and those that differ, and find the largest deviation in units of the tolerance.
 
-    Other rows, columns or words are an infinite deviation.
+    A different number of rows, another column or another text is an infinite deviation.
 
     Example:
         >>> one, two = pd.DataFrame({"psnr": [20.0, 21.0]}), pd.DataFrame({"psnr": [20.0, 21.05]})
@@ -132,22 +144,22 @@ def compare_tables(before: pd.DataFrame, now: pd.DataFrame) -> tuple[int, int, f
 
 
 def _tolerance(column: str, values: np.ndarray) -> np.ndarray | float:
-    """Tolerance of a column such as "paired_psnr_low"."""
+    """Tolerance of a column, such as "paired_psnr_low"."""
     name = re.sub(r"^(un)?paired_|_(low|high|spread)$", "", column)
     return TOLERANCES.get(name, RELATIVE * np.maximum(np.abs(values), 1e-12))
 
 
 def _pairs(recorded: Path, again: Path, notebooks: list[str]) -> Iterator[tuple[Path, Path]]:
-    """Tables of notebooks, and logs of the trainings that both have; a training's digest may differ by its folder."""
+    """Pair tables and training logs of two runs; the digest in the name of a training's folder may differ."""
     for name in notebooks:
         yield from ((path, again / name / path.name) for path in sorted((recorded / name).glob("*.csv")))
         theirs = sorted((again / name).glob("*/log.csv"))
         for path in sorted((recorded / name).glob("*/log.csv")):
             exact = again / path.relative_to(recorded)
             plain = DIGEST.sub("", path.parent.name)
-            alike = [p for p in theirs if DIGEST.sub("", p.parent.name) == plain]
+            candidates = [p for p in theirs if DIGEST.sub("", p.parent.name) == plain]
             rivals = [p for p in path.parent.parent.glob("*/log.csv") if DIGEST.sub("", p.parent.name) == plain]
             if exact in theirs:
                 yield path, exact
-            elif len(alike) == len(rivals) == 1:
-                yield path, alike[0]
+            elif len(candidates) == len(rivals) == 1:
+                yield path, candidates[0]

@@ -7,7 +7,7 @@ import pytest
 from lab import browse, changed, copy_notebook, drag, faults, look, note_time, open_and_run, serve, time_answers
 from PIL import Image
 
-from ssdie.data.sample import render_scene
+from ssdie.data.sample import sample_pair
 from ssdie.ops.depth_maps import read_depth, write_depth
 from ssdie.ops.images import read_image, write_image
 from ssdie.synthesis.dust import add_dust
@@ -22,7 +22,7 @@ def data(tmp_path_factory):
     root = tmp_path_factory.mktemp("data")
     for split, first in (("train", 0), ("val", 50)):
         for n in range(first, first + 2):
-            clear, depth = render_scene(n, (342, 512))
+            clear, depth = sample_pair(n, (342, 512))
             write_image(root / "clear" / split / f"scene{n}.png", clear)
             write_depth(root / "depth" / split / f"scene{n}.png", depth)
             write_image(root / "dusty" / split / f"dusty{n}.png", add_dust(clear[None], depth[None], generator=n).dusty)

@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 
 import ssdie.workbook.explorers.enhancement
-from ssdie.data.sample import render_scene
+from ssdie.data.sample import read_pair
 from ssdie.enhancement.photo import enhance
 from ssdie.evaluation.metrics import color_cast, measure
 from ssdie.losses import LossWeights
@@ -34,14 +34,13 @@ from ssdie.workbook.explorers.training import (
     TrainingExplorer,
     list_runs,
     load_current,
-    read_reports,
     start_small_training,
 )
 
 
 @pytest.fixture(scope="module")
 def scene():
-    return render_scene(1, (48, 64))
+    return read_pair("scene_000001", (48, 64))
 
 
 @pytest.fixture(scope="module")
@@ -129,12 +128,12 @@ def test_saved_dust_is_taken_back_to_the_last_bit(scene, tmp_path):
 
 def test_what_holds_no_dust_is_said_so(tmp_path):
     (tmp_path / "wrong.json").write_text("[1, 2]")
-    with pytest.raises(ValueError, match="wrong.json holds no dust"):
+    with pytest.raises(ValueError, match="wrong.json: expected a JSON file"):
         read_dust(tmp_path / "wrong.json")
 
 
 def test_dust_explorer_follows_its_controls(scene, tmp_path):
-    panel = DustExplorer({"one": scene, "two": render_scene(2, (48, 64))}, tmp_path)
+    panel = DustExplorer({"one": scene, "two": read_pair("scene_000002", (48, 64))}, tmp_path)
     dusty, first = panel.pictures["dusty"], panel.pictures["dusty"].value
     shown = [first]
     for name, value in (("density", 6.0), ("ratio", 3.0), ("airlight", "#336699"), ("light", 1.0), ("quality", 20)):
@@ -177,7 +176,7 @@ def test_unknown_method_is_refused(scene, model):
 
 def test_preview_is_the_full_size_from_afar(model, monkeypatch):
     monkeypatch.setattr(ssdie.workbook.explorers.enhancement, "PREVIEW", 64)
-    dusty = render_scene(1, (96, 128))[0]
+    dusty = read_pair("scene_000001", (96, 128))[0]
     shown = preview(dusty, "ssdie", model, 64)
     whole = enhance_whole(dusty, "ssdie", model, 64)
     small = torch.nn.functional.interpolate(whole[None], (48, 64), mode="area")[0]
@@ -207,7 +206,7 @@ def test_split_view_shows_before_on_the_left_and_after_on_the_right():
 
 
 def test_enhancement_explorer_follows_its_controls(scene, model):
-    panel = EnhancementExplorer({"one": scene[0], "two": render_scene(3, (48, 64))[0]}, model)
+    panel = EnhancementExplorer({"one": scene[0], "two": read_pair("scene_000003", (48, 64))[0]}, model)
     shown, before = [panel.compare.after], panel.compare.before
     steps = [("method", "msrcr"), ("strength", 0.5), ("view", "dark channel"), ("view", "zoom"), ("across", 0.2)]
     for name, value in [*steps, ("zoom", 8.0)]:
@@ -301,12 +300,6 @@ def trained(tmp_path_factory, photo_folder):
     return folder
 
 
-def test_a_report_that_is_being_written_is_left_for_later(tmp_path):
-    (tmp_path / "log.csv").write_text("step,style\n1,0.5\n2,0.4\n3,0.")
-    assert read_reports(tmp_path) == [{"step": 1, "style": 0.5}, {"step": 2, "style": 0.4}]
-    assert read_reports(tmp_path / "none") == []
-
-
 def test_runs_are_listed_newest_first(trained):
     assert {run.name for run in list_runs(trained)} == {"a", "b"}
     (trained / "b" / "log.csv").touch()
@@ -316,13 +309,13 @@ def test_runs_are_listed_newest_first(trained):
 def test_the_generator_of_a_run_is_loaded_as_far_as_it_is(trained, tmp_path):
     (last, step), (earlier, earlier_step) = load_current(trained / "a"), load_current(trained / "b")
     assert (step, earlier_step) == (0, 2) and not last.training and not earlier.training
-    photo = render_scene(0, (32, 48))[0][None]
+    photo = read_pair("scene_000000", (32, 48))[0][None]
     assert not torch.equal(last(photo), earlier(photo))
     assert load_current(tmp_path) == (None, 0)
 
 
 def test_training_explorer_follows_a_run(trained, scene):
-    panel = TrainingExplorer(trained, {"one": scene[0], "two": render_scene(2, (48, 64))[0]}, trained / "b")
+    panel = TrainingExplorer(trained, {"one": scene[0], "two": read_pair("scene_000002", (48, 64))[0]}, trained / "b")
     curves, after = panel.curves.value, panel.compare.after
     assert "step <b>3</b>" in panel.facts.value and "by step 2" in panel.facts.value
     panel.draw()
@@ -381,7 +374,7 @@ def test_headless_runs_show_a_figure_and_readers_the_widgets(scene, tmp_path, mo
 
 
 def test_mean_colour_tells_the_cast(scene):
-    _, a, b = panels.mean_colour(scene[0])
+    _, a, b = panels.mean_color(scene[0])
     assert np.hypot(a, b) == pytest.approx(color_cast(scene[0][None]).item())
 
 

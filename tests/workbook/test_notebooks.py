@@ -68,7 +68,7 @@ def test_says_where_it_writes_and_writes_there(notebook, request):
     name = request.node.callspec.params["notebook"]
     writes = re.search(r"^\| \*\*Writes\*\* \| (.+) \|$", notebook.cells[0].source, re.MULTILINE)[1]
     assert f"`{name}/`" in writes or "`figures/`" in writes
-    assert f'workbook.open_folder(run, "{name}"' in "\n".join(code(notebook))
+    assert f'= open_folder(run, "{name}"' in "\n".join(code(notebook))
 
 
 def test_ends_by_saying_what_is_next(notebook):
@@ -103,7 +103,7 @@ def test_parameters_are_one_a_line_in_a_form_that_papermill_sees(notebook, reque
 def test_results_go_where_run_says_and_no_path_is_absolute(notebook):
     cells = code(notebook)
     assert cells[0].startswith('run: str = "runs/quick"')
-    assert sum("workbook.open_folder(run," in cell for cell in cells[1:3]) == 1
+    assert sum("= open_folder(run," in cell for cell in cells[1:3]) == 1
     assert not re.search(r"""["'](/|~|[A-Z]:\\)""", "\n".join(cells))
 
 

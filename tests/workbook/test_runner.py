@@ -19,9 +19,10 @@ from ssdie.workbook.profiles import (
     NOTEBOOKS,
     check_type,
     choose_parameters,
-    parse_parameter,
+    parse_text,
     read_defaults,
     select_notebooks,
+    split_parameter,
 )
 from ssdie.workbook.runner import Outcome, format_outcomes, reproduce, write_durations
 from ssdie.workbook.verify import compare_runs, compare_tables
@@ -124,8 +125,8 @@ def test_resume_runs_what_has_changed(checkout, monkeypatch):
 
 def test_two_runs_do_not_write_over_each_other(checkout, capsys):
     folder = checkout / "runs" / "quick"
-    hold = f"with alone({str(folder)!r}): print('held', flush=True); input()"
-    command = [sys.executable, "-c", f"from ssdie.utils.provenance import alone\n{hold}"]
+    hold = f"with lock_folder({str(folder)!r}): print('held', flush=True); input()"
+    command = [sys.executable, "-c", f"from ssdie.utils.paths import lock_folder\n{hold}"]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
         assert other.stdout.readline() == "held\n"
         assert main(["reproduce", "--only", "01"]) == 2
@@ -236,15 +237,33 @@ def test_defaults_are_read_with_their_types(checkout):
 
 @pytest.mark.parametrize("value, default", [("3", 3), (3.5, 3), (True, 3), (1, "a"), (None, 1.0), ((1,), [1])])
 def test_other_types_are_refused(value, default):
-    with pytest.raises(ValueError, match="wanted is"):
+    with pytest.raises(ValueError, match="expected"):
         check_type("x", value, default)
 
 
-def test_values_are_read_as_yaml():
-    assert parse_parameter("a=[1, 2]") == ("a", [1, 2])
-    assert parse_parameter("a=1.0e-4") == ("a", 1e-4)
-    assert parse_parameter("a=b=c") == ("a", "b=c")
-    assert parse_parameter("a=") == ("a", "")
+@pytest.mark.parametrize(
+    "text, default, value",
+    [
+        ("a=no", "auto", "no"),  # not False, as YAML reads it
+        ("a=1e-4", 0.1, 1e-4),
+        ("a=7", 3, 7),
+        ("a=true", False, True),
+        ("a=[1, 2]", [], [1, 2]),
+        ("a={b: 1}", {}, {"b": 1}),
+        ("a=b=c", "", "b=c"),
+        ("a=", "x", ""),
+    ],
+)
+def test_a_value_is_parsed_by_the_type_of_the_parameter(text, default, value):
+    name, given = split_parameter(text)
+    parsed = parse_text(name, given, default)
+    assert name == "a" and parsed == value and type(parsed) is type(value)
+
+
+@pytest.mark.parametrize("text, default", [("a=x", 3), ("a=1.5", 3), ("a=no", False), ("a=3", []), ("a=[", [])])
+def test_a_value_of_another_type_is_refused(text, default):
+    with pytest.raises(ValueError, match=f"parameter a: expected {type(default).__name__}"):
+        parse_text(*split_parameter(text), default)
 
 
 @pytest.mark.parametrize("text", ["steps", "=3", "a b=3"])

@@ -123,7 +123,7 @@ def test_the_notebooks_run_without_ssdie_data_and_write_no_committed_figure(tmp_
         seen.update(data=os.environ.get("SSDIE_DATA"), profile=profile, out=out, **parameters)
         return [Outcome("00_enhance_a_photo", "failed", 1.0, "the dust won")]
 
-    monkeypatch.setattr(ssdie.workbook.site, "reproduce", note)
+    monkeypatch.setattr("ssdie.workbook.runner.reproduce", note)
     monkeypatch.setenv("SSDIE_DATA", str(photo_folder))
     assert main(["site", "--out", str(tmp_path)]) == 1  # nothing is made of a failed run
     assert seen == {"data": None, "profile": "quick", "out": "runs/embedded", "figures": "runs/embedded/figures"}

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from ssdie.ops.images import write_image
 from ssdie.ops.priors import dark_channel
-from ssdie.synthesis.depth import Source, estimate_depth
+from ssdie.synthesis.depth import Source, estimate_depth, ramp_depth
 from ssdie.synthesis.dust import add_dust, transmission_from_depth
 from ssdie.synthesis.recipes import Dust, draw_airlight, sample_dust, write_dust
 from ssdie.workbook.explorers import widgets as panels
@@ -22,17 +22,6 @@ from ssdie.workbook.figures.grids import plot_grid
 DUST = {"density": 2.0, "ratio": 1.5, "airlight": "#d9a461", "light": 0.5, "noise": 0.01, "quality": 90}
 SEED = 0  # of the noise
 OWN = "of the scene"  # depth that came with the scene
-
-
-def depth_by_height(clear: torch.Tensor) -> torch.Tensor:
-    """Guess depth by the height in the picture: near below, far above; (N, 1, H, W).
-
-    Example:
-        >>> depth_by_height(torch.zeros(1, 3, 3, 1)).flatten().tolist()
-        [1.0, 0.5, 0.0]
-    """
-    down = torch.linspace(1, 0, clear.shape[-2], device=clear.device)
-    return down[None, None, :, None].repeat(len(clear), 1, 1, clear.shape[-1])
 
 
 def depth_by_dark_channel(clear: torch.Tensor) -> torch.Tensor:
@@ -48,7 +37,7 @@ def flat_depth(clear: torch.Tensor) -> torch.Tensor:
 
 
 DEPTHS: dict[str, Source] = {
-    "by height in the picture": depth_by_height,
+    "by height in the picture": ramp_depth,
     "by the dark channel": depth_by_dark_channel,
     "flat": flat_depth,
 }
@@ -214,7 +203,7 @@ class DustExplorer(Panel):
         self.charts["cast"].value = panels.draw_cast(self.colour, mean_color(pictures["dusty"]), ("clear", "dusty"))
         parts = " · ".join(f"{name} <b>{value:.2f}</b>" for name, value in means.items())
         self.facts.value = f'<div style="font-size:12px;line-height:1.5">light that arrives<br>{parts}</div>'
-        panels.calm(self.status)
+        panels.clear_error(self.status)
 
     def set(self, values: Mapping) -> None:
         """Set sliders and draw once."""
@@ -238,7 +227,8 @@ class DustExplorer(Panel):
         dusty = view_dust(*self.scene, **self.settings)[0]["dusty"]
         scene, source = (control.value for control in self.choice.values())
         picture, dust = save_dusty(self.folder, scene, dusty, self.settings, source)
-        panels.say(self.status, f"saved {html.escape(picture.name)} and {html.escape(dust.name)} in {self.folder}")
+        names = f"{html.escape(picture.name)} and {html.escape(dust.name)}"
+        panels.show_message(self.status, f"saved {names} in {self.folder}")
 
     def figure(self) -> Figure:
         """Draw what is shown as a figure."""

@@ -10,12 +10,12 @@ import ipywidgets as widgets
 import torch
 from matplotlib.figure import Figure
 
-from ssdie.enhancement.photo import WORKING_SIZE, enhance, find_correction
+from ssdie.enhancement.correction import apply_correction, downsample
+from ssdie.enhancement.photo import WORKING_SIZE, as_model, enhance
 from ssdie.enhancement.runtime import load_model
 from ssdie.evaluation.baselines import BASELINES
 from ssdie.evaluation.metrics import METRICS
 from ssdie.networks.generators import Generator
-from ssdie.ops.affine import apply_correction, downsample
 from ssdie.ops.images import fit_long_side, read_image, to_display
 from ssdie.ops.priors import dark_channel
 from ssdie.photo.files import array_to_pil, explain
@@ -47,8 +47,8 @@ def preview(dusty: torch.Tensor, method: str, model: Generator, working_size: in
     small = fit_long_side(dusty[None], PREVIEW)[0]
     if method != "ssdie":
         return enhance_whole(small, method, model, working_size)
-    correction = find_correction(downsample(dusty.permute(1, 2, 0).contiguous(), working_size), model)
-    return apply_correction(small.permute(1, 2, 0).contiguous(), correction).permute(2, 0, 1).contiguous()
+    correction = as_model(model).correct(downsample(to_display(dusty), working_size))
+    return torch.from_numpy(apply_correction(to_display(small), correction)).permute(2, 0, 1).contiguous()
 
 
 def enhance_whole(dusty: torch.Tensor, method: str, model: Generator, working_size: int = WORKING_SIZE) -> torch.Tensor:
@@ -145,7 +145,7 @@ class EnhancementExplorer(Panel):
         self.name, self.dusty, self.known = self.gallery.value, self.photos[self.gallery.value], {}
         self.small = fit_long_side(self.dusty[None], PREVIEW)[0]
         self.before = {name: measure_shown(self.small, self.small)[name] for name in SHOWN} | NOTHING_DONE
-        self.colour, self.measured = panels.mean_colour(self.small), None
+        self.colour, self.measured = panels.mean_color(self.small), None
         self.draw()
         if not panels.is_static():
             threading.Thread(target=self._prepare, args=(self.known,)).start()
@@ -173,9 +173,9 @@ class EnhancementExplorer(Panel):
         key = (self.name, *self.settings)
         if self.whole is None or self.whole[0] != key:
             method, working_size = self.settings
-            panels.say(self.status, "enhancing at full size …")
+            panels.show_message(self.status, "enhancing at full size …")
             self.whole = key, enhance_whole(self.dusty, method, self.model, working_size)
-            panels.say(self.status)
+            panels.show_message(self.status)
         return torch.lerp(self.dusty, self.whole[1], self.controls["strength"].value)
 
     def draw(self) -> None:
@@ -194,13 +194,13 @@ class EnhancementExplorer(Panel):
         with self.compare.hold_sync():
             self.compare.before, self.compare.after = map(panels.encode, pair)
             self.compare.labels = "dusty", self.settings[0]
-        panels.calm(self.status)
+        panels.clear_error(self.status)
         shown = (self.name, *self.settings, self.controls["strength"].value)
         if shown == self.measured:
             return  # another view of the same
         self.measured, self.facts = shown, measure_shown(enhanced, self.small)
         self.numbers.value = _tabulate(self.before, self.facts)
-        self.cast.value = panels.draw_cast(self.colour, panels.mean_colour(enhanced), ("dusty", self.settings[0]))
+        self.cast.value = panels.draw_cast(self.colour, panels.mean_color(enhanced), ("dusty", self.settings[0]))
 
     def look_closer(self) -> None:
         """Zoom to where the picture was double-clicked."""
@@ -222,7 +222,7 @@ class EnhancementExplorer(Panel):
             photo = read_image(io.BytesIO(bytes(file["content"])))
         except Exception as error:
             told = html.escape(f"{file['name']}: {explain(error)}")
-            panels.say(self.status, f"{told}; choose a JPEG, PNG, TIFF, WebP or BMP file.", wrong=True)
+            panels.show_message(self.status, f"{told}; choose a JPEG, PNG, TIFF, WebP or BMP file.", wrong=True)
             return
         self.photos[file["name"]] = photo
         self.gallery.add(file["name"], _thumbnail(photo))
@@ -238,7 +238,8 @@ class EnhancementExplorer(Panel):
         picture.save(buffer, *(("PNG",) if png else ("JPEG",)), **({} if png else {"quality": 95, "subsampling": 0}))
         file = f"{name.stem}_{self.settings[0]}.{'png' if png else 'jpg'}"
         self.download.hand_over(file, buffer.getvalue(), "image/png" if png else "image/jpeg")
-        panels.say(self.status, f"{html.escape(file)}, {picture.width} x {picture.height} pixels, is in your downloads")
+        size = f"{picture.width} x {picture.height} pixels"
+        panels.show_message(self.status, f"downloaded {html.escape(file)}, {size}")
 
     def figure(self) -> Figure:
         """Draw the photo before and after as a figure."""

@@ -1,7 +1,6 @@
 """The explorer of training: the losses of a run and what its network makes of fixed photos, while it trains."""
 
 import asyncio
-import csv
 import html
 import os
 import subprocess
@@ -19,6 +18,7 @@ from ssdie.networks.generators import Generator, build_generator
 from ssdie.networks.weights import load_weights
 from ssdie.ops.images import fit_long_side
 from ssdie.training.checkpoint import load_checkpoint
+from ssdie.training.log import read_log
 from ssdie.utils.paths import project_root, shorten
 from ssdie.workbook.explorers import widgets as panels
 from ssdie.workbook.explorers.widgets import Compare, Gallery, Panel
@@ -28,7 +28,10 @@ from ssdie.workbook.figures.grids import plot_pictures
 PATIENCE = 600  # seconds without a new report after which nobody looks any more
 SMALL = {
     "options": '{"width": 16, "head": "scattering"}',
-    "weights": '{"reconstruction": 10, "gradient": 10, "perceptual": 0, "style": 0}',
+    "weights.reconstruction": 10,
+    "weights.gradient": 10,
+    "weights.perceptual": 0,
+    "weights.style": 0,
     "size": 64,
     "batch": 4,
     "learning-rate": 1e-3,
@@ -44,14 +47,6 @@ def list_runs(folder: str | Path) -> list[Path]:
     """List the runs below a folder, those with the newest report first."""
     logs = sorted(Path(folder).rglob("log.csv"), key=lambda path: path.stat().st_mtime, reverse=True)
     return [log.parent for log in logs]
-
-
-def read_reports(run: str | Path) -> list[dict[str, float]]:
-    """Read the log of a run that may be writing it: a line that is not yet whole is left for later."""
-    path = Path(run) / "log.csv"
-    text = path.read_text(encoding="utf-8") if path.is_file() else ""
-    whole = text[: text.rfind("\n") + 1].splitlines()
-    return [{name: float(value) for name, value in row.items() if value} for row in csv.DictReader(whole)]
 
 
 def load_current(run: str | Path) -> tuple[Generator | None, int]:
@@ -96,19 +91,21 @@ def start_small_training(run: str | Path, steps: int = 60, wait: bool | None = N
     options = [f"--{name}={value}" for name, value in {"run": run, "steps": steps, **SMALL}.items()]
     command = [sys.executable, "-m", "ssdie", "train", "supervised", *options]
     paths = os.pathsep.join(filter(None, (str(project_root()), os.environ.get("PYTHONPATH"))))
-    with (run / "said.txt").open("w", encoding="utf-8") as said:
+    with (run / "stdout.txt").open("w", encoding="utf-8") as log:
         environment = {**os.environ, "PYTHONPATH": paths}
-        STARTED[run] = subprocess.Popen(command, stdout=said, stderr=said, cwd=project_root(), env=environment)
+        STARTED[run] = subprocess.Popen(command, stdout=log, stderr=log, cwd=project_root(), env=environment)
     if (panels.is_static() if wait is None else wait) and STARTED[run].wait():
         raise RuntimeError(f"training in {run} failed: {last_lines(run)}")
     return run
 
 
 def last_lines(run: str | Path) -> str:
-    """What a training that `start_small_training` started said last."""
-    path = Path(run) / "said.txt"
+    """Last lines with words that a training of `start_small_training` printed."""
+    path = Path(run) / "stdout.txt"
     lines = path.read_text(encoding="utf-8", errors="replace").splitlines() if path.is_file() else []
-    return lines[-1].split("\r")[-1] if lines else ""
+    lines = [line.split("\r")[-1].strip("│ ") for line in lines]
+    words = [line for line in lines if any(c.isalnum() for c in line) and "--help" not in line]
+    return "; ".join(words[-4:])
 
 
 class TrainingExplorer(Panel):
@@ -175,7 +172,7 @@ class TrainingExplorer(Panel):
     def draw(self) -> None:
         """Draw what is new: curves at a new report, the sample at a new checkpoint."""
         if self._is_new("log.csv"):
-            self.rows, self.heard = read_reports(self.run), time.monotonic()
+            self.rows, self.heard = read_log(self.run / "log.csv", missing_ok=True), time.monotonic()
             if self.rows:
                 self.curves.value = panels.encode_figure(plot_curves({self.run.name: self.rows}), dpi=110)
         if self._is_new("generator.safetensors") or self._is_new("checkpoint.pt"):

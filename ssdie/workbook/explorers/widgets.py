@@ -160,7 +160,7 @@ def mean_color(image: torch.Tensor) -> tuple[float, float, float]:
     """Mean L*, a* and b* of (3, H, W) in [0, 1].
 
     Example:
-        >>> [round(abs(v)) for v in mean_colour(torch.ones(3, 2, 2))]
+        >>> [round(abs(v)) for v in mean_color(torch.ones(3, 2, 2))]
         [100, 0, 0]
     """
     return tuple(rgb2lab(to_display(image)).mean(axis=(0, 1)).tolist())

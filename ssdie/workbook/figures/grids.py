@@ -76,7 +76,7 @@ def crop_to_fill(picture: Picture, size: tuple[int, int]) -> torch.Tensor:
     """Scale a picture until it covers (height, width) and cut out the middle; (C, height, width) in [0, 1].
 
     Example:
-        >>> cover(torch.rand(3, 40, 80), (10, 10)).shape
+        >>> crop_to_fill(torch.rand(3, 40, 80), (10, 10)).shape
         torch.Size([3, 10, 10])
     """
     picture = torch.as_tensor(picture, dtype=torch.float32)
