@@ -65,8 +65,8 @@ def downsample(pixels: np.ndarray, long_side: int) -> np.ndarray:
         (h, w, 3) float32 in [0, 1].
 
     Example:
-        >>> downsample(np.full((30, 40, 3), 51, np.uint8), 8)[0, 0].round(3).tolist()
-        [0.2, 0.2, 0.2]
+        >>> downsample(np.full((30, 40, 3), 255, np.uint8), 8)[0, 0].tolist()
+        [1.0, 1.0, 1.0]
     """
     height, width = fitted_size(pixels.shape[:2], long_side)
     small = _average_rows(_average_rows(pixels, height).transpose(1, 0, 2), width).transpose(1, 0, 2)
