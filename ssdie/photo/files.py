@@ -76,18 +76,18 @@ def explain(error: Exception) -> str:
         >>> explain(FileNotFoundError(2, "No such file or directory"))
         'No such file or directory'
     """
-    told = textwrap.shorten(str(error).strip("."), 200) or type(error).__name__
+    message = textwrap.shorten(str(error).strip("."), 200) or type(error).__name__
     if isinstance(error, ModuleNotFoundError):
         return str(error)
     if isinstance(error, UnidentifiedImageError):
         return "it is no picture, or one of a kind that cannot be read"
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
-    if isinstance(error, MemoryError) or "allocate memory" in told:  # Pillow's, torch's
+    if isinstance(error, MemoryError) or "allocate memory" in message:  # Pillow's, torch's
         return "there is not enough memory for it"
     if isinstance(error, Image.DecompressionBombError):
         return f"it declares more than {2 * Image.MAX_IMAGE_PIXELS} pixels"
-    return told if isinstance(error, ValueError | TypeError) else f"it is damaged ({told})"
+    return message if isinstance(error, ValueError | TypeError) else f"it is damaged ({message})"
 
 
 def pil_to_array(photo: Image.Image) -> np.ndarray:

@@ -65,7 +65,7 @@ def vary(base: TrainConfig, variant: str, width: int = 64) -> TrainConfig:
         (0.0, 'supervised')
     """
     if variant not in VARIANTS:
-        raise ValueError(f"variant is {variant!r}; wanted is one of {', '.join(VARIANTS)}.")
+        raise ValueError(f"variant: expected one of {', '.join(VARIANTS)}, got {variant!r}.")
     changes = dict(VARIANTS[variant])
     if "weights" in changes:
         changes["weights"] = dataclasses.replace(base.weights, **changes["weights"])

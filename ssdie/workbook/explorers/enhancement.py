@@ -56,7 +56,7 @@ def enhance_whole(dusty: torch.Tensor, method: str, model: Generator, working_si
     if method == "ssdie":
         return enhance(dusty, model, working_size=working_size)
     if method not in BASELINES:
-        raise ValueError(f"method is {method!r}; wanted is one of {', '.join(METHODS)}.")
+        raise ValueError(f"method: expected one of {', '.join(METHODS)}, got {method!r}.")
     return BASELINES[method](dusty[None])[0]
 
 
