@@ -103,11 +103,11 @@ def test_pseudo_labels(picture):
         losses.make_pseudo_label(picture, "hsv")
 
 
-def test_the_teachers_pseudo_label_is_its_output_with_the_last_touch(picture):
+def test_the_teachers_pseudo_label_is_its_output_after_post_processing(picture):
     teacher = torch.nn.Conv2d(3, 3, 1)
     label = losses.make_pseudo_label(picture, "teacher", lambda x: teacher(x).clamp(0, 1))
     assert torch.equal(label, postprocess(teacher(picture).clamp(0, 1).detach())) and not label.requires_grad
-    with pytest.raises(ValueError, match="give it as `teacher`"):
+    with pytest.raises(ValueError, match="expected a function for the pseudo-label"):
         losses.make_pseudo_label(picture, "teacher")
 
 
