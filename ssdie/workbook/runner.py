@@ -11,12 +11,14 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+import nbformat
 import pandas as pd
 import papermill
 from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 from papermill.exceptions import PapermillExecutionError
 
 from ssdie.data.photos import fingerprint_splits
+from ssdie.utils.machine import cpu_model, usable_cores
 from ssdie.utils.paths import atomic, lock_folder, project_root
 from ssdie.utils.provenance import FOLDERS, device_name, make_manifest, read_manifest, write_manifest
 from ssdie.workbook.profiles import NEEDS, NOTEBOOKS, choose_parameters, notebook_path, read_defaults, select_notebooks
@@ -32,6 +34,7 @@ class Outcome:
     status: str
     seconds: float = 0.0
     message: str = ""
+    cpu_seconds: float = 0.0  # of all its processes
 
 
 def reproduce(
@@ -76,7 +79,7 @@ def run_notebooks(jobs: Mapping[str, Mapping[str, object]], folder: str | Path, 
             anew = any(outcomes[need].status != "kept" for need in NEEDS.get(name, ()) if need in outcomes)
             settings = {k: v for k, v in parameters.items() if k not in FOLDERS}
             record = make_manifest(settings, settings.get("seed", 0), photos, device)
-            record["notebook"] = hashlib.sha256(notebook_path(name).read_bytes()).hexdigest()
+            record["notebook"] = hash_code(name)
             if lost:
                 outcomes[name] = Outcome(name, "skipped", message=f"{name}: skipped, it needs {', '.join(lost)}")
             elif resume and not anew and _is_done(read_manifest(place).get(name, {}), record):
@@ -98,6 +101,13 @@ def _is_done(before: Mapping, now: Mapping) -> bool:
 def _record(place: Path, name: str, record: Mapping) -> None:
     """Write a notebook's part of the run's manifest."""
     write_manifest(place, {**read_manifest(place), name: record})
+
+
+def hash_code(name: str) -> str:
+    """Return the SHA-256 of a notebook's code cells: new words in it do not make its results old."""
+    cells = nbformat.read(notebook_path(name), as_version=4).cells
+    code = [cell.source for cell in cells if cell.cell_type == "code"]
+    return hashlib.sha256(json.dumps(code).encode()).hexdigest()
 
 
 # Running ----------------------------------------------------------------------------------------------------
@@ -143,7 +153,7 @@ def run_notebook(name: str, parameters: Mapping[str, object], folder: str | Path
     """
     copy = (project_root() / folder / f"{name}.ipynb").resolve()
     copy.parent.mkdir(parents=True, exist_ok=True)
-    begin, message = time.perf_counter(), ""
+    begin, cpu, message = time.perf_counter(), _cpu_of_children(), ""
     print(f"{name} ...", flush=True)
     figures = parameters.get("figures")  # a folder that runs share
     try:
@@ -156,7 +166,14 @@ def run_notebook(name: str, parameters: Mapping[str, object], folder: str | Path
         message = f"{name}, cell [{error.exec_count}]: {_last_line(error)}"
     except (CellExecutionError, CellTimeoutError, DeadKernelError, BlockingIOError) as error:
         message = f"{name}: {str(error).strip().splitlines()[-1]}"
-    return Outcome(name, "failed" if message else "done", time.perf_counter() - begin, message)
+    status, seconds = "failed" if message else "done", time.perf_counter() - begin
+    return Outcome(name, status, seconds, message, _cpu_of_children() - cpu)
+
+
+def _cpu_of_children() -> float:
+    """Return the CPU seconds of all child processes that have ended; 0 on Windows, which does not count them."""
+    times = os.times()
+    return times.children_user + times.children_system
 
 
 def _last_line(error: PapermillExecutionError) -> str:
@@ -170,7 +187,8 @@ def write_durations(folder: str | Path, outcomes: Sequence[Outcome]) -> None:
     rows = {}
     if path.is_file():
         rows = {row["notebook"]: row for row in pd.read_csv(path, keep_default_na=False).to_dict("records")}
-    rows |= {o.notebook: asdict(o) for o in outcomes if o.status not in ("kept", "skipped")}
+    machine = {"cpu": cpu_model(), "cores": usable_cores()}
+    rows |= {o.notebook: asdict(o) | machine for o in outcomes if o.status not in ("kept", "skipped")}
     table = pd.DataFrame([rows[name] for name in NOTEBOOKS if name in rows])
     with atomic(path) as temporary:
         table.to_csv(temporary, index=False, float_format="%.1f")
