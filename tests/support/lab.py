@@ -70,7 +70,7 @@ def serve(notebooks: Path, folder: Path, data: Path) -> Iterator[str]:
     options = ["--no-browser", "--allow-root", "--ip=127.0.0.1", f"--port={port}", "--ServerApp.port_retries=0"]
     options += ["--IdentityProvider.token=", f"--ServerApp.root_dir={notebooks}"]
     command = [sys.executable, "-m", "jupyterlab", *options]
-    with own_kernel(reader=True), (folder / "lab.log").open("w") as log:
+    with own_kernel(interactive=True), (folder / "lab.log").open("w") as log:
         environment = os.environ | {name: str(folder / place) for name, place in places.items()}
         environment["SSDIE_DATA"] = str(data)
         environment["PYTHONPATH"] = os.pathsep.join(filter(None, (str(project_root()), os.environ.get("PYTHONPATH"))))
