@@ -49,6 +49,7 @@ class DustExplorer(Panel):
         self.enhancement: EnhancementExplorer | None = None  # created by the first click on "enhance"
         self.below = widgets.VBox()
         super().__init__([panels.side_by_side(self._controls(), self._outputs()), self.below])
+        self._update_charts = panels.after_pause(panels.guard(self.draw_charts, self.status))
         self.select_scene()
         for control in self.choice.values():
             control.observe(panels.guard(lambda _: self.select_scene(), self.status), "value")
@@ -72,17 +73,20 @@ class DustExplorer(Panel):
         self.draw()
 
     def draw(self) -> None:
-        """Add the dust of the current settings to the scene and update images and charts."""
+        """Add the dust of the current settings to the scene and update the images; the charts follow after a pause."""
         pictures, means = view_dust(*self.scene, **self.settings)
         for name in ("dusty", "transmission"):
             self.pictures[name].value = panels.encode(pictures[name])
-        self.charts["histogram"].value = charts.draw_histogram(pictures["dusty"])
-        self.charts["cast"].value = charts.draw_cast(
-            self.color, charts.mean_color(pictures["dusty"]), ("clear", "dusty")
-        )
         parts = " · ".join(f"{name} <b>{value:.2f}</b>" for name, value in means.items())
         self.facts.value = f'<div style="font-size:12px;line-height:1.5">mean transmission<br>{parts}</div>'
         panels.clear_error(self.status)
+        self.shown = pictures["dusty"]
+        self._update_charts()
+
+    def draw_charts(self) -> None:
+        """Draw the histogram and the colour cast of the dusty image."""
+        cast = charts.draw_cast(self.color, charts.mean_color(self.shown), ("clear", "dusty"))
+        self.charts["histogram"].value, self.charts["cast"].value = charts.draw_histogram(self.shown), cast
 
     def set(self, values: Mapping) -> None:
         """Set several controls by name, and draw once."""

@@ -78,6 +78,7 @@ class EnhancementExplorer(Panel):
         left = [self.upload, hint, self.path, *self.controls.values(), self.download, self.status]
         facts = [panels.captioned("metrics", self.numbers), panels.captioned("colour cast, in CIE Lab", self.cast)]
         super().__init__([self.gallery, panels.side_by_side(left, [self.compare, widgets.HBox(facts)])])
+        self._measure_later = panels.after_pause(panels.guard(self.measure, self.status))
         self.select_photo()
         callbacks = {
             self.select_photo: [self.gallery],
@@ -102,7 +103,7 @@ class EnhancementExplorer(Panel):
         self.name, self.dusty, self.previews = self.gallery.value, self.photos[self.gallery.value], {}
         self.small = fit_long_side(self.dusty[None], PREVIEW)[0]
         self.before = {name: measure_shown(self.small, self.small)[name] for name in SHOWN_METRICS} | UNCHANGED
-        self.color, self.measured = charts.mean_color(self.small), None
+        self.color, self.measured, self.shown_before = charts.mean_color(self.small), None, None
         self.draw()
         if not panels.is_static():
             threading.Thread(target=self._prepare, args=(self.previews,)).start()
@@ -136,29 +137,41 @@ class EnhancementExplorer(Panel):
         return torch.lerp(self.dusty, self.full_size[1], self.controls["strength"].value)
 
     def draw(self) -> None:
-        """Update the images before and after, the metrics and the chart of the cast."""
-        view, enhanced = self.controls["view"].value, self.enhanced()
-        pair = self.small, enhanced
-        if view == "dark channel":
-            pair = tuple(dark_channel(picture[None])[0] for picture in pair)
-        elif view == "zoom":
-            place = [self.controls[name].value for name in ("zoom", "across", "down")]
+        """Update the images before and after; metrics and the chart of the cast follow when the controls rest."""
+        view, place = self.controls["view"].value, ()
+        if view == "zoom":
+            place = tuple(self.controls[name].value for name in ("zoom", "across", "down"))
             pair = (crop(picture, *place) for picture in (self.dusty, self.enhanced_full_size()))
             pair = tuple(fit_long_side(picture[None], PREVIEW)[0] for picture in pair)
+        else:
+            pair = self.small, self.enhanced()
+        if view == "dark channel":
+            pair = tuple(dark_channel(picture[None])[0] for picture in pair)
         for name in ("zoom", "across", "down"):
             self.controls[name].disabled = view != "zoom"
         self.controls["working_size"].disabled = self.settings[0] != "ssdie"
-        labels = METHOD_TITLES["input"], METHOD_TITLES[self.settings[0]]
         with self.compare.hold_sync():
-            self.compare.before, self.compare.after = map(panels.encode, pair)
-            self.compare.labels = labels
+            if self.shown_before != (self.name, view, place):  # the slider of the strength changes only one image
+                self.shown_before, self.compare.before = (self.name, view, place), panels.encode(pair[0])
+            self.compare.after = panels.encode(pair[1])
+            self.compare.labels = self.labels
         panels.clear_error(self.status)
+        self._measure_later()
+
+    @property
+    def labels(self) -> tuple[str, str]:
+        """Titles of the two images."""
+        return METHOD_TITLES["input"], METHOD_TITLES[self.settings[0]]
+
+    def measure(self) -> None:
+        """Update the metrics and the chart of the cast, unless only the view has changed."""
         shown = (self.name, *self.settings, self.controls["strength"].value)
         if shown == self.measured:
-            return  # only the view has changed
+            return
+        enhanced = self.enhanced()
         self.measured, self.facts = shown, measure_shown(enhanced, self.small)
         self.numbers.value = _tabulate(self.before, self.facts)
-        self.cast.value = charts.draw_cast(self.color, charts.mean_color(enhanced), labels)
+        self.cast.value = charts.draw_cast(self.color, charts.mean_color(enhanced), self.labels)
 
     def zoom_to_focus(self) -> None:
         """Zoom in on the position of the last double click."""

@@ -1,5 +1,6 @@
 """Widgets shared by the explorers: panels, controls and status messages."""
 
+import asyncio
 import html
 import io
 import os
@@ -89,6 +90,33 @@ def describe_error(error: Exception) -> str:
         return message
     trace = f'<pre style="overflow:auto">{html.escape("".join(traceback.format_exception(error)))}</pre>'
     return f"<b>{type(error).__name__}</b>: {message}<details><summary>traceback</summary>{trace}</details>"
+
+
+def after_pause(action: Callable[[], None], seconds: float = 0.15) -> Callable[[], None]:
+    """Wrap an action that may lag behind a slider: it runs once no call has come for a while.
+
+    Args:
+        action: what to run, such as the computation of metrics.
+        seconds: length of the pause.
+
+    Returns:
+        A function that schedules `action`; it runs at once where no event loop is running, and non-interactively.
+    """
+    pending: list[asyncio.TimerHandle] = []
+
+    def schedule() -> None:
+        while pending:
+            pending.pop().cancel()
+        try:
+            loop = None if is_static() else asyncio.get_running_loop()
+        except RuntimeError:  # no event loop
+            loop = None
+        if loop is None:
+            action()
+        else:
+            pending.append(loop.call_later(seconds, action))
+
+    return schedule
 
 
 # Controls -------------------------------------------------------------------------------------------------------

@@ -1,5 +1,6 @@
 """Parts shared by the explorers: charts, encoded images, display with and without widgets."""
 
+import asyncio
 import io
 
 import numpy as np
@@ -41,3 +42,21 @@ def test_histogram_has_a_peak_where_the_values_are():
 def test_encoded_picture_decodes_to_itself():
     decoded = np.asarray(Image.open(io.BytesIO(panels.encode(torch.full((1, 16, 24), 0.25)))))
     assert decoded.shape == (16, 24, 3) and abs(int(decoded[0, 0, 0]) - 64) <= 1
+
+
+def test_an_action_waits_for_a_pause_and_runs_once(monkeypatch):
+    monkeypatch.delenv(panels.STATIC, raising=False)
+    ran = []
+    later = panels.after_pause(lambda: ran.append("ran"), 0.05)
+
+    async def move_a_slider():
+        for _ in range(5):
+            later()
+            await asyncio.sleep(0.001)
+        early = list(ran)
+        await asyncio.sleep(0.2)
+        return early
+
+    assert asyncio.run(move_a_slider()) == [] and ran == ["ran"]
+    later()  # without an event loop, at once
+    assert ran == ["ran", "ran"]
