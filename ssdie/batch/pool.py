@@ -8,6 +8,7 @@ import faulthandler
 import multiprocessing
 import os
 import signal
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -82,7 +83,8 @@ class _Pool:
     def __init__(self, prepare: Callable[[], Work], workers: int):
         self.prepare, self.workers = prepare, workers
         methods = multiprocessing.get_all_start_methods()
-        self.context = multiprocessing.get_context("forkserver" if "forkserver" in methods else "spawn")
+        short = len(tempfile.gettempdir()) < 70  # its socket lies there, and a socket's path has at most 107 bytes
+        self.context = multiprocessing.get_context("forkserver" if "forkserver" in methods and short else "spawn")
         self.start()
 
     def start(self) -> None:
