@@ -130,9 +130,7 @@ def plot_curves(
     for axes, term in zip(panels.flat, terms, strict=False):
         shown = table[["step", term, "run"]].dropna()
         marker = {"marker": "o", "markeredgewidth": 0} if len(shown) < 3 else {}
-        sns.lineplot(
-            shown, x="step", y=term, hue="run", palette=colors, errorbar=None, legend=False, ax=axes, **marker
-        )
+        sns.lineplot(shown, x="step", y=term, hue="run", palette=colors, errorbar=None, legend=False, ax=axes, **marker)
         axes.set(title=term.replace("_", " "), xlabel="", ylabel="")
         axes.margins(x=0.02)
         axes.locator_params(axis="x", integer=True)
