@@ -1,4 +1,4 @@
-"""Every term of the objective as a function of tensors, in the paper's order; `LossWeights` holds their weights."""
+"""The terms of the training objective as functions of tensors, in the paper's order, and their weights."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ PSEUDO_LABELS = ("retinex", "retinex_joint", "exchanged", "teacher")
 
 @dataclass
 class LossWeights:
-    """Weight of each term; the paper's where it has the term, and 0 for the terms that this project adds."""
+    """Weights of the terms: those of the paper, and 0 for terms that the paper does not have."""
 
     reconstruction: float = 100.0  # L1, on synthetic pairs
     perceptual: float = 1.0  # L1 of VGG features, on synthetic pairs
@@ -66,71 +66,17 @@ def reconstruction_loss(enhanced: torch.Tensor, clear: torch.Tensor) -> torch.Te
     return 2 * mean_difference(enhanced, clear)
 
 
-def gradient_loss(enhanced: torch.Tensor, clear: torch.Tensor) -> torch.Tensor:
-    """L1 distance of horizontal and vertical differences: sharp edges without a shift of colour.
+def perceptual_loss(enhanced: dict[str, torch.Tensor], clear: dict[str, torch.Tensor]) -> torch.Tensor:
+    r"""Perceptual loss: L1 distances of VGG features.
+
+    .. math:: L = \sum_{l \in \{\text{relu1\_1}, \dots, \text{relu5\_1}\}} \tfrac{1}{n_l} |F_l(G(I)) - F_l(J)|_1
 
     Args:
-        enhanced, clear: (N, 3, H, W) in [0, 1].
+        enhanced, clear: features (N, C, h, w) of output and target by layer, from `FeatureNetwork`.
 
-    Source: Mathieu, Couprie, LeCun, "Deep multi-scale video prediction beyond mean square error", ICLR 2016,
-    equation 6, with exponent 1 and signs kept. Not part of the paper's objective.
-
-    Example:
-        >>> picture = torch.rand(1, 3, 4, 4)
-        >>> gradient_loss(picture + 0.25, picture).item() < 1e-6  # an offset has no gradient
-        True
+    Source: method section 4; Johnson et al. 2016.
     """
-    difference = enhanced - clear
-    return difference.diff(dim=2).abs().mean() + difference.diff(dim=3).abs().mean()
-
-
-def psnr_loss(enhanced: torch.Tensor, clear: torch.Tensor) -> torch.Tensor:
-    r"""Negative PSNR in dB, averaged over the images, so that each counts equally, however thick its dust.
-
-    .. math:: L = \tfrac{1}{N} \sum_n 10 \log_{10} \mathrm{MSE}_n
-
-    Args:
-        enhanced, clear: (N, 3, H, W) in [0, 1].
-
-    Source: Chen et al., "HINet: Half instance normalization network for image restoration", CVPR Workshops 2021,
-    section 3.3. Not part of the paper's objective.
-
-    Example:
-        >>> round(psnr_loss(torch.full((1, 3, 4, 4), 0.1), torch.zeros(1, 3, 4, 4)).item(), 2)
-        -20.0
-    """
-    error = (enhanced - clear).square().mean((1, 2, 3))
-    return 10 * (error + 1e-5).log10().mean()
-
-
-def ssim_loss(enhanced: torch.Tensor, clear: torch.Tensor, sigma: float = 1.5) -> torch.Tensor:
-    r"""One minus the structural similarity, in a Gaussian window.
-
-    .. math::
-
-        1 - \frac{(2\mu_x\mu_y + C_1)(2\sigma_{xy} + C_2)}{(\mu_x^2 + \mu_y^2 + C_1)(\sigma_x^2 + \sigma_y^2 + C_2)}
-
-    Args:
-        enhanced, clear: (N, 3, H, W) in [0, 1]; computed in float32 in any precision, since differences are small.
-        sigma: of the Gaussian window, pixels.
-
-    Source: Wang et al., "Image quality assessment: from error visibility to structural similarity", IEEE TIP 2004,
-    equation 13, with C1 = 0.01^2 and C2 = 0.03^2. Not part of the paper's objective.
-
-    Example:
-        >>> picture = torch.rand(1, 3, 16, 16)
-        >>> round(ssim_loss(picture, picture).item(), 4), ssim_loss(1 - picture, picture).item() > 1
-        (0.0, True)
-    """
-    with without_autocast(enhanced.device):
-        one, two = enhanced.float(), clear.float()
-        moments = gaussian_blur(torch.cat((one, two, one * one, two * two, one * two), 1), sigma)
-    mean_one, mean_two, *squares = moments.chunk(5, 1)
-    variance_one, variance_two = squares[0] - mean_one**2, squares[1] - mean_two**2
-    covariance = squares[2] - mean_one * mean_two
-    lightness = (2 * mean_one * mean_two + 0.01**2) / (mean_one**2 + mean_two**2 + 0.01**2)
-    structure = (2 * covariance + 0.03**2) / (variance_one + variance_two + 0.03**2)
-    return 1 - (lightness * structure).mean()
+    return sum(mean_difference(enhanced[name], clear[name]) for name in FeatureNetwork.PERCEPTUAL)
 
 
 def gram_matrix(features: torch.Tensor) -> torch.Tensor:
@@ -155,22 +101,13 @@ def gram_matrix(features: torch.Tensor) -> torch.Tensor:
     return flat @ flat.transpose(1, 2) / flat[0].numel()
 
 
-def perceptual_loss(enhanced: dict[str, torch.Tensor], clear: dict[str, torch.Tensor]) -> torch.Tensor:
-    """Sum over relu1_1 .. relu5_1 of the L1 distance of the features.
-
-    Args:
-        enhanced, clear: features of output and target, from `FeatureNetwork`.
-
-    Source: method section 4; Johnson et al. 2016.
-    """
-    return sum(mean_difference(enhanced[name], clear[name]) for name in FeatureNetwork.PERCEPTUAL)
-
-
 def style_loss(enhanced: dict[str, torch.Tensor], clear: dict[str, torch.Tensor]) -> torch.Tensor:
-    """Sum over relu2_2 and the last layers of stages 3 to 5 of the L1 distance of the Gram matrices.
+    r"""Style loss: L1 distances of Gram matrices, of relu2_2 and the last layers of stages 3 to 5.
+
+    .. math:: L = \sum_l \tfrac{1}{C_l^2} |G_l(\text{output}) - G_l(\text{target})|_1
 
     Args:
-        enhanced, clear: features of output and target, from `FeatureNetwork`.
+        enhanced, clear: features (N, C, h, w) of output and target by layer, from `FeatureNetwork`.
 
     Source: method section 4; VGG-16 has no relu3_4 and relu4_4; relu3_3 and relu4_3 replace them.
     """
@@ -178,17 +115,86 @@ def style_loss(enhanced: dict[str, torch.Tensor], clear: dict[str, torch.Tensor]
     return sum(mean_difference(gram_matrix(enhanced[name]), gram_matrix(clear[name])) for name in names)
 
 
+def gradient_loss(enhanced: torch.Tensor, clear: torch.Tensor) -> torch.Tensor:
+    r"""L1 distance of the image gradients, which does not respond to a constant shift of colour.
+
+    .. math:: L = \tfrac{1}{n_x} \sum |\partial_x (G(I) - J)| + \tfrac{1}{n_y} \sum |\partial_y (G(I) - J)|
+
+    Args:
+        enhanced, clear: (N, 3, H, W) in [0, 1].
+
+    Source: Mathieu, Couprie, LeCun, "Deep multi-scale video prediction beyond mean square error", ICLR 2016,
+    equation 6, with exponent 1 and signs kept. Not part of the paper's objective.
+
+    Example:
+        >>> picture = torch.rand(1, 3, 4, 4)
+        >>> gradient_loss(picture + 0.25, picture).item() < 1e-6  # an offset has no gradient
+        True
+    """
+    difference = enhanced - clear
+    return difference.diff(dim=2).abs().mean() + difference.diff(dim=3).abs().mean()
+
+
+def psnr_loss(enhanced: torch.Tensor, clear: torch.Tensor) -> torch.Tensor:
+    r"""Negative PSNR in dB; the mean over images weights them equally, whatever the density of their dust.
+
+    .. math:: L = \tfrac{1}{N} \sum_n 10 \log_{10} \mathrm{MSE}_n
+
+    Args:
+        enhanced, clear: (N, 3, H, W) in [0, 1].
+
+    Source: Chen et al., "HINet: Half instance normalization network for image restoration", CVPR Workshops 2021,
+    section 3.3. Not part of the paper's objective.
+
+    Example:
+        >>> round(psnr_loss(torch.full((1, 3, 4, 4), 0.1), torch.zeros(1, 3, 4, 4)).item(), 2)
+        -20.0
+    """
+    error = (enhanced - clear).square().mean((1, 2, 3))
+    return 10 * (error + 1e-5).log10().mean()
+
+
+def ssim_loss(enhanced: torch.Tensor, clear: torch.Tensor, sigma: float = 1.5) -> torch.Tensor:
+    r"""One minus the structural similarity (SSIM) in a Gaussian window.
+
+    .. math::
+
+        L = 1 - \frac{(2\mu_x\mu_y + C_1)(2\sigma_{xy} + C_2)}{(\mu_x^2 + \mu_y^2 + C_1)(\sigma_x^2 + \sigma_y^2 + C_2)}
+
+    Args:
+        enhanced, clear: (N, 3, H, W) in [0, 1]; computed in float32 in any precision, since differences are small.
+        sigma: of the Gaussian window, pixels.
+
+    Source: Wang et al., "Image quality assessment: from error visibility to structural similarity", IEEE TIP 2004,
+    equation 13, with C1 = 0.01^2 and C2 = 0.03^2. Not part of the paper's objective.
+
+    Example:
+        >>> picture = torch.rand(1, 3, 16, 16)
+        >>> round(ssim_loss(picture, picture).item(), 4), ssim_loss(1 - picture, picture).item() > 1
+        (0.0, True)
+    """
+    with without_autocast(enhanced.device):
+        one, two = enhanced.float(), clear.float()
+        moments = gaussian_blur(torch.cat((one, two, one * one, two * two, one * two), 1), sigma)
+    mean_one, mean_two, *squares = moments.chunk(5, 1)
+    variance_one, variance_two = squares[0] - mean_one**2, squares[1] - mean_two**2
+    covariance = squares[2] - mean_one * mean_two
+    lightness = (2 * mean_one * mean_two + 0.01**2) / (mean_one**2 + mean_two**2 + 0.01**2)
+    structure = (2 * covariance + 0.03**2) / (variance_one + variance_two + 0.03**2)
+    return 1 - (lightness * structure).mean()
+
+
 # Unsupervised, on a real dusty photo -------------------------------------------------------------------------------
 
 
 def consistency_loss(enhanced: torch.Tensor, perturbed: torch.Tensor) -> torch.Tensor:
-    r"""Consistency under noise.
+    r"""Consistency loss: the output must not change under noise.
 
-    .. math:: L = \tfrac{1}{K} \sum_k |G(x) - G(x + n_k)|_1
+    .. math:: L = \tfrac{1}{K} \sum_k \tfrac{1}{n} |G(x) - G(x + n_k)|_1
 
     Args:
-        enhanced: G(x); (N, 3, H, W).
-        perturbed: G(x + noise_k) for k = 1 .. K, concatenated; (K N, 3, H, W).
+        enhanced: G(x); (N, 3, H, W) in [0, 1]; the difference is taken in units of [-1, 1], hence the factor 2.
+        perturbed: G(x + n_k) for k = 1 .. K, concatenated; (K N, 3, H, W) in [0, 1].
 
     Source: method section 4.
 
@@ -239,19 +245,22 @@ def discriminator_loss(clear: torch.Tensor, other: torch.Tensor) -> torch.Tensor
 def make_pseudo_label(
     dusty: torch.Tensor, kind: str = "retinex_joint", teacher: Callable[[torch.Tensor], torch.Tensor] | None = None
 ) -> torch.Tensor:
-    """Pseudo-label of a real dusty photo, the target of the term `retinex`.
+    """Make the pseudo-label of a real dusty photo, the target of the term `retinex`.
 
     Args:
         dusty: (N, 3, H, W) in [0, 1].
         kind: "retinex": the paper's formula, each channel stretched by its own extremes; "retinex_joint": one quantile
             stretch for all channels at a scale proportional to the image, its detail added to the gray-world corrected
-            veil, which keeps flat skies light and neutral; "exchanged": what the released code computes, "retinex"
-            with red and blue exchanged; "teacher": the output of `teacher` after post-processing
-            (`ssdie.ops.tone.postprocess`), so that the network learns it where photos need it.
-        teacher: for "teacher"; in training, the generator with averaged weights (a mean teacher).
+            veil, which keeps flat skies light and neutral; "exchanged": "retinex" with red and blue exchanged, as in
+            the released code; "teacher": the output of `teacher` after post-processing
+            (`ssdie.ops.tone.postprocess`).
+        teacher: function of (N, 3, H, W) in [0, 1], for "teacher"; in training, the generator with averaged weights.
 
     Returns:
         (N, 3, H, W) in [0, 1], without gradient.
+
+    Raises:
+        ValueError: unknown kind, or no `teacher` for "teacher".
 
     Source: method sections 4 and 6; Tarvainen and Valpola, "Mean teachers are better role models", NeurIPS 2017.
     """

@@ -1,3 +1,5 @@
+"""The loss terms: formulas, limiting cases, gradients."""
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -15,52 +17,52 @@ def features():
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_mean_difference_is_pytorchs_and_keeps_the_layout_on_its_way_back(generator, dtype):
+def test_mean_difference_equals_l1_loss_and_keeps_the_memory_format_of_gradients(generator, dtype):
     one, other = torch.randn(2, 2, 64, 33, 47, generator=generator, dtype=dtype)
     one = one.to(memory_format=torch.channels_last).requires_grad_()
-    found, wanted = losses.mean_difference(one, other), F.l1_loss(one, other)
-    assert torch.isclose(found, wanted)
-    gradients = [torch.autograd.grad(loss, one)[0] for loss in (found, wanted)]
+    found, expected = losses.mean_difference(one, other), F.l1_loss(one, other)
+    assert torch.isclose(found, expected)
+    gradients = [torch.autograd.grad(loss, one)[0] for loss in (found, expected)]
     assert torch.allclose(*gradients) and gradients[0].is_contiguous(memory_format=torch.channels_last)
 
 
-def test_reconstruction_counts_in_units_of_minus_one_to_one(picture):
+def test_reconstruction_loss_is_in_units_of_minus_one_to_one(picture):
     other = picture.flip(3)
     assert torch.isclose(losses.reconstruction_loss(picture, other), F.l1_loss(2 * picture - 1, 2 * other - 1))
 
 
-def test_psnr_loss_is_the_metric_and_counts_each_picture_alike(picture):
+def test_psnr_loss_equals_the_metric_and_weights_images_equally(picture):
     noisy = torch.stack((picture[0] * 0.7, picture[1] * 0.9))
     pairs = zip(picture.numpy(), noisy.numpy(), strict=True)
     decibels = [peak_signal_noise_ratio(*pair, data_range=1.0) for pair in pairs]
     assert abs(losses.psnr_loss(noisy, picture).item() + sum(decibels) / 2) < 0.05
     noisy.requires_grad_()
     losses.psnr_loss(noisy, picture).backward()
-    steps = (noisy.grad * (noisy - picture)).sum((1, 2, 3))  # of a relative change of the error
+    steps = (noisy.grad * (noisy - picture)).sum((1, 2, 3))  # derivative with respect to a relative change of the error
     assert torch.isclose(steps[0], steps[1], rtol=0.2)
 
 
-def test_ssim_loss_is_the_metric_in_every_precision(picture):
+def test_ssim_loss_equals_the_metric_in_every_precision(picture):
     noisy = (picture * 0.7 + 0.1 * picture.flip(3)).clamp(0, 1)
     window = {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False, "data_range": 1.0, "full": True}
     pairs = zip(picture.numpy(), noisy.numpy(), strict=True)
     maps = [structural_similarity(*pair, channel_axis=0, **window)[1].mean() for pair in pairs]
-    wanted = 1 - sum(maps) / len(maps)
-    assert abs(losses.ssim_loss(noisy, picture).item() - wanted) < 1e-4
+    expected = 1 - sum(maps) / len(maps)
+    assert abs(losses.ssim_loss(noisy, picture).item() - expected) < 1e-4
     with torch.autocast("cpu", torch.bfloat16):
-        assert abs(losses.ssim_loss(noisy, picture).item() - wanted) < 1e-4
+        assert abs(losses.ssim_loss(noisy, picture).item() - expected) < 1e-4
 
 
-def test_ssim_loss_has_a_gradient_on_flat_pictures():
+def test_ssim_loss_has_a_gradient_on_flat_images():
     flat = torch.full((1, 3, 16, 16), 0.5, requires_grad=True)
     losses.ssim_loss(flat, torch.zeros(1, 3, 16, 16)).backward()
     assert flat.grad.isfinite().all() and (flat.grad > 0).all()
 
 
-def test_gram_matrix_is_the_sum_over_places(generator):
+def test_gram_matrix_is_the_sum_over_positions(generator):
     maps = torch.randn(2, 3, 4, 5, generator=generator)
-    by_hand = torch.einsum("nchw,nkhw->nck", maps, maps) / (3 * 4 * 5)
-    assert torch.allclose(losses.gram_matrix(maps), by_hand, atol=1e-6)
+    expected = torch.einsum("nchw,nkhw->nck", maps, maps) / (3 * 4 * 5)
+    assert torch.allclose(losses.gram_matrix(maps), expected, atol=1e-6)
 
 
 def test_adversarial_terms_are_binary_cross_entropy(generator):
@@ -71,26 +73,26 @@ def test_adversarial_terms_are_binary_cross_entropy(generator):
     assert torch.isclose(losses.discriminator_loss(logits, others), halves / 2)
 
 
-def test_consistency_compares_each_copy_with_its_own_picture(picture):
+def test_consistency_compares_each_copy_with_its_own_image(picture):
     copies = torch.cat((picture + 0.1, picture - 0.3))
     assert torch.isclose(losses.consistency_loss(picture, copies), torch.tensor(0.4), atol=1e-5)  # 2 (0.1 + 0.3) / 2
     swapped = torch.cat((picture, picture)).flip(0)
     assert losses.consistency_loss(picture, swapped) > 0.05
 
 
-def test_feature_losses_vanish_for_equal_pictures_and_carry_gradients(features, picture):
+def test_feature_losses_vanish_for_equal_images_and_have_gradients(features, picture):
     enhanced = picture.clone().requires_grad_()
     with torch.no_grad():
-        wanted = features(picture)
-    total = losses.perceptual_loss(features(enhanced), wanted) + losses.style_loss(features(enhanced), wanted)
+        expected = features(picture)
+    total = losses.perceptual_loss(features(enhanced), expected) + losses.style_loss(features(enhanced), expected)
     assert total.item() == pytest.approx(0, abs=1e-6)
     shifted = (picture * 0.5).requires_grad_()
-    given = features(shifted)
-    (losses.perceptual_loss(given, wanted) + losses.style_loss(given, wanted)).backward()
+    different = features(shifted)
+    (losses.perceptual_loss(different, expected) + losses.style_loss(different, expected)).backward()
     assert shifted.grad.abs().sum() > 0
 
 
-def test_pseudo_labels(picture):
+def test_pseudo_labels_follow_their_formulas(picture):
     plain, exchanged = (losses.make_pseudo_label(picture, kind) for kind in ("retinex", "exchanged"))
     v = picture[:, :1]
     raw = torch.log(v + 0.01) - torch.log(gaussian_blur(v, 25.0) + 0.01)
@@ -103,7 +105,7 @@ def test_pseudo_labels(picture):
         losses.make_pseudo_label(picture, "hsv")
 
 
-def test_the_teachers_pseudo_label_is_its_output_after_post_processing(picture):
+def test_the_pseudo_label_of_a_teacher_is_its_output_after_post_processing(picture):
     teacher = torch.nn.Conv2d(3, 3, 1)
     label = losses.make_pseudo_label(picture, "teacher", lambda x: teacher(x).clamp(0, 1))
     assert torch.equal(label, postprocess(teacher(picture).clamp(0, 1).detach())) and not label.requires_grad
@@ -111,8 +113,8 @@ def test_the_teachers_pseudo_label_is_its_output_after_post_processing(picture):
         losses.make_pseudo_label(picture, "teacher")
 
 
-def test_the_joint_pseudo_label_leaves_an_opaque_veil_light_and_neutral():
+def test_the_joint_pseudo_label_of_an_opaque_veil_is_light_and_neutral():
     veil = torch.tensor([0.8, 0.55, 0.25]).view(1, 3, 1, 1).expand(1, 3, 48, 48).contiguous()
     label = losses.make_pseudo_label(veil, "retinex_joint")
-    colour = label.mean((0, 2, 3))
-    assert colour.amax() - colour.amin() < 0.05 and colour.mean() > 0.6
+    color = label.mean((0, 2, 3))
+    assert color.amax() - color.amin() < 0.05 and color.mean() > 0.6

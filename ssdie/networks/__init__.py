@@ -1,6 +1,6 @@
 """The networks of SSDIE-Net.
 
-- `generators`: MSFF, U-Net and patch generator. `layers`: attention and convolution.
+- `layers`: attention, context pyramid, convolution. `generators`: MSFF, U-Net and patch generator.
 - `discriminators`: PatchGAN and dark-channel network. `vgg`: perceptual features.
-- `weights`: weight files. `export`: ONNX.
+- `weights`: weight files. `export`: ONNX files.
 """

@@ -8,14 +8,13 @@ from ssdie.networks.layers import ReflectConv2d
 
 
 class PatchDiscriminator(nn.Sequential):
-    """PatchGAN: logits of "clear" for overlapping 70 x 70 patches.
+    """PatchGAN discriminator: the logit of "clear" for each of the overlapping 70 x 70 patches.
 
     Args:
-        in_channels: 3 for pictures, 1 for dark channels, 4 for picture and depth.
+        in_channels: 3 for images, 1 for dark channels, 4 for an image and its depth.
         width: channels of the first convolution.
 
-    Source: Isola et al. 2017, section 6.1.2; method section 3; 2,765,633 parameters for RGB. Input in [0, 1], any
-    size of at least 32 pixels; output (N, 1, about H/8, about W/8).
+    Source: Isola et al. 2017, section 6.1.2; method section 3. 2,765,633 parameters for RGB.
     """
 
     def __init__(self, in_channels: int = 3, width: int = 64):
@@ -33,11 +32,18 @@ class PatchDiscriminator(nn.Sequential):
         )
 
     def forward(self, image: torch.Tensor) -> torch.Tensor:
-        """Judge (N, C, H, W) in [0, 1]; logits (N, 1, h, w), positive for "clear"."""
+        """Classify patches.
+
+        Args:
+            image: (N, C, H, W) in [0, 1]; H and W at least 32.
+
+        Returns:
+            Logits (N, 1, h, w), positive for "clear"; h and w are about H/8 and W/8.
+        """
         features, activation = 2 * image - 1, None
         for layer in self:
             if isinstance(layer, nn.LeakyReLU):
-                activation = layer  # left to the next convolution, which copies the map anyway: one less to keep
+                activation = layer  # applied to the padded copy in the next convolution, which saves one feature map
             elif isinstance(layer, ReflectConv2d):
                 features, activation = layer(features, activation), None
             else:
@@ -46,11 +52,12 @@ class PatchDiscriminator(nn.Sequential):
 
 
 class DarkChannelNet(PatchDiscriminator):
-    """dc-Net: tells dark channels of clear photos (1) from those of dusty ones (0); 2,763,585 parameters.
+    """dc-Net: classifies dark channels as those of clear photos (1) or of dusty photos (0); 2,763,585 parameters.
 
     Args:
         width: channels of the first convolution.
-        kind: of the dark channel it looks at, see `ssdie.ops.priors.block_dark_channel`.
+        kind: kind of dark channel, "joint" (1 input channel) or "each" (3); see
+            `ssdie.ops.priors.block_dark_channel`.
     """
 
     def __init__(self, width: int = 64, kind: str = "joint"):

@@ -1,4 +1,4 @@
-"""Files that training leaves behind: checkpoints of everything, logs, weights for release."""
+"""Weight files: safetensors with the network, its options and a checksum in the header."""
 
 import hashlib
 import json
@@ -14,33 +14,46 @@ from torch import nn
 from ssdie.networks.generators import Generator, build_generator
 from ssdie.utils.paths import write_bytes
 
-FORMAT = 1  # of checkpoints and weights; those of a higher one are refused
-EXPECTED = "give a checkpoint that `python -m ssdie train` wrote"
+FORMAT = 1  # version of checkpoints and weight files; newer versions are refused
+EXPECTED = "Give a checkpoint that `ssdie train` wrote"
 
 
 def check_format(path: Path, about: dict) -> None:
-    """Refuse what a newer ssdie wrote; what has no format is of the first."""
+    """Check the format version of a file; a file without one has version 1.
+
+    Args:
+        path: file, for the message.
+        about: its header or settings.
+
+    Raises:
+        ValueError: the file was written by a newer version of ssdie.
+    """
     if about.get("format", 1) > FORMAT:
         got = f"format {about['format']}"
         raise ValueError(f"{path}: expected a format up to {FORMAT}, got {got}. Install a newer ssdie.")
 
 
 def load_state(network: nn.Module, state: dict[str, torch.Tensor], path: str | Path) -> None:
-    """Load a state that came from `path` into a network.
+    """Load a state dictionary into a network.
+
+    Args:
+        network: network to load into.
+        state: tensors by name.
+        path: file that the state was read from, for the message.
 
     Raises:
-        ValueError: the state is that of another architecture.
+        ValueError: the state belongs to another architecture.
     """
     try:
         network.load_state_dict(state)
     except (RuntimeError, AttributeError, TypeError) as error:
         kind = type(network).__name__
         detail = textwrap.shorten(str(error).split(":", 1)[-1], 200)
-        raise ValueError(f"{path} holds weights of another network than this {kind} ({detail}).") from error
+        raise ValueError(f"{path}: expected weights of this {kind}, got others ({detail}).") from error
 
 
 def to_plain(value):
-    """Tensors, numbers, text, and lists and dictionaries of them."""
+    """Convert dataclasses, tuples and paths, also nested ones, to dictionaries, lists and text."""
     if is_dataclass(value):
         return to_plain(asdict(value))
     if isinstance(value, dict):
@@ -54,12 +67,13 @@ def to_plain(value):
 
 
 def save_weights(path: str | Path, network: nn.Module, about: dict) -> None:
-    """Write weights as safetensors, with what they are in the header.
+    """Write the weights of a network as safetensors, atomically.
 
     Args:
         path: file to write.
-        network: whose state is written, as float32 on the CPU.
-        about: at least "generator" and "options", as for `build_generator`; plain values only.
+        network: its state is copied to the CPU.
+        about: stored in the header; at least "generator" and "options", as for `build_generator`; values are plain
+            (numbers, text, lists and dictionaries of them).
     """
     state = {k: v.detach().cpu().contiguous() for k, v in network.state_dict().items()}
     header = json.dumps(to_plain({"format": FORMAT, **about}), sort_keys=True)
@@ -67,7 +81,7 @@ def save_weights(path: str | Path, network: nn.Module, about: dict) -> None:
 
 
 def _digest(header: str, state: dict[str, torch.Tensor]) -> str:
-    """SHA-256 over header, names, types, shapes and values."""
+    """SHA-256 of the header and of the names, types, shapes and values of all tensors."""
     digest = hashlib.sha256(header.encode())
     for name in sorted(state):
         value = state[name].contiguous()
@@ -77,72 +91,81 @@ def _digest(header: str, state: dict[str, torch.Tensor]) -> str:
 
 
 def read_header(path: str | Path) -> dict:
-    """What `save_weights` wrote into the header.
+    """Read the header that `save_weights` wrote.
 
     Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: it is no safetensors file, is cut short or damaged, or was written by another or a newer program.
+        FileNotFoundError: the file does not exist.
+        ValueError: the file is no safetensors file, is truncated or damaged, has no header of ssdie, or was written by
+            a newer version.
     """
     return _read_weights(Path(path), tensors=False)[0]
 
 
 def _read_weights(path: Path, tensors: bool = True) -> tuple[dict, dict[str, torch.Tensor]]:
-    """Header and state of a file of weights, checked."""
+    """Read and verify the header and, with `tensors`, the state of a weight file."""
     if not path.is_file():
-        raise FileNotFoundError(f"{path} is no file; give weights that ssdie wrote (.safetensors).")
+        raise FileNotFoundError(f"weights: expected a .safetensors file that ssdie wrote, but {path} does not exist.")
     try:
         with safe_open(path, "pt") as file:
             header = file.metadata() or {}
             state = {k: file.get_tensor(k) for k in (file.keys() if tensors else ())}
     except SafetensorError as error:
-        raise ValueError(f"{path} is cut short, damaged or no safetensors file ({error}).") from error
+        raise ValueError(f"{path}: expected a complete safetensors file ({error}). Copy it again.") from error
     if "ssdie" not in header:
-        raise ValueError(f"{path} has no ssdie header; give weights that `python -m ssdie train` wrote.")
+        raise ValueError(f"{path}: expected weights that `ssdie train` wrote, got a file without their header.")
     if tensors and "sha256" in header and header["sha256"] != _digest(header["ssdie"], state):
-        raise ValueError(f"{path} is damaged: its content has another sha256 than its header says.")
+        raise ValueError(f"{path} is damaged: its content does not match the SHA-256 in its header. Copy it again.")
     try:
         about = json.loads(header["ssdie"])
     except ValueError as error:
-        raise ValueError(f"{path} is damaged: its header is no JSON.") from error
+        raise ValueError(f"{path} is damaged: its header is not valid JSON. Copy it again.") from error
     check_format(path, about)
     return about, state
 
 
 def load_weights(path: str | Path) -> Generator:
-    """Build the generator that the header names and load its weights; in evaluation mode, on the CPU.
+    """Load a generator from a weight file.
+
+    Returns:
+        The generator named in the header, in evaluation mode, on the CPU.
 
     Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: see `read_header`; or the weights are not those of the network that the header names.
+        FileNotFoundError: the file does not exist.
+        ValueError: as for `read_header`, or the weights do not fit the network named in the header.
     """
     header, state = _read_weights(Path(path))
     try:
         network = build_generator(header["generator"], **header["options"])
     except (KeyError, TypeError, ValueError) as error:
-        raise ValueError(f"{path} names a network that this ssdie cannot build ({error}).") from error
+        raise ValueError(f"{path}: expected a network that this version can build ({error}). Update ssdie.") from error
     load_state(network, state, path)
     return network.eval()
 
 
-def blend_weights(before: str | Path, after: str | Path, share: float, out: str | Path) -> None:
-    """Write weights between those before and after tuning: (1 - share) before + share after.
+def blend_weights(before: str | Path, after: str | Path, fraction: float, out: str | Path) -> None:
+    r"""Interpolate linearly between the weights before and after fine-tuning.
 
-    Tuning on real photos gains there and loses some of what pairs taught; a part of the way has most of the gain for
-    little of the loss. The header is that of `after`, with "blended": the share.
+    .. math:: \theta = (1 - \alpha)\, \theta_\text{before} + \alpha\, \theta_\text{after}
+
+    Fine-tuning on real photos improves these and worsens synthetic pairs; an interpolation keeps most of the
+    improvement at little of the cost. The header is that of `after`, with alpha as "blended".
 
     Args:
-        before, after: files of one architecture that `save_weights` wrote.
-        share: of `after`; [0, 1].
+        before, after: weight files of the same architecture.
+        fraction: alpha, the weight of `after`; [0, 1].
         out: file to write.
+
+    Raises:
+        ValueError: `fraction` is outside [0, 1], or the architectures differ.
 
     Source: Wortsman et al., "Robust fine-tuning of zero-shot models", CVPR 2022.
     """
-    if not 0 <= share <= 1:
-        raise ValueError(f"share: expected a number from 0 (before) to 1 (after), got {share}.")
+    if not 0 <= fraction <= 1:
+        raise ValueError(f"fraction: expected a number from 0 (before) to 1 (after), got {fraction}.")
     network, state = load_weights(after), load_weights(before).state_dict()
     tuned = network.state_dict()
     if {k: v.shape for k, v in tuned.items()} != {k: v.shape for k, v in state.items()}:
-        raise ValueError(f"{before} and {after} hold different networks; blend weights before and after one tuning.")
+        raise ValueError(f"weights: expected two files of the same network, got {before} and {after}, which differ.")
     floats = (k for k, v in tuned.items() if v.is_floating_point())
-    network.load_state_dict(tuned | {k: torch.lerp(state[k], tuned[k], share) for k in floats})
-    save_weights(out, network, read_header(after) | {"blended": share})
+    network.load_state_dict(tuned | {k: torch.lerp(state[k], tuned[k], fraction) for k in floats})
+    save_weights(out, network, read_header(after) | {"blended": fraction})

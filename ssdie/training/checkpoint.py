@@ -43,14 +43,14 @@ def load_checkpoint(path: str | Path) -> dict:
     """
     path = Path(path)
     if not path.is_file():
-        raise FileNotFoundError(f"{path} does not exist; {EXPECTED}.")
+        raise FileNotFoundError(f"{path} does not exist. {EXPECTED}.")
     with path.open("rb") as file:
         start = file.read(4)
     if start[:1] == b"\x80":
-        raise ValueError(f"{path} is a bare pickle, which could run code, and was not loaded; {EXPECTED}.")
+        raise ValueError(f"{path} is a bare pickle, which could run code, and was not loaded. {EXPECTED}.")
     if start != b"PK\x03\x04":
         reason = "is not a checkpoint" if start else "is empty"
-        raise ValueError(f"{path} {reason}; {EXPECTED}.")
+        raise ValueError(f"{path} {reason}. {EXPECTED}.")
     remedy = "Use an earlier checkpoint, or train again."
     try:
         with zipfile.ZipFile(path) as archive:
@@ -62,11 +62,11 @@ def load_checkpoint(path: str | Path) -> dict:
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
-        raise ValueError(f"{path} holds objects that could run code, and was not loaded; {EXPECTED}.") from error
+        raise ValueError(f"{path} holds objects that could run code, and was not loaded. {EXPECTED}.") from error
     except Exception as error:  # a zip archive of another program
-        raise ValueError(f"{path} is not a checkpoint; {EXPECTED}.") from error
+        raise ValueError(f"{path} is not a checkpoint. {EXPECTED}.") from error
     if not isinstance(state, dict) or not {"format", "config"} & set(state):
-        raise ValueError(f"{path} is not a checkpoint of ssdie; {EXPECTED}.")
+        raise ValueError(f"{path} is not a checkpoint of ssdie. {EXPECTED}.")
     check_format(path, state)
     state["config"] = {OLD_SETTINGS.get(name, name): value for name, value in state.get("config", {}).items()}
     return state

@@ -1,4 +1,4 @@
-"""The exported chain equals the network and everything around it."""
+"""The exported file equals the network with pre- and post-processing in PyTorch."""
 
 import sys
 
@@ -22,14 +22,14 @@ def model():
     torch.manual_seed(0)
     network = MSFF(width=8, head="scattering", context=2, smooth=2).eval()
     for parameter in network.parameters():
-        if parameter.ndim < 2 or not parameter.any():  # attention and context begin as if they were not there
+        if parameter.ndim < 2 or not parameter.any():  # attention and context start as the identity
             torch.nn.init.normal_(parameter, std=0.3)
     return network
 
 
 @pytest.fixture(scope="module")
 def files(model, tmp_path_factory):
-    """The weights of the network, and the file that `ssdie export` makes of them."""
+    """Weight file of the network, and the ONNX file that `ssdie export` writes from it."""
     folder = tmp_path_factory.mktemp("onnx")
     options = {"width": 8, "head": "scattering", "context": 2, "smooth": 2}
     save_weights(folder / "w.safetensors", model, {"generator": "msff", "options": options})
@@ -50,13 +50,13 @@ def test_the_exported_chain_equals_torch_at_any_size(model, files, size, generat
         assert np.abs(chain - direct).max() < (1e-4 if resolve_precision("auto") == "fp32" else 0.1)
 
 
-def test_the_network_itself_is_not_changed(model):
+def test_export_does_not_change_the_network(model):
     prepared = prepare_for_export(model)
     assert all(block.attend is attend for block in model.modules() if isinstance(block, CrossAttention))
     assert not any(isinstance(m, torch.nn.ConvTranspose2d) and m.stride == (1, 1) for m in prepared.modules())
 
 
-def test_a_photo_is_enhanced_alike_by_the_exported_file(files):
+def test_the_exported_file_enhances_a_photo_like_the_network(files):
     photo = np.random.default_rng(0).integers(0, 255, (50, 70, 3), dtype=np.uint8)
     ours, theirs = (enhance(photo, load_model(path)) for path in files)
     assert not np.array_equal(theirs, photo)

@@ -1,3 +1,5 @@
+"""Generators, discriminators and their layers: sizes, gradients, equality with the plain PyTorch versions."""
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -25,7 +27,7 @@ SMALL = {
         (DarkChannelNet, 2_763_585),
     ],
 )
-def test_parameter_counts_are_the_papers(network, parameters):
+def test_parameter_counts_equal_those_of_the_paper(network, parameters):
     with torch.device("meta"):
         assert count_parameters(network()) == parameters
 
@@ -63,9 +65,9 @@ def test_bfloat16_autocast_stays_close_to_float32(name):
     with torch.no_grad():
         exact = network(dusty)
         with torch.autocast("cpu", torch.bfloat16):
-            rough = network(dusty)
-    assert rough.dtype == torch.float32
-    assert (exact - rough).abs().mean() < 0.02
+            approximate = network(dusty)
+    assert approximate.dtype == torch.float32
+    assert (exact - approximate).abs().mean() < 0.02
 
 
 @pytest.mark.parametrize("name", SMALL)
@@ -103,29 +105,30 @@ def test_the_scattering_head_starts_near_the_identity():
         assert (network(dusty) - dusty).abs().mean() < 0.05
 
 
-def test_smooth_maps_have_no_grid_of_four_pixels_and_keep_the_photos_edges():
+def test_smoothing_removes_a_grid_of_four_pixels_and_keeps_edges_of_the_photo():
     torch.manual_seed(0)
     tile, dusty = torch.randn(1, 6, 4, 4), torch.full((1, 3, 32, 40), 0.5)
     dusty[..., 20:] = torch.tensor([0.3, 0.4, 0.8]).view(3, 1, 1)  # an edge
     plain, smooth = (MSFF(width=8, head="scattering", smooth=radius).eval() for radius in (0, 2))
 
-    def give(maps):
+    def enhance_by(maps):
         for network in (plain, smooth):
             network.features = lambda x, generator: maps
         with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
             return [network(dusty) for network in (plain, smooth)]
 
-    gridded, filtered = (picture[..., 6:-6, 26:-6].std(dim=(2, 3)) for picture in give(0.1 * tile.repeat(1, 1, 8, 10)))
+    pictures = enhance_by(0.1 * tile.repeat(1, 1, 8, 10))
+    gridded, filtered = (picture[..., 6:-6, 26:-6].std(dim=(2, 3)) for picture in pictures)
     assert gridded.min() > 0.02 and (filtered < 0.1 * gridded).all()
     step = torch.full((1, 6, 32, 40), 0.1)
     step[..., 20:] = -0.1
-    sharp, kept = give(step)
+    sharp, kept = enhance_by(step)
     assert torch.allclose(sharp, kept, atol=2e-3)
-    with pytest.raises(ValueError, match='Only "scattering" has maps'):
+    with pytest.raises(ValueError, match='smooth: expected 0 with head "tanh"'):
         MSFF(width=8, smooth=2)
 
 
-def test_patch_generator_puts_every_patch_back_in_its_place():
+def test_patch_generator_reassembles_patches_in_order():
     network = PatchGenerator(width=4).eval()
     network.unet.transform = lambda patches, generator: patches  # identity on patches
     network.blend = torch.nn.Identity()
@@ -133,34 +136,34 @@ def test_patch_generator_puts_every_patch_back_in_its_place():
     assert torch.allclose(network.transform(x), torch.tanh(x))
 
 
-def test_reflected_border_is_pytorchs_and_keeps_the_precision_of_the_map():
-    given = torch.randn(2, 3, 9, 7, generator=torch.Generator().manual_seed(0))
+def test_reflection_padding_equals_that_of_pytorch_and_keeps_the_precision():
+    features = torch.randn(2, 3, 9, 7, generator=torch.Generator().manual_seed(0))
     theirs = torch.nn.Conv2d(3, 4, 4, 2, (2, 1), padding_mode="reflect")
     ours = ReflectConv2d(3, 4, 4, 2, (2, 1))
     ours.load_state_dict(theirs.state_dict())
-    assert torch.equal(ours(given), theirs(given))
-    kept = []
-    watch = torch.autograd.graph.saved_tensors_hooks(lambda x: kept.append(x.dtype), lambda x: x)
-    with watch, torch.autocast("cpu", torch.bfloat16):
-        ours(given.bfloat16().requires_grad_())
-    assert kept and set(kept) == {torch.bfloat16}  # PyTorch's own reflection makes float32 of it
+    assert torch.equal(ours(features), theirs(features))
+    saved = []
+    hooks = torch.autograd.graph.saved_tensors_hooks(lambda x: saved.append(x.dtype), lambda x: x)
+    with hooks, torch.autocast("cpu", torch.bfloat16):
+        ours(features.bfloat16().requires_grad_())
+    assert saved and set(saved) == {torch.bfloat16}  # PyTorch's reflection padding converts to float32
 
 
 @pytest.mark.parametrize("border", [(0, 0), (1, 1), (3, 2)])
-def test_gradient_of_a_reflected_border_is_pytorchs(border):
+def test_gradient_of_reflection_padding_equals_that_of_pytorch(border):
     random = torch.Generator().manual_seed(0)
-    given = torch.randn(2, 3, 4, 5, generator=random, dtype=torch.float64, requires_grad=True)
+    features = torch.randn(2, 3, 4, 5, generator=random, dtype=torch.float64, requires_grad=True)
     rows, columns = border
-    ours = Reflect.apply(given, rows, columns)
-    theirs = F.pad(given, (columns, columns, rows, rows), mode="reflect")
+    ours = Reflect.apply(features, rows, columns)
+    theirs = F.pad(features, (columns, columns, rows, rows), mode="reflect")
     gradient = torch.randn(theirs.shape, generator=random, dtype=torch.float64)
-    found, wanted = (torch.autograd.grad(padded, given, gradient)[0] for padded in (ours, theirs))
-    assert torch.equal(ours, theirs) and torch.allclose(found, wanted, rtol=1e-14)
-    assert torch.autograd.gradcheck(lambda x: Reflect.apply(x, rows, columns), given)
+    found, expected = (torch.autograd.grad(padded, features, gradient)[0] for padded in (ours, theirs))
+    assert torch.equal(ours, theirs) and torch.allclose(found, expected, rtol=1e-14)
+    assert torch.autograd.gradcheck(lambda x: Reflect.apply(x, rows, columns), features)
 
 
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
-def test_joined_maps_get_the_gradient_of_pytorchs_cat_without_gaps(layout):
+def test_join_has_the_gradients_of_torch_cat_as_contiguous_tensors(layout):
     random = torch.Generator().manual_seed(0)
     maps = [torch.randn(2, c, 4, 5, generator=random).to(memory_format=layout).requires_grad_() for c in (3, 6)]
     joined = join(*maps)
@@ -169,50 +172,50 @@ def test_joined_maps_get_the_gradient_of_pytorchs_cat_without_gaps(layout):
     found = torch.autograd.grad(joined, maps, gradient)
     assert torch.equal(found[0], gradient[:, :3]) and torch.equal(found[1], gradient[:, 3:])
     assert all(part.is_contiguous(memory_format=layout) for part in found)
-    maps[1].requires_grad_(False)  # as the photo, which nobody trains
+    maps[1].requires_grad_(False)  # as for the photo, which is not trained
     assert torch.autograd.grad(join(*maps).sum(), maps[0])[0].eq(1).all()
 
 
 @pytest.mark.parametrize("name", SMALL)
-def test_batch_normalisation_is_never_handed_a_gradient_with_gaps(name):
-    network, seen = SMALL[name]().to(memory_format=torch.channels_last), []
+def test_batch_norm_gets_contiguous_gradients(name):
+    network, gradients = SMALL[name]().to(memory_format=torch.channels_last), []
     for module in network.modules():
         if isinstance(module, torch.nn.BatchNorm2d):
-            module.register_forward_hook(lambda m, i, output: output.register_hook(seen.append) and None)
+            module.register_forward_hook(lambda m, i, output: output.register_hook(gradients.append) and None)
     network(torch.rand(2, 3, 64, 64)).square().mean().backward()
-    assert seen and all(gradient.is_contiguous(memory_format=torch.channels_last) for gradient in seen)
+    assert gradients and all(gradient.is_contiguous(memory_format=torch.channels_last) for gradient in gradients)
 
 
-def test_discriminator_is_its_layers_in_turn_and_keeps_each_map_once():
-    dark_channel_net = PatchDiscriminator(width=8).double()  # in training mode: BatchNorm too sees what it should
+def test_discriminator_equals_its_layers_in_sequence_and_saves_each_feature_map_once():
+    discriminator = PatchDiscriminator(width=8).double()  # in training mode, for the batch statistics of BatchNorm
     image = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     image.requires_grad_()
 
-    def look(forward):
-        kept = {}
+    def run(forward):
+        saved = {}
 
-        def keep(x):
-            kept[x.data_ptr()] = x
+        def save(x):
+            saved[x.data_ptr()] = x
             return x
 
-        with torch.autograd.graph.saved_tensors_hooks(keep, lambda x: x):
+        with torch.autograd.graph.saved_tensors_hooks(save, lambda x: x):
             logits = forward()
-        gradients = torch.autograd.grad(logits.square().sum(), (image, *dark_channel_net.parameters()))
-        return logits, gradients, sum(x.nbytes for x in kept.values())
+        gradients = torch.autograd.grad(logits.square().sum(), (image, *discriminator.parameters()))
+        return logits, gradients, sum(x.nbytes for x in saved.values())
 
-    logits, gradients, held = look(lambda: dark_channel_net(image))
-    plain, wanted, more = look(lambda: torch.nn.Sequential(*dark_channel_net)(2 * image - 1))
+    logits, gradients, memory = run(lambda: discriminator(image))
+    plain, expected, plain_memory = run(lambda: torch.nn.Sequential(*discriminator)(2 * image - 1))
     assert torch.equal(logits, plain)
-    assert all(torch.allclose(a, b) for a, b in zip(gradients, wanted, strict=True))
-    first = 8 * 2 * 8 * 32 * 32  # bytes of the first map, which only the plain one keeps beside its copy with a border
-    assert more - held > first
+    assert all(torch.allclose(a, b) for a, b in zip(gradients, expected, strict=True))
+    first = 8 * 2 * 8 * 32 * 32  # bytes of the first feature map; the plain version saves it and its padded copy
+    assert plain_memory - memory > first
 
 
 @pytest.mark.parametrize("channels", [1, 3, 4])
-def test_discriminators_give_one_logit_a_patch(channels):
-    dark_channel_net = PatchDiscriminator(channels, width=8).eval()
-    assert dark_channel_net(torch.rand(2, channels, 64, 64)).shape == (2, 1, 6, 6)
-    assert dark_channel_net(torch.rand(1, channels, 70, 45)).shape[:2] == (1, 1)
+def test_discriminators_return_one_logit_per_patch(channels):
+    discriminator = PatchDiscriminator(channels, width=8).eval()
+    assert discriminator(torch.rand(2, channels, 64, 64)).shape == (2, 1, 6, 6)
+    assert discriminator(torch.rand(1, channels, 70, 45)).shape[:2] == (1, 1)
 
 
 def test_unknown_names_are_refused():

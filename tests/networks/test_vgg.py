@@ -1,3 +1,5 @@
+"""VGG features: the layers returned, frozen weights, and where weights are found."""
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -12,34 +14,34 @@ def features():
     return FeatureNetwork("random")
 
 
-def test_features_are_the_layers_of_the_paper_in_one_pass(features, picture):
+def test_one_forward_pass_returns_the_layers_of_the_paper(features, picture):
     maps = features(picture)
     assert " ".join(maps) == "relu1_1 relu2_1 relu2_2 relu3_1 relu3_3 relu4_1 relu4_3 relu5_1 relu5_2"
     assert [m.shape[1] for m in maps.values()] == [64, 128, 128, 256, 256, 512, 512, 512, 512]
     assert all(m.min() >= 0 for m in maps.values())
 
 
-def test_features_stop_at_the_deepest_layer_used_and_stay_frozen(features):
+def test_the_network_ends_at_the_deepest_layer_used_and_is_frozen(features):
     assert isinstance(features.layers[-1], torch.nn.ReLU) and len(features.layers) == 28  # relu5_2 of VGG-16
     assert not features.train().training
     assert not any(p.requires_grad for p in features.parameters())
 
 
-def test_no_map_is_overwritten_by_a_later_layer(features, picture):
-    given = picture.clone().requires_grad_()
-    maps, x = features(given), (given - features.mean) / features.std
+def test_no_feature_map_is_overwritten_by_a_later_layer(features, picture):
+    image = picture.clone().requires_grad_()
+    maps, x = features(image), (image - features.mean) / features.std
     for index, layer in enumerate(features.layers):
         x = F.relu(x) if isinstance(layer, torch.nn.ReLU) else layer(x)
-        if index in features.taken:
-            pair = maps.pop(features.taken[index]), x
-            found, wanted = (torch.autograd.grad(m.sum(), given, retain_graph=True)[0] for m in pair)
-            assert torch.equal(*pair) and torch.equal(found, wanted)
+        if index in features.names:
+            pair = maps.pop(features.names[index]), x
+            found, expected = (torch.autograd.grad(m.sum(), image, retain_graph=True)[0] for m in pair)
+            assert torch.equal(*pair) and torch.equal(found, expected)
     assert not maps
 
 
-def test_layers_of_vgg_19_carry_the_papers_names(monkeypatch):
+def test_layers_of_vgg_19_have_the_names_of_the_paper(monkeypatch):
     monkeypatch.setattr(FeatureNetwork, "_load", staticmethod(lambda weights: vgg19(weights=None).features))
-    names = set(FeatureNetwork("vgg19").taken.values())
+    names = set(FeatureNetwork("vgg19").names.values())
     assert names == {*FeatureNetwork.PERCEPTUAL, "relu2_2", "relu3_4", "relu4_4", "relu5_2"}
 
 
@@ -51,7 +53,7 @@ def test_a_feature_file_in_either_naming_gives_the_same_features(tmp_path, pictu
     assert all(torch.equal(first[k], second[k]) for k in first)
 
 
-def test_missing_features_say_what_to_do(monkeypatch, tmp_path):
+def test_errors_for_missing_features_name_the_remedy(monkeypatch, tmp_path):
     monkeypatch.delenv("SSDIE_DATA", raising=False)
     monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
     with pytest.raises(FileNotFoundError, match="SSDIE_DATA"):
@@ -60,7 +62,7 @@ def test_missing_features_say_what_to_do(monkeypatch, tmp_path):
         FeatureNetwork(tmp_path / "none.safetensors")
 
 
-def test_offline_no_features_are_fetched(tmp_path, monkeypatch):
+def test_no_features_are_downloaded_offline(tmp_path, monkeypatch):
     monkeypatch.setenv("SSDIE_OFFLINE", "1")
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     with pytest.raises(FileNotFoundError, match="SSDIE_OFFLINE forbids"):

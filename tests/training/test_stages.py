@@ -1,29 +1,24 @@
+"""The three training stages: resuming, terms, networks that are trained or frozen, settings."""
+
 import pytest
 import torch
+from training_runs import PLAIN, same_weights
 
 from ssdie.losses import LossWeights
 from ssdie.networks.discriminators import DarkChannelNet
 from ssdie.networks.generators import MSFF
 from ssdie.networks.weights import load_weights, read_header
-from ssdie.training.checkpoint import load_checkpoint
 from ssdie.training.config import TrainConfig
 from ssdie.training.log import read_log
 from ssdie.training.objective import perturb, supervised_terms
 from ssdie.training.stages import make_pairs, train
 
-PLAIN = LossWeights(perceptual=0, style=0)  # without the feature network, which is slow to build
 SMALL = {"options": {"width": 8}, "batch": 2, "size": 32, "report_every": 2, "features": "random", "weights": PLAIN}
 SMALL |= {"copies": 2, "precision": "fp32"}  # the same on every CPU
 
 
 def config(stage, run, photo_folder, dark_channel_net=None, **changes):
     return TrainConfig(stage, run, photo_folder, dark_channel_net=dark_channel_net, **SMALL | changes)
-
-
-def final_weights(run):
-    checkpoint = load_checkpoint(run / "checkpoint.pt")
-    parts = [*checkpoint["networks"].values(), checkpoint["averaged"]]
-    return [v for part in parts for v in part.values()]
 
 
 @pytest.mark.parametrize("stage", ["supervised", "dark-channel", "semi-supervised"])
@@ -34,7 +29,7 @@ def test_interrupted_run_has_the_weights_of_an_uninterrupted_run(tmp_path, photo
     next(broken), next(broken)  # steps 1 to 4 are done; the checkpoint is of step 2
     broken.close()
     resumed = list(train(config(stage, tmp_path / "b", photo_folder, dark_channel_net, **settings)))
-    assert all(torch.equal(x, y) for x, y in zip(*map(final_weights, (tmp_path / "a", tmp_path / "b")), strict=True))
+    assert same_weights(tmp_path / "a", tmp_path / "b")
     assert resumed[-1] == straight[-1]
     logs = [read_log(tmp_path / run / "log.csv") for run in "ab"]
     assert logs[0] == logs[1] and [row["step"] for row in logs[0]] == [2, 4, 5]
