@@ -7,10 +7,13 @@ import numpy as np
 from ssdie.photo.color import as_depth, as_float
 
 LEVEL = 1 / 255
-BLACK, WHITE = 16 * LEVEL, 250 * LEVEL  # a bar is darker, or brighter
-NOISE = 4 * LEVEL  # a bar varies by less: JPEG
-EDGE = 12 * LEVEL  # the scene beside a white bar is this much darker on average
+BLACK, DARK, WHITE = 4 * LEVEL, 24 * LEVEL, 250 * LEVEL  # colours of bars: black, as of video, and white
+LOOSE, STRICT = 6 * LEVEL, 1.5 * LEVEL  # rows of a bar differ by less from its colour, where it is dark or white, else
+EDGES = {"black": 0.0, "dark": 4 * LEVEL, "other": 12 * LEVEL}  # the scene beside a bar differs by more
+FEWEST = {"black": 2, "dark": 2, "other": 4}  # rows of a bar
 RINGING, RINGED = 16, 24 * LEVEL  # JPEG: a bar rings so many rows from the scene, and so much
+SOFT, SOFT_STEP = 2, 12 * LEVEL  # a soft edge has so many rows, each so much further from the bar
+OUTLIERS = 0.02  # part of a bar's row that may differ by more than `RINGED`
 LARGEST_BARS = 0.8  # of a side
 FLAT, LIVELY = 3 * LEVEL, 6 * LEVEL  # spread of values: nothing is repaired below the one, everything above the other
 PLAIN, MIXED = 0.85, 0.7  # part of a picture that has one colour: as FLAT and LIVELY
@@ -21,7 +24,7 @@ Enhance = Callable[[np.ndarray], np.ndarray]
 
 
 def find_scene(pixels: np.ndarray, alpha: np.ndarray | None = None) -> tuple[slice, slice]:
-    """Give the rows and columns inside black or white bars and transparent margins.
+    """Give the rows and columns inside bars and frames of one colour, and inside transparent margins.
 
     Example:
         >>> picture = np.zeros((40, 60), np.uint8)
@@ -52,26 +55,27 @@ def _bars(pixels: np.ndarray) -> tuple[int, int]:
 
 
 def _bar(pixels: np.ndarray) -> int:
-    first = 0.0
+    """Number of rows at the start that have the colour of the first one, up to a sharp edge."""
+    color = np.median(as_float(pixels[0]), axis=0)
+    plain = color.max() <= DARK or color.min() >= WHITE
+    kind = "black" if color.max() <= BLACK else "dark" if color.max() <= DARK else "other"
     for n in range(len(pixels)):
-        row = as_float(pixels[n])
-        low, high = row.min(), row.max()
-        if high - low > 2 * NOISE or not (high <= BLACK or low >= WHITE):
+        distance = np.abs(as_float(pixels[n]) - color)
+        if distance.mean() > (LOOSE if plain else STRICT) or (distance > RINGED).mean() > OUTLIERS:
             break
-        if n and abs(row.mean() - first) > NOISE:
-            break
-        first = row.mean() if not n else first
     else:
         return 0  # all of it is one colour
-    if n < 2:
+    if n < FEWEST[kind]:
         return 0
-    means = np.array([as_float(row).mean() for row in pixels[n - 1 : n + RINGING + 1]])
-    near = np.flatnonzero(np.abs(means[1:] - first) > RINGED)  # rows that are no bar, however it rings
+    means = np.array([np.abs(as_float(row) - color).mean() for row in pixels[n - 1 : n + RINGING + 1]])
+    near = np.flatnonzero(means[1:] > RINGED)  # rows that are no bar, however it rings
     last = near[0] if len(near) else 0
-    n += int(np.abs(np.diff(means))[: last + 1].argmax())  # the largest step is where the scene begins
-    if first > 0.5 and first - as_float(pixels[n : n + 4]).mean() < EDGE:
-        return 0
-    return n
+    n += int(np.diff(means)[: last + 1].argmax())  # the largest step is where the scene begins
+    for _ in range(SOFT):  # rows between the bar and the scene belong to neither: they would mislead the repair
+        here, there = (np.abs(as_float(row) - color).mean() for row in pixels[[n, min(n + 1, len(pixels) - 1)]])
+        n += int(there - here > SOFT_STEP and here < 0.75 * there)
+    beside = np.abs(as_float(pixels[n : n + 4]) - color).mean()
+    return n if beside >= EDGES[kind] else 0
 
 
 def repair_weight(pixels: np.ndarray, seen: np.ndarray | None = None) -> float:
