@@ -1,6 +1,7 @@
-"""What of a photo is no scene: bars and frames, transparent margins, flat pictures, grey stored as RGB."""
+"""What of a photo is no scene: bars and frames, transparent margins, flat pictures; grey stored as RGB, toned grey."""
 
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 
@@ -17,7 +18,10 @@ OUTLIERS = 0.02  # part of a bar's row that may differ by more than `RINGED`
 LARGEST_BARS = 0.8  # of a side
 FLAT, LIVELY = 3 * LEVEL, 6 * LEVEL  # spread of values: nothing is repaired below the one, everything above the other
 PLAIN, MIXED = 0.85, 0.7  # part of a picture that has one colour: as FLAT and LIVELY
+LUMA = np.array((0.299, 0.587, 0.114), np.float32)  # ITU-R BT.601, as JPEG
 SIDE = 256  # pixels of the longer side that statistics are taken of
+BLOCK, BLOCKS = 8, 128  # pixels of a side, and their number along a side, by which toning is found
+TONED = 2 * LEVEL  # means of blocks lie nearer to the curve of a toned photo; dusty photos reach 3.2 of 255 and more
 WRAP = 0.25  # part of a panorama's width that is repeated at each side
 
 Enhance = Callable[[np.ndarray], np.ndarray]
@@ -111,6 +115,56 @@ def is_gray(pixels: np.ndarray) -> bool:
     return True
 
 
+Tone = tuple[np.ndarray, np.ndarray]
+
+
+def find_tone(pixels: np.ndarray) -> Tone | None:
+    """Find the curve of a toned grey photo (sepia): each level of luma has one colour.
+
+    Means of blocks are compared, since JPEG stores colour at half the resolution.
+
+    Returns:
+        Levels (n,) of luma and the offsets (n, 3) of the colour from them, in [0, 1]; None for another photo.
+    """
+    height, width = pixels.shape[:2]
+    columns = np.arange(0, width - BLOCK + 1, max(BLOCK, width // BLOCKS))
+    means = []
+    for top in range(0, height - BLOCK + 1, max(BLOCK, height // BLOCKS)):
+        sums = np.cumsum(as_float(pixels[top : top + BLOCK]).mean(axis=0), axis=0, dtype=np.float64)
+        sums = np.concatenate((np.zeros((1, 3)), sums))
+        means.append((sums[columns + BLOCK] - sums[columns]) / BLOCK)
+    if len(means) * len(columns) < 100:
+        return None
+    colors = np.concatenate(means)
+    luma = colors @ LUMA
+    bins = np.minimum((luma * 64).astype(int), 63)
+    count = np.bincount(bins, minlength=64)
+    used = count > 0
+    levels = np.bincount(bins, luma, 64)[used] / count[used]
+    offsets = np.stack([np.bincount(bins, c - luma, 64)[used] / count[used] for c in colors.T], axis=1)
+    away = np.abs(colors - luma[:, None] - _offsets(luma, (levels, offsets))).max(axis=1)
+    return (levels, offsets) if np.quantile(away, 0.99) <= TONED else None
+
+
+def _offsets(luma: np.ndarray, tone: Tone) -> np.ndarray:
+    """Offsets of the colour from each luma; those of black are 0."""
+    levels, offsets = tone
+    return np.stack([np.interp(luma, [0, *levels], [0, *channel]) for channel in offsets.T], axis=-1)
+
+
+def _enhance_toned(pixels: np.ndarray, tone: Tone, enhance: Enhance) -> np.ndarray:
+    """Enhance a toned photo as the grey one that it shows, and tone the result by its own curve."""
+    gray = np.empty(pixels.shape[:2], pixels.dtype)
+    for n in range(0, len(pixels), SIDE):
+        gray[n : n + SIDE] = as_depth(as_float(pixels[n : n + SIDE]) @ LUMA, pixels.dtype)
+    changed, result = enhance(gray), np.empty_like(pixels)
+    for n in range(0, len(pixels), SIDE):
+        before, after = as_float(gray[n : n + SIDE]), as_float(changed[n : n + SIDE])
+        change = (after - before)[..., None] + _offsets(after, tone) - _offsets(before, tone)
+        result[n : n + SIDE] = as_depth(np.clip(as_float(pixels[n : n + SIDE]) + change, 0, 1), pixels.dtype)
+    return result
+
+
 def enhance_scene(pixels: np.ndarray, alpha: np.ndarray | None, enhance: Enhance, wraps: bool = False) -> np.ndarray:
     """Enhance the scene in a frame, and nothing else.
 
@@ -132,7 +186,10 @@ def enhance_scene(pixels: np.ndarray, alpha: np.ndarray | None, enhance: Enhance
         return pixels
     gray = inner.ndim == 3 and is_gray(inner)
     source = np.ascontiguousarray(inner[..., 1] if gray else inner)
-    changed = _enhance_wrapped(source, enhance) if wraps else enhance(source)
+    if wraps:
+        enhance = partial(_enhance_wrapped, enhance=enhance)
+    tone = find_tone(source) if source.ndim == 3 else None
+    changed = _enhance_toned(source, tone, enhance) if tone else enhance(source)
     if gray:
         tint = inner.astype(np.float32) - inner[..., 1:2]
         changed = changed[..., None] + tint

@@ -159,7 +159,7 @@ def _write_jpeg(photo: Photo, frames: list, block: bytes, packet: bytes, quality
 
 def _write_png(photo: Photo, frames: list, block: bytes, packet: bytes, quality: int | None) -> bytes:
     if frames[0].dtype == np.uint16 and frames[0].ndim == 3:
-        content = bytes(require("imagecodecs", "formats").png_encode(frames[0]))
+        content = bytes(require("imagecodecs", "formats").png_encode(np.ascontiguousarray(frames[0])))
     else:
         content = _by_pillow(photo, frames, "PNG")
     chunks = []
@@ -217,13 +217,15 @@ def _encode_avif(photo: Photo, frame: np.ndarray, block: bytes, packet: bytes, q
     bits = 12 if photo.bits == 12 else 10
     values = color.as_depth(color.as_float(frame), np.uint16, (1 << bits) - 1)
     options = {"level": quality or 95, "speed": 6, "bitspersample": bits, "primaries": 1, "transfer": 13}
-    content = bytes(require("imagecodecs", "formats").avif_encode(values, **options))
+    content = bytes(require("imagecodecs", "formats").avif_encode(np.ascontiguousarray(values), **options))
     return add_metadata(content, block, packet, photo.metadata.icc)
 
 
 def _write_jpeg2000(photo: Photo, frames: list, block: bytes, packet: bytes, quality: int | None) -> bytes:
     if frames[0].dtype == np.uint16 and frames[0].ndim == 3:
-        content = bytes(require("imagecodecs", "formats").jpeg2k_encode(frames[0], codecformat="jp2", level=0))
+        content = bytes(
+            require("imagecodecs", "formats").jpeg2k_encode(np.ascontiguousarray(frames[0]), codecformat="jp2", level=0)
+        )
     else:
         content = _by_pillow(photo, frames, "JPEG2000", no_jp2=False)
     boxes = [(metadata.JP2_EXIF, block), (metadata.JP2_XMP, packet)]
