@@ -62,14 +62,15 @@ KINDS = {
         Kind("BMP", (".bmp", ".dib"), "", "BMP", "1 to 8 bit", "density", "the palette (becomes RGB)"),
         Kind("PPM", (".ppm", ".pgm", ".pbm", ".pnm"), "", "PPM", "8 and 16 bit", "", "comments; 1 bit becomes 8"),
         Kind("HEIC", (".heic", ".heif", ".hif"), "formats", "JPEG", "8 to 12 bit", BLOCKS,
-             "bits above 8 in JPEG (PNG and TIFF keep them), gain map, depth map, further pictures: with a note"),
-        Kind("JPEG XL", (".jxl",), "formats", "JPEG", "8 bit; 16 bit is written as TIFF", "EXIF, XMP",
-             "the profile; compressed boxes"),
+             "bits above 8 in JPEG (`--format png` keeps them), gain map, depth map, further pictures: with a note"),
+        Kind("JPEG XL", (".jxl",), "formats", "JPEG", "8 and 16 bit", "EXIF, XMP",
+             "bits above 8 in JPEG (`--format png` keeps them): with a note; the profile; compressed boxes"),
         Kind("RAW", RAW_SUFFIXES, "formats", "TIFF", "developed to 16 bit with the white balance of the camera",
              "EXIF without the maker note", "the maker note, the raw values"),
     )
 }  # fmt: skip
 SUFFIXES = {suffix: kind.name for kind in KINDS.values() for suffix in kind.suffixes}
+WRITTEN_SUFFIXES = [suffix for suffix, name in SUFFIXES.items() if KINDS[name].written == name]
 UNTESTED = (".cr2", ".cr3", ".nef", ".arw", ".orf", ".rw2", ".raf", ".pef", ".srw")
 NOT_READ = {
     b"8BPS": "Photoshop (PSD)", b"%PDF": "PDF", b"%!PS": "PostScript", b"\0\0\1\0": "ICO", b"v/1\x01": "OpenEXR",

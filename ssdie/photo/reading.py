@@ -200,9 +200,12 @@ def own_pixels(photo: Photo, frame: int, enhanced: np.ndarray) -> np.ndarray:
     before, original = photo.frames[frame], photo.originals[frame]
     if photo.space is None:
         return enhanced
-    outside = photo.space.to_srgb(original) - before  # what lies outside the gamut of sRGB
-    own = color.as_depth(photo.space.from_srgb(color.as_float(enhanced) + outside), original.dtype)
-    same = enhanced == before
-    same = same.all(axis=2) if same.ndim == 3 else same
-    own[same] = original[same]
+    own = np.empty_like(original)
+    for start in range(0, len(original), color.ROWS):  # memory does not grow with the photo
+        rows = slice(start, start + color.ROWS)
+        outside = photo.space.to_srgb(original[rows]) - before[rows]  # what lies outside the gamut of sRGB
+        values = photo.space.from_srgb(color.as_float(enhanced[rows]) + outside)
+        same = enhanced[rows] == before[rows]
+        same = same.all(axis=2, keepdims=True) if same.ndim == 3 else same
+        own[rows] = np.where(same, original[rows], color.as_depth(values, original.dtype))
     return own

@@ -28,8 +28,6 @@ def written_kind(photo: Photo, format: str | None = None) -> str:
             known = ", ".join(kind.name for kind in KINDS.values() if kind.written == kind.name)
             raise ValueError(f"format: expected one of {known}, got {format!r}.")
         return name
-    if photo.kind == "JPEG XL" and photo.frames[0].dtype != np.uint8:
-        return "TIFF"
     return KINDS[photo.kind].written
 
 
@@ -47,10 +45,15 @@ def save(
 
     Returns:
         Notes about what the copy lacks, those of reading first.
+
+    Raises:
+        ValueError: the format is one that is only read, or an unknown one.
+        OSError: the file cannot be written.
     """
     if format is None:
-        named = SUFFIXES.get(Path(path).suffix.lower(), "")
-        format = named if named in KINDS and KINDS[named].written == named else None
+        format = SUFFIXES.get(Path(path).suffix.lower())
+        if format and KINDS[format].written != format:
+            raise ValueError(f"path: expected a kind that is written, got {path}. {format} is read only; name it .jpg.")
     content, notes = encode(photo, pixels, format, quality)
     with atomic(path) as temporary:
         temporary.write_bytes(content)
