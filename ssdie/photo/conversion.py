@@ -6,14 +6,14 @@ from ssdie.photo.reading import Photo
 from ssdie.photo.tags import TagBlock
 
 PROFILES = ("JPEG", "PNG", "TIFF", "WEBP", "AVIF", "JPEG2000")  # formats that hold an ICC profile
-EXIF_AND_XMP = PROFILES
+EXIF_KINDS = PROFILES
 COMMENTS = ("JPEG", "PNG", "GIF")
 TIFF_PARTS = {33723: "IPTC", 34377: "Photoshop data", 33550: "GeoTIFF tags", 34264: "GeoTIFF tags"}
 
 
 def keeps_space(photo: Photo, kind: str) -> bool:
     """Whether a copy in a format says which colour space its pixels are of."""
-    named_by_exif = photo.space is not None and photo.space.name == "Adobe RGB" and kind in EXIF_AND_XMP
+    named_by_exif = photo.space is not None and photo.space.name == "Adobe RGB" and kind in EXIF_KINDS
     return photo.kind == kind or named_by_exif or (bool(photo.metadata.icc) and kind in PROFILES)
 
 
@@ -51,6 +51,8 @@ def lost_parts(photo: Photo, kind: str) -> list[str]:
         )
     if meta.comment and kind not in COMMENTS:
         lost.add("comment")
-    if kind not in EXIF_AND_XMP:
-        lost |= {name for name, value in (("EXIF", meta.exif), ("XMP", meta.xmp)) if value}
+    if meta.exif and kind not in EXIF_KINDS:
+        lost.add("EXIF")
+    if meta.xmp and kind not in (*EXIF_KINDS, "GIF"):
+        lost.add("XMP")
     return sorted(lost)

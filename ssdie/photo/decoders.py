@@ -190,6 +190,8 @@ def _decoder(name: str):
             picture.load()
             add_info(photo, picture.info)
             photo.lossless = name == "WEBP" and b"VP8L" in data[:65536]
+            if name == "GIF":
+                photo.metadata.xmp = metadata.read_gif_xmp(data)
             if name == "AVIF":
                 photo.code_points, photo.bits = metadata.read_nclx(data), metadata.av1_bits(data)
                 if photo.bits > 8 and getattr(picture, "n_frames", 1) == 1:

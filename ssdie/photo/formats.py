@@ -49,13 +49,14 @@ KINDS = {
              "WebP need `formats`",
              f"{BLOCKS}, IPTC, Photoshop, GeoTIFF and unknown tags at their places; tiles, planes, byte order, extra "
              "channels, every page; LZW, Deflate, PackBits, Zstandard and JPEG compression",
-             "preview pages and SubIFDs (with a note); CMYK, Lab and palette become RGB, 1 bit becomes 8; other "
-             "compressions become Deflate"),
+             "preview pages and SubIFDs (with a note); shared JPEG tables; CMYK, Lab and palette become RGB, "
+             "1 bit becomes 8; other compressions become Deflate"),
         Kind("WEBP", (".webp",), "", "WEBP", "8 bit", f"{BLOCKS}; all frames; lossless stays lossless", ""),
         Kind("AVIF", (".avif", ".avifs"), "", "AVIF", "8 bit; 10 and 12 bit need `formats`",
              f"{BLOCKS}; 10 and 12 bit; all frames",
              "nclx colours (become sRGB, with a note); bits above 8 of an animation (with a note); chroma subsampling"),
-        Kind("GIF", (".gif",), "", "GIF", "palette", "comment, durations, loops, all frames", "palette (made anew)"),
+        Kind("GIF", (".gif",), "", "GIF", "palette", "XMP, comment, durations, loops, all frames",
+             "palette (made anew)"),
         Kind("JPEG2000", (".jp2", ".j2k", ".jpx", ".j2c", ".jpf"), "", "JPEG2000",
              "8 bit, 16-bit grey; other depths need `formats`, 9 to 15 bit become 16",
              "EXIF, XMP, ICC profile", "other boxes"),

@@ -15,6 +15,8 @@ COLOR_CHUNKS = (b"iCCP", b"cICP", b"gAMA", b"cHRM", b"sRGB", b"mDCV", b"cLLI")
 LONGEST = 1 << 24  # bytes of a compressed text or profile
 JP2_EXIF = b"JpgTiffExif->JP2"
 JP2_XMP = bytes.fromhex("be7acfcb97a942e89c71999491e3afac")
+GIF_XMP = b"\x21\xff\x0bXMP DataXMP"
+GIF_XMP_END = b"\1" + bytes(range(255, -1, -1)) + b"\0"  # a reader that skips blocks from anywhere comes out here
 UUIDS = {JP2_EXIF: "exif", JP2_XMP: "xmp"}
 
 
@@ -213,3 +215,10 @@ def av1_bits(data: bytes) -> int:
     place = data.find(b"av1C", 0, 1 << 16)
     flags = data[place + 6] if 0 <= place < len(data) - 6 else 0
     return 12 if flags & 0x60 == 0x60 else 10 if flags & 0x40 else 8
+
+
+def read_gif_xmp(data: bytes) -> bytes:
+    """Give the XMP packet of a GIF, an application extension that is ended by bytes counting down."""
+    start = data.find(GIF_XMP)
+    end = data.find(GIF_XMP_END[:8], start) if start >= 0 else -1
+    return data[start + len(GIF_XMP) : end] if end > 0 else b""

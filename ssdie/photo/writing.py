@@ -252,7 +252,12 @@ def _write_ppm(photo: Photo, frames: list, block: bytes, packet: bytes, quality:
 
 
 def _write_gif(photo: Photo, frames: list, block: bytes, packet: bytes, quality: int | None) -> bytes:
-    return _by_pillow(photo, frames, "GIF", **({"comment": photo.metadata.comment} if photo.metadata.comment else {}))
+    content = _by_pillow(
+        photo, frames, "GIF", **({"comment": photo.metadata.comment} if photo.metadata.comment else {})
+    )
+    if not packet:
+        return content
+    return content[:-1] + metadata.GIF_XMP + packet + metadata.GIF_XMP_END + b"\x3b"
 
 
 def _write_bmp(photo: Photo, frames: list, block: bytes, packet: bytes, quality: int | None) -> bytes:
