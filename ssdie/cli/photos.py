@@ -20,13 +20,8 @@ STDIN = Path("-")
 def add_enhance_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of `ssdie enhance`."""
     add = parser.add_argument
-    add(
-        "inputs",
-        nargs="+",
-        type=path_or_url,
-        metavar="PHOTO_OR_FOLDER",
-        help="photos, videos, folders; - reads a photo",
-    )
+    about = "photos, videos, folders; - reads a photo"
+    add("inputs", nargs="+", type=path_or_url, metavar="PHOTO_OR_FOLDER", help=about)
     add(
         "-o",
         "--out",
@@ -64,11 +59,16 @@ def path_or_url(text: str) -> Path | str:
 def enhance(args: argparse.Namespace) -> int:
     """Run `ssdie enhance`: status 0 if every file is done, 1 if some failed, 130 after Ctrl-C."""
     from ssdie.enhancement.worker import Weights
+    from ssdie.photo.formats import WRITTEN_SUFFIXES
 
     open_standard_streams()
     warnings.filterwarnings("ignore", module="PIL")  # damaged metadata: not worth a line for each photo
     if args.quality is not None and not 1 <= args.quality <= 100:
         raise ValueError(f"quality: expected 1 to 100, got {args.quality}.")
+    args.format = args.format.lower().lstrip(".")
+    if args.format and f".{args.format}" not in WRITTEN_SUFFIXES:
+        known = ", ".join(suffix[1:] for suffix in WRITTEN_SUFFIXES)
+        raise ValueError(f"format: expected one of {known}, got {args.format}.")
     weights = Weights(args.weights, args.device or "auto")
     talk = Report(args.json, args.strict)
     try:
@@ -96,7 +96,7 @@ def enhance_many(args: argparse.Namespace, weights, talk: "Report") -> None:
     single = len(args.inputs) == 1 and os.path.isfile(args.inputs[0])
     options = {name: getattr(args, name) for name in ("resume", "retry_failed", "fail_fast", "workers", "time_limit")}
     options |= enhance_settings(args) | {"overwrite": not args.no_overwrite, "report": talk.add}
-    options |= {"naming": Naming(args.suffix, args.format.lower().lstrip(".")), "bar_file": Stream(sys.stderr)}
+    options |= {"naming": Naming(args.suffix, args.format), "bar_file": Stream(sys.stderr)}
     if not args.cluster:
         enhance_files(args.inputs, args.out, weights.load() if single else weights, **options)
         return
@@ -123,6 +123,7 @@ def is_file_target(args: argparse.Namespace) -> bool:
 
 def enhance_one(args: argparse.Namespace, weights, talk: "Report") -> None:
     """Enhance one file, or standard input, to one file, or standard output; there is no journal."""
+    from ssdie.batch.jobs import Naming
     from ssdie.batch.outcome import Task
     from ssdie.enhancement.photo import check_settings
     from ssdie.enhancement.worker import Settings, do_task
@@ -137,11 +138,11 @@ def enhance_one(args: argparse.Namespace, weights, talk: "Report") -> None:
     with tempfile.TemporaryDirectory() as folder:
         if source == STDIN:
             source = read_stdin(Path(folder))
-        suffix = f".{args.format.lower().lstrip('.')}" if args.format else source.suffix
+        name = Naming(args.suffix, args.format).rename(source.name)
         if target == STDIN:
-            target = Path(folder, f"out{suffix}")
+            target = Path(folder, f"out-{name}")
         elif target.suffix.lower() not in readable(target):
-            target = target / f"{source.stem}{args.suffix}{suffix}"
+            target = target / name
         if source.is_dir():
             raise ValueError(f"inputs: expected a file for -o {args.out}, got the folder {source}. Give a folder.")
         if target.exists() and source.exists() and os.path.samefile(source, target):
@@ -164,17 +165,15 @@ def readable(target: Path) -> set[str]:
 
 def read_stdin(folder: Path) -> Path:
     """Write standard input to a file whose suffix says what it is."""
-    from ssdie.photo.files import open_photo
+    from ssdie.photo.formats import KINDS, identify
 
-    source = folder / "stdin"
-    with source.open("wb") as file:
-        shutil.copyfileobj(sys.stdin.buffer, file)
+    content = sys.stdin.buffer.read()
     try:
-        with open_photo(source) as photo:
-            suffix = {"JPEG": "jpg", "MPO": "jpg", "TIFF": "tif", "JPEG2000": "jp2"}.get(photo.format, photo.format)
-    except Exception as error:  # whatever a decoder raises
-        raise ValueError("stdin: expected a photo, got something that cannot be read. Give a file instead.") from error
-    return source.rename(folder / f"stdin.{suffix.lower()}")
+        source = folder / f"stdin{KINDS[identify(content)].suffixes[0]}"
+    except ValueError as error:
+        raise ValueError(f"stdin: expected a photo, got something else: {error}. Give a file instead.") from error
+    source.write_bytes(content)
+    return source
 
 
 class Report:

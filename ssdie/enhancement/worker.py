@@ -124,8 +124,10 @@ def enhance_file(source: Path, target: Path, model: Model, settings: Settings, p
         return enhance_video(source, target, model, progress=progress, **options)
     quality = options.pop("quality", None)
     result = enhance_photo(read_photo(source), model, **options)
-    same = target.suffix.lower() == source.suffix.lower()  # the kind of the content, whatever the suffix says
-    return result.save(target, written_kind(result.photo) if same else None, quality)
+    kind = written_kind(result.photo)
+    # with the same suffix: the kind of the content, whatever the suffix says
+    same = target.suffix.lower() == source.suffix.lower() and kind == result.photo.kind
+    return result.save(target, kind if same else None, quality)
 
 
 def source_stamp(path: str | Path) -> str:

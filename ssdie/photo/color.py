@@ -131,8 +131,13 @@ def as_float(pixels: np.ndarray) -> np.ndarray:
     return pixels / np.float32(np.iinfo(pixels.dtype).max) if pixels.dtype.kind == "u" else pixels
 
 
-def as_depth(values: np.ndarray, dtype: np.dtype) -> np.ndarray:
+def as_depth(values: np.ndarray, dtype: np.dtype, top: int = 0) -> np.ndarray:
     """Round float in [0, 1] to the nearest value of uint8 or uint16, or cast it to another float type.
+
+    Args:
+        values: any shape.
+        dtype: of the result.
+        top: value of 1; 0: the largest of `dtype`.
 
     Example:
         >>> as_depth(np.array([0.5, 1.2]), np.uint8).tolist()
@@ -140,7 +145,7 @@ def as_depth(values: np.ndarray, dtype: np.dtype) -> np.ndarray:
     """
     if np.dtype(dtype).kind == "f":
         return values.astype(dtype)
-    return np.rint(np.clip(values, 0, 1) * np.float64(np.iinfo(dtype).max)).astype(dtype)
+    return np.rint(np.clip(values, 0, 1) * np.float64(top or np.iinfo(dtype).max)).astype(dtype)
 
 
 def from_primaries(name: str, primaries: tuple, curve: np.ndarray, white: tuple[float, float] = D65) -> Space:

@@ -1,6 +1,7 @@
 """Decoders of each kind of photo: fill a `Photo` with frames as they are stored, and with metadata."""
 
 import io
+import re
 import struct
 from collections.abc import Callable
 
@@ -97,9 +98,11 @@ def decode_jpeg(photo, data: bytes) -> None:
             photo.metadata.comment = content
     parts = sorted(content[12:] for marker, content in segments if marker == jpeg.APP2 and content.startswith(jpeg.ICC))
     photo.metadata.icc = b"".join(part[2:] for part in parts)
+    photo.metadata.dpi = jpeg.read_density(segments)
     end = jpeg.find_end(data)
     photo.notes += jpeg.describe_tail(data, segments)
     plain = jpeg.write_segments(data[:end] if end > 0 else data, [])  # damaged metadata must not reach Pillow
+    jpeg.check_frame(plain)
     if end < 0:
         check = open_image(plain, "JPEG")
         plain = jpeg.complete(plain)
@@ -111,32 +114,59 @@ def decode_jpeg(photo, data: bytes) -> None:
 
 
 def decode_png(photo, data: bytes) -> None:
-    """PNG and APNG; more than 8 bit in colour, or with alpha, by imagecodecs."""
-    chunks = photo.metadata.chunks = metadata.read_chunks(data)
+    """PNG and APNG; 16 bit in colour, or with transparency, by imagecodecs. Only pixels reach the decoders."""
+    chunks, damaged, end = metadata.read_chunks(data)
     if len(data) < 33:
         raise ValueError("it is damaged (it ends in its header)")
+    if damaged:
+        names = ", ".join(sorted(name.decode("ascii", "replace") for name in damaged))
+        photo.notes.append(f"Damaged chunks ({names}) were dropped.")
+    if data[end:].strip(b"\0"):
+        photo.notes.append(f"{len(data) - end} bytes behind the picture are not in the copy.")
+    photo.metadata.chunks = chunks
     width, height, depth, color = struct.unpack_from(">IIBB", data, 16)
     for name, content, _ in chunks:
         if name == b"eXIf":
-            photo.metadata.exif = content
+            photo.metadata.exif = content.removeprefix(jpeg.EXIF)
         elif name == b"iTXt" and content.startswith(metadata.XMP_KEYWORD):
             photo.metadata.xmp = metadata.text_of(content)
+        elif name == b"pHYs" and len(content) == 9 and content[8] == 1:
+            photo.metadata.dpi = tuple(value * 0.0254 for value in struct.unpack(">II", content[:8]))
+        elif name == b"iCCP":
+            photo.metadata.icc = metadata.unpack(content[content.find(b"\0") + 2 :])
+            if not photo.metadata.icc:
+                photo.metadata.chunks = [chunk for chunk in chunks if chunk[0] != b"iCCP"]
+                photo.notes.append("The colour profile is damaged, and was dropped.")
     check_size((width, height), 1, len(data))
-    if depth == 16 and color in (2, 4, 6):
-        if b"acTL" in data[: data.find(b"IDAT")]:
+    plain = metadata.write_chunks(data, [])
+    head = plain[: plain.find(b"IDAT")]
+    if depth == 16 and (color in (2, 4, 6) or b"tRNS" in head):
+        if b"acTL" in head:
             raise ValueError("16-bit animated PNG is not read")
-        array = require("imagecodecs", "formats").png_decode(data)
-        colors = 1 if color == 4 else 3
-        photo.frames.append(np.ascontiguousarray(array[..., 0] if colors == 1 else array[..., :3]))
-        photo.extras.append(array[..., colors:] if color != 2 else None)
-        photo.has_alpha = color != 2
-    else:
-        with open_image(data, "PNG") as picture:
-            photo.metadata.icc = picture.info.get("icc_profile") or b""
-            _add_frames(photo, picture, len(data))
+        add_deep(photo, require("imagecodecs", "formats").png_decode(plain))
+        if b"tRNS" in head and photo.extras[0] is None:  # one colour is transparent
+            place = plain.index(b"tRNS") + 4
+            clear = np.frombuffer(plain, ">u2", 3 if color == 2 else 1, place)
+            alike = photo.frames[0] == (clear if color == 2 else clear[0])
+            alike = alike.all(axis=2) if color == 2 else alike
+            photo.extras[0], photo.has_alpha = np.where(alike, 0, 65535).astype(np.uint16)[..., None], True
         return
-    with open_image(data, "PNG") as picture:
-        photo.metadata.icc = picture.info.get("icc_profile") or b""
+    with open_image(plain, "PNG") as picture:
+        photo.default_image = bool(getattr(picture, "default_image", False))
+        _add_frames(photo, picture, len(data))
+
+
+def add_deep(photo, array: np.ndarray, bits: int = 16) -> None:
+    """Append a frame of more than 8 bit: grey, grey and alpha, colour, colour and alpha; scaled to 16 bit."""
+    if array.ndim == 3 and array.shape[2] == 1:
+        array = array[..., 0]
+    if bits < 16:
+        array = np.rint(array * np.float32(65535 / ((1 << bits) - 1))).astype(np.uint16)
+    colors = 3 if array.ndim == 3 and array.shape[2] > 2 else 1
+    extra = array[..., colors:] if array.ndim == 3 and array.shape[2] > colors else None
+    photo.frames.append(np.ascontiguousarray(array if array.ndim == 2 else array[..., 0 if colors == 1 else slice(3)]))
+    photo.extras.append(extra)
+    photo.has_alpha = extra is not None
 
 
 def _add_frames(photo, picture: Image.Image, stored: int) -> None:
@@ -160,8 +190,15 @@ def _decoder(name: str):
             picture.load()
             add_info(photo, picture.info)
             photo.lossless = name == "WEBP" and b"VP8L" in data[:65536]
+            if name == "GIF":
+                photo.metadata.xmp = metadata.read_gif_xmp(data)
             if name == "AVIF":
-                photo.code_points = metadata.read_nclx(data)
+                photo.code_points, photo.bits = metadata.read_nclx(data), metadata.av1_bits(data)
+                if photo.bits > 8 and getattr(picture, "n_frames", 1) == 1:
+                    add_deep(photo, require("imagecodecs", "formats").avif_decode(data), photo.bits)
+                    return
+                if photo.bits > 8:
+                    photo.notes.append(f"The frames of {photo.bits} bit were read as 8 bit.")
             _add_frames(photo, picture, len(data))
 
     return decode
@@ -179,7 +216,9 @@ def decode_tiff(photo, data: bytes) -> None:
             continue
         size = block.number(directory, tiff.WIDTH), block.number(directory, tiff.HEIGHT)
         check_size(size, 1, len(data))
+        orientation = block.number(directory, exif.ORIENTATION, 1)
         if not index:
+            photo.turned = 5 <= orientation <= 8
             photo.metadata.icc = block.raw(directory, tiff.ICC)
             photo.metadata.xmp = block.raw(directory, tiff.XMP)
         if tiff.SUBDIRECTORIES in directory.entries:
@@ -190,7 +229,7 @@ def decode_tiff(photo, data: bytes) -> None:
                 low, high = pixels.min(), pixels.max()
                 if not (low >= 0 and high <= 1):
                     raise ValueError(f"it has values from {low:.6g} to {high:.6g}; expected 0 to 1")
-            turn = TURNS.get(block.number(directory, exif.ORIENTATION, 1), lambda array: array)
+            turn = TURNS.get(orientation, lambda array: array)
             photo.frames.append(np.ascontiguousarray(turn(pixels)))
             photo.extras.append(None if extra is None else np.ascontiguousarray(turn(extra)))
             kinds = block.numbers(directory, tiff.EXTRA)
@@ -210,18 +249,14 @@ def decode_jpeg2000(photo, data: bytes) -> None:
     start = data.find(b"\xff\x4f\xff\x51")
     depth, count = (data[start + 42] & 0x7F) + 1, struct.unpack_from(">H", data, start + 40)[0]
     with open_image(data, "JPEG2000") as picture:
-        if depth > 8 and count > 1:
-            array = require("imagecodecs", "formats").jpeg2k_decode(data)
-            colors = 1 if count == 2 else 3
-            scale = 65535 // ((1 << depth) - 1)
-            array = (array * scale).astype(np.uint16) if scale > 1 else array.astype(np.uint16)
-            photo.frames.append(np.ascontiguousarray(array[..., 0] if colors == 1 else array[..., :3]))
-            photo.extras.append(array[..., colors:] if count > colors else None)
-            photo.has_alpha = count > colors
+        if depth > 8 and (count > 1 or depth < 16):
+            add_deep(photo, require("imagecodecs", "formats").jpeg2k_decode(data), depth)
         else:
             add_picture(photo, picture)
-        photo.metadata.icc = picture.info.get("icc_profile") or b""
     for name, low, high in boxes:
+        if name == b"jp2h":
+            colors = [data[a:b] for kind, a, b in metadata.read_boxes(data, low, high) if kind == b"colr"]
+            photo.metadata.icc = next((box[3:] for box in colors if box[:1] == b"\2"), b"")
         if name == b"uuid" and data[low : low + 16] in metadata.UUIDS:
             content = data[low + 16 : high].removeprefix(jpeg.EXIF)
             setattr(photo.metadata, metadata.UUIDS[data[low : low + 16]], content)
@@ -229,14 +264,12 @@ def decode_jpeg2000(photo, data: bytes) -> None:
 
 def decode_ppm(photo, data: bytes) -> None:
     """PPM; 16 bit in colour here, since Pillow reads it as 8 bit."""
-    words = data[:200].split(maxsplit=4)
-    if words[0] == b"P6" and len(words) > 3 and words[3].isdigit() and int(words[3]) > 255:
-        width, height, top = (int(word) for word in words[1:4])
-        start = data.index(words[3], data.index(words[2], data.index(words[1]) + len(words[1])) + len(words[2]))
-        place = start + len(words[3]) + 1
-        if len(data) < place + 6 * width * height:
+    header = re.match(rb"P6(?:\s|#[^\n]*\n)+(\d+)(?:\s|#[^\n]*\n)+(\d+)(?:\s|#[^\n]*\n)+(\d{1,5})\s", data[:4096])
+    width, height, top = map(int, header.groups()) if header else (0, 0, 0)
+    if 255 < top < 65536:
+        if len(data) < header.end() + 6 * width * height:
             raise ValueError("it is damaged (its pixels are not all there)")
-        values = np.frombuffer(data, ">u2", 3 * width * height, place).reshape(height, width, 3)
+        values = np.frombuffer(data, ">u2", 3 * width * height, header.end()).reshape(height, width, 3)
         photo.frames.append(np.rint(values * (65535 / top)).astype(np.uint16))
         photo.extras.append(None)
         return

@@ -49,29 +49,36 @@ KINDS = {
              "WebP need `formats`",
              f"{BLOCKS}, IPTC, Photoshop, GeoTIFF and unknown tags at their places; tiles, planes, byte order, extra "
              "channels, every page; LZW, Deflate, PackBits, Zstandard and JPEG compression",
-             "preview pages and SubIFDs (with a note); CMYK, Lab and palette become RGB, 1 bit becomes 8; other "
-             "compressions become Deflate"),
+             "preview pages and SubIFDs (with a note); shared JPEG tables; CMYK, Lab and palette become RGB, "
+             "1 bit becomes 8; other compressions become Deflate"),
         Kind("WEBP", (".webp",), "", "WEBP", "8 bit", f"{BLOCKS}; all frames; lossless stays lossless", ""),
-        Kind("AVIF", (".avif", ".avifs"), "", "AVIF", "8 bit; more bits become 8",
-             f"{BLOCKS}; all frames", "nclx colours (become sRGB), bits above 8"),
-        Kind("GIF", (".gif",), "", "GIF", "palette", "comment, durations, loops, all frames", "palette (made anew)"),
+        Kind("AVIF", (".avif", ".avifs"), "", "AVIF", "8 bit; 10 and 12 bit need `formats`",
+             f"{BLOCKS}; 10 and 12 bit; all frames",
+             "nclx colours (become sRGB, with a note); bits above 8 of an animation (with a note); chroma subsampling"),
+        Kind("GIF", (".gif",), "", "GIF", "palette", "XMP, comment, durations, loops, all frames",
+             "palette (made anew)"),
         Kind("JPEG2000", (".jp2", ".j2k", ".jpx", ".j2c", ".jpf"), "", "JPEG2000",
-             "8 bit, 16-bit grey; 16-bit colour needs `formats`", "EXIF, XMP, ICC profile", "other boxes"),
+             "8 bit, 16-bit grey; other depths need `formats`, 9 to 15 bit become 16",
+             "EXIF, XMP, ICC profile", "other boxes"),
         Kind("BMP", (".bmp", ".dib"), "", "BMP", "1 to 8 bit", "density", "the palette (becomes RGB)"),
         Kind("PPM", (".ppm", ".pgm", ".pbm", ".pnm"), "", "PPM", "8 and 16 bit", "", "comments; 1 bit becomes 8"),
-        Kind("HEIC", (".heic", ".heif", ".hif"), "formats", "JPEG", "8 bit; 10 bit becomes 8", BLOCKS,
-             "gain map, depth map, further pictures: with a note"),
-        Kind("JPEG XL", (".jxl",), "formats", "JPEG", "8 bit; 16 bit is written as TIFF", "EXIF, XMP",
-             "the profile; compressed boxes"),
+        Kind("HEIC", (".heic", ".heif", ".hif"), "formats", "JPEG", "8 to 12 bit", BLOCKS,
+             "bits above 8 in JPEG (`--format png` keeps them), gain map, depth map, further pictures: with a note"),
+        Kind("JPEG XL", (".jxl",), "formats", "JPEG", "8 and 16 bit", "EXIF, XMP",
+             "bits above 8 in JPEG (`--format png` keeps them): with a note; the profile; compressed boxes"),
         Kind("RAW", RAW_SUFFIXES, "formats", "TIFF", "developed to 16 bit with the white balance of the camera",
              "EXIF without the maker note", "the maker note, the raw values"),
     )
 }  # fmt: skip
 SUFFIXES = {suffix: kind.name for kind in KINDS.values() for suffix in kind.suffixes}
+WRITTEN_SUFFIXES = [suffix for suffix, name in SUFFIXES.items() if KINDS[name].written == name]
 UNTESTED = (".cr2", ".cr3", ".nef", ".arw", ".orf", ".rw2", ".raf", ".pef", ".srw")
 NOT_READ = {
     b"8BPS": "Photoshop (PSD)", b"%PDF": "PDF", b"%!PS": "PostScript", b"\0\0\1\0": "ICO", b"v/1\x01": "OpenEXR",
     b"#?RA": "Radiance HDR", b"II\xbc\x01": "JPEG XR", b"DDS ": "DDS", b"qoif": "QOI", b"\x1aE\xdf\xa3": "a video",
+    b"P7\n": "PAM", b"PF\n": "PFM", b"Pf\n": "PFM", b"SIMPLE  =": "FITS", b"gimp xcf": "XCF", b"\x01\xda": "SGI",
+    b"\x0a\x05\x01": "PCX", b"PK\3\4": "a ZIP archive", b"bplist": "a property list", b"icns": "ICNS",
+    b"\x1f\x8b": "a gzip archive", b"FLIF": "FLIF",
 }  # fmt: skip
 BRANDS = {b"avif": "AVIF", b"avis": "AVIF", b"crx ": "RAW"} | dict.fromkeys(
     (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"), "HEIC"
@@ -112,6 +119,8 @@ def identify(data: bytes, suffix: str = "") -> str:
     for start, name in NOT_READ.items():
         if data.startswith(start):
             raise ValueError(f"{name} is not read")
+    if data[128:132] == b"DICM":
+        raise ValueError("DICOM is not read")
     if suffix.lower() in (".tga", ".icb", ".vda"):
         raise ValueError("TGA is not read")
     if b"<svg" in data[:1024]:
@@ -148,7 +157,9 @@ def formats_page() -> str:
         "",
         f"Read by LibRaw, not tested: {', '.join(f'`{suffix}`' for suffix in UNTESTED)}.",
         "",
-        "Recognised and refused by name: " + ", ".join(sorted({*NOT_READ.values(), "SVG", "TGA"})) + ".",
+        "Recognised and refused by name: "
+        + ", ".join(sorted({*NOT_READ.values(), "SVG", "TGA", "DICOM", "JPEG-LS", "12-bit JPEG"}))
+        + ".",
         "",
         "This page is generated: `python -m ssdie.photo.formats > docs/formats.md`.",
     ]

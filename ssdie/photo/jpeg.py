@@ -1,5 +1,6 @@
 """Parts of JPEG files: segments before the picture, what lies behind it, tables of quantisation."""
 
+import hashlib
 import io
 import struct
 from collections.abc import Iterable
@@ -72,10 +73,10 @@ def complete(data: bytes) -> bytes:
     """Append the end marker that a JPEG lacks.
 
     Raises:
-        ValueError: more is missing: above `FEW` of the pixels depend on what is appended.
+        ValueError: more is missing: a scan, or above `FEW` of the pixels depend on what is appended.
     """
-    if b"\xff\xc2" in data[: read_segments(data)[1]]:  # each scan of a progressive JPEG refines all of it
-        raise ValueError("it is damaged (it is a progressive JPEG that lacks its end)")
+    if not has_all_scans(data):
+        raise ValueError("it is damaged (it is a progressive JPEG that lacks its last scans)")
     try:
         pictures = []
         for filler in (b"", b"\x55\xb3\x2d" * 4096):
@@ -90,6 +91,47 @@ def complete(data: bytes) -> bytes:
     return data.rstrip(b"\xff") + b"\xff\xd9"
 
 
+def check_frame(data: bytes) -> None:
+    """Refuse a JPEG of another kind than 8 bit.
+
+    Raises:
+        ValueError: names the kind.
+    """
+    place = 2
+    while place + 5 <= len(data) and data[place] == 0xFF and data[place + 1] != 0xDA:
+        marker = data[place + 1]
+        if marker == 0xF7:
+            raise ValueError("JPEG-LS is not read")
+        if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
+            if data[place + 4] != 8:
+                raise ValueError(f"{data[place + 4]}-bit JPEG is not read")
+            return
+        place += 1 if marker == 0xFF else 2 + max(2, struct.unpack_from(">H", data, place + 2)[0])
+
+
+def has_all_scans(data: bytes) -> bool:
+    """Whether the scans of a JPEG hold every bit of every coefficient of each component (ITU-T T.81, annex G)."""
+    place, count, known = 2, 0, {}
+    while (place := data.find(b"\xff", place)) >= 0 and place + 4 <= len(data):
+        marker = data[place + 1]
+        if marker == 0 or marker == 0xFF or 0xD0 <= marker <= 0xD9:
+            place += 1 if marker == 0xFF else 2
+            continue
+        (length,) = struct.unpack_from(">H", data, place + 2)
+        content = data[place + 4 : place + 2 + length]
+        if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC) and len(content) > 5:
+            if marker not in (0xC2, 0xC6, 0xCA, 0xCE):
+                return True  # not progressive
+            count = content[5]
+        elif marker == 0xDA and len(content) >= 4 + 2 * content[0]:
+            first, last, bits = content[1 + 2 * content[0] :][:3]
+            for n in range(content[0]):
+                for k in range(first, min(last, 63) + 1):
+                    known[content[1 + 2 * n], k] = bits & 15
+        place += 2 + max(2, length)
+    return sum(bit == 0 for bit in known.values()) >= 64 * count
+
+
 def describe_tail(data: bytes, segments: Segments) -> list[str]:
     """Name what lies behind the picture, or is told of in its segments, and is not in the repaired copy."""
     end = find_end(data)
@@ -102,6 +144,8 @@ def describe_tail(data: bytes, segments: Segments) -> list[str]:
         notes.append("The video of the motion photo is not in the copy.")
     elif not notes and any(marker == APP2 and content.startswith(MPF) for marker, content in segments):
         notes.append("The second picture in the file (another view or a preview) is not in the copy.")
+    if not notes and tail.strip(b"\0\xff"):
+        notes.append(f"{len(tail)} bytes behind the picture are not in the copy.")
     if any(marker == APP11 for marker, _ in segments):
         notes.append(
             "Content credentials (C2PA) or other JUMBF data are not in the copy, since they sign the original."
@@ -109,7 +153,33 @@ def describe_tail(data: bytes, segments: Segments) -> list[str]:
     return notes
 
 
-def encode(picture: Image.Image, tables: dict | None, quality: int | None) -> bytes:
+def pack_xmp(packet: bytes) -> Segments:
+    """Put an XMP packet into segments; one that is too long for one is "extended XMP" (XMP specification, part 3)."""
+    if len(XMP + packet) <= LARGEST:
+        return [(APP1, XMP + packet)]
+    digest, step = hashlib.md5(packet, usedforsecurity=False).hexdigest().upper().encode(), LARGEST - 75
+    head = (
+        b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
+        b'<rdf:Description rdf:about="" xmlns:xmpNote="http://ns.adobe.com/xmp/note/" xmpNote:HasExtendedXMP="'
+    )
+    parts = [
+        EXTENDED_XMP + digest + struct.pack(">II", len(packet), n) + packet[n : n + step]
+        for n in range(0, len(packet), step)
+    ]
+    return [(APP1, XMP + head + digest + b'"/></rdf:RDF></x:xmpmeta>'), *((APP1, part) for part in parts)]
+
+
+def read_density(segments: Segments) -> tuple[float, float] | None:
+    """Pixels per inch that JFIF names."""
+    for marker, content in segments:
+        if marker == APP0 and content.startswith(b"JFIF\0") and len(content) >= 12:
+            unit, x, y = struct.unpack_from(">BHH", content, 7)
+            scale = {1: 1.0, 2: 2.54}.get(unit, 0)
+            return (x * scale, y * scale) if x * y * scale else None
+    return None
+
+
+def encode(picture: Image.Image, tables: dict | None, quality: int | None, dpi=None) -> bytes:
     """Encode a picture: with `quality`; or with 95, and finer tables of the original, without subsampling."""
     encoded = io.BytesIO()
     options = {"quality": quality or 95, "subsampling": 0}
@@ -119,5 +189,5 @@ def encode(picture: Image.Image, tables: dict | None, quality: int | None) -> by
         with Image.open(probe) as default:
             if sum(map(sum, tables.values())) / len(tables) < sum(default.quantization[0]):
                 options = {"qtables": list(tables.values())[:2], "subsampling": 0}
-    picture.save(encoded, "JPEG", **options)
+    picture.save(encoded, "JPEG", **options, **({"dpi": dpi} if dpi else {}))
     return encoded.getvalue()

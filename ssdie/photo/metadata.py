@@ -7,24 +7,16 @@ from dataclasses import dataclass, field
 
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 XMP_KEYWORD = b"XML:com.adobe.xmp"
-# chunks that belong to the pixels of the original, or to its frames
-PIXEL_CHUNKS = (
-    b"IHDR",
-    b"PLTE",
-    b"IDAT",
-    b"IEND",
-    b"tRNS",
-    b"hIST",
-    b"sPLT",
-    b"bKGD",
-    b"sBIT",
-    b"acTL",
-    b"fcTL",
-    b"fdAT",
-)
+# chunks that decoders need, and others that belong to the pixels of the original
+NEEDED_CHUNKS = (b"IHDR", b"PLTE", b"IDAT", b"IEND", b"tRNS", b"acTL", b"fcTL", b"fdAT")
+PIXEL_CHUNKS = (*NEEDED_CHUNKS, b"hIST", b"sPLT", b"bKGD", b"sBIT")
+CHUNK_SIZES = {b"pHYs": 9, b"cHRM": 32, b"gAMA": 4, b"sRGB": 1, b"tIME": 7, b"cICP": 4}
 COLOR_CHUNKS = (b"iCCP", b"cICP", b"gAMA", b"cHRM", b"sRGB", b"mDCV", b"cLLI")
+LONGEST = 1 << 24  # bytes of a compressed text or profile
 JP2_EXIF = b"JpgTiffExif->JP2"
 JP2_XMP = bytes.fromhex("be7acfcb97a942e89c71999491e3afac")
+GIF_XMP = b"\x21\xff\x0bXMP DataXMP"
+GIF_XMP_END = b"\1" + bytes(range(255, -1, -1)) + b"\0"  # a reader that skips blocks from anywhere comes out here
 UUIDS = {JP2_EXIF: "exif", JP2_XMP: "xmp"}
 
 
@@ -44,14 +36,23 @@ class Metadata:
     times: tuple[int, int] | None = None  # access and modification, ns
 
 
-def patch_xmp(xmp: bytes) -> bytes:
+def patch_xmp(xmp: bytes, turned: tuple[int, int] | None = None) -> bytes:
     """Set the orientation of an XMP packet to upright, and remove the properties of parts that are not in the copy.
+
+    Args:
+        xmp: the packet.
+        turned: width and height of a photo that was brought upright, pixels.
 
     Example:
         >>> patch_xmp(b'<a tiff:Orientation="6" GCamera:MicroVideo="1" xmp:Rating="5"/>')
         b'<a tiff:Orientation="1" xmp:Rating="5"/>'
     """
-    xmp = re.sub(rb'(tiff:Orientation(?:\s*=\s*["\']|>))\d+', rb"\g<1>1", xmp)
+    values = {b"tiff:Orientation": 1}
+    if turned:
+        values |= dict.fromkeys((b"tiff:ImageWidth", b"exif:PixelXDimension"), turned[0])
+        values |= dict.fromkeys((b"tiff:ImageLength", b"exif:PixelYDimension"), turned[1])
+    for name, value in values.items():
+        xmp = re.sub(rb"(" + name + rb'(?:\s*=\s*["\']|>))\d+', rb"\g<1>%d" % value, xmp)
     parts = rb"(?:G?Camera:(?:MicroVideo|MotionPhoto)\w*|hdrgm:\w+)"
     xmp = re.sub(rb"\s" + parts + rb'\s*=\s*(?:"[^"]*"|\'[^\']*\')', b"", xmp)
     xmp = re.sub(rb"<(" + parts + rb")>[^<]*</\1>\s*", b"", xmp)
@@ -77,36 +78,62 @@ def is_panorama(xmp: bytes) -> bool:
     return not full or number(b"CroppedAreaImageWidthPixels") in (0, full)
 
 
-def read_chunks(data: bytes) -> list[tuple[bytes, bytes, bool]]:
-    """List the chunks of a PNG that are not about its pixels: type, content, whether it stands before them."""
-    found, place, before = [], len(PNG_SIGNATURE), True
-    while place + 12 <= len(data):
+Chunks = list[tuple[bytes, bytes, bool]]
+
+
+def read_chunks(data: bytes) -> tuple[Chunks, set[bytes], int]:
+    """Read the chunks of a PNG that are not about its pixels.
+
+    Returns:
+        Type and content of each, and whether it stands before the pixels; types of damaged ones; where the file ends.
+    """
+    found: Chunks = []
+    damaged, place, before, name = set(), len(PNG_SIGNATURE), True, b""
+    while place + 12 <= len(data) and name != b"IEND":
         length, name = struct.unpack_from(">I4s", data, place)
         content = data[place + 8 : place + 8 + length]
         if name == b"IDAT":
             before = False
-        if name not in PIXEL_CHUNKS and len(content) == length:
-            (checksum,) = struct.unpack_from(">I", data.ljust(place + 12 + length, b"\0"), place + 8 + length)
-            if checksum == zlib.crc32(name + content):
+        if name not in PIXEL_CHUNKS:
+            checksum = data[place + 8 + length : place + 12 + length]
+            if checksum == struct.pack(">I", zlib.crc32(name + content)) and _is_sound(name, content):
                 found.append((name, content, before))
+            else:
+                damaged.add(name)
         place += 12 + length
-    return found
+    return found, damaged, place if name == b"IEND" else len(data)
 
 
-def write_chunks(data: bytes, chunks: list[tuple[bytes, bytes, bool]]) -> bytes:
-    """Put chunks into an encoded PNG, in place of those of colour and text that it has."""
+def _is_sound(name: bytes, content: bytes) -> bool:
+    """Whether a chunk has its length, and does not unpack to more than `LONGEST`; decoders refuse others."""
+    if name in CHUNK_SIZES:
+        return len(content) == CHUNK_SIZES[name]
+    if name in (b"zTXt", b"iTXt"):
+        decoder, packed = zlib.decompressobj(), content[content.find(b"\0") + 2 :]
+        if name == b"iTXt":
+            packed = packed.split(b"\0", 2)[-1] if content[content.find(b"\0") + 1 :][:1] == b"\1" else b""
+        try:
+            decoder.decompress(packed, LONGEST)
+        except zlib.error:
+            return False
+        return not decoder.unconsumed_tail
+    return True
+
+
+def write_chunks(data: bytes, chunks: Chunks) -> bytes:
+    """Put chunks into an encoded PNG, in place of all those that a decoder does not need."""
     parts, place = [data[:8]], 8
     while place + 12 <= len(data):
         length, name = struct.unpack_from(">I4s", data, place)
         end = place + 12 + length
         if name == b"IEND":
             parts += [_chunk(*chunk[:2]) for chunk in chunks if not chunk[2]]
-        if name in PIXEL_CHUNKS:
+        if name in NEEDED_CHUNKS:
             parts.append(data[place:end])
         if name == b"IHDR":
             parts += [_chunk(*chunk[:2]) for chunk in chunks if chunk[2]]
         place = end
-    return b"".join(parts)
+    return b"".join([*parts, data[place:]])
 
 
 def _chunk(name: bytes, content: bytes) -> bytes:
@@ -134,9 +161,19 @@ def text_of(chunk: bytes) -> bytes:
     try:
         _, rest = chunk.split(b"\0", 1)
         text = rest[2:].split(b"\0", 2)[2]
-        return zlib.decompressobj().decompress(text, 1 << 24) if rest[0] else text
-    except (ValueError, IndexError, zlib.error):
+        return unpack(text) if rest[0] else text
+    except (ValueError, IndexError):
         return b""
+
+
+def unpack(packed: bytes) -> bytes:
+    """Decompress what a chunk holds, 16 MiB at most; empty if it is damaged or longer."""
+    decoder = zlib.decompressobj()
+    try:
+        content = decoder.decompress(packed, LONGEST)
+    except zlib.error:
+        return b""
+    return content if decoder.eof else b""
 
 
 def read_boxes(data: bytes, place: int = 0, end: int | None = None) -> list[tuple[bytes, int, int]]:
@@ -171,3 +208,17 @@ def read_nclx(data: bytes) -> tuple[int, int] | None:
                 if found >= 0:
                     return struct.unpack_from(">HH", data, found + 8)
     return None
+
+
+def av1_bits(data: bytes) -> int:
+    """Bits of the numbers of an AVIF, by the configuration of its (first) AV1 picture."""
+    place = data.find(b"av1C", 0, 1 << 16)
+    flags = data[place + 6] if 0 <= place < len(data) - 6 else 0
+    return 12 if flags & 0x60 == 0x60 else 10 if flags & 0x40 else 8
+
+
+def read_gif_xmp(data: bytes) -> bytes:
+    """Give the XMP packet of a GIF, an application extension that is ended by bytes counting down."""
+    start = data.find(GIF_XMP)
+    end = data.find(GIF_XMP_END[:8], start) if start >= 0 else -1
+    return data[start + len(GIF_XMP) : end] if end > 0 else b""

@@ -31,6 +31,10 @@ class Photo:
         pages: for each directory of a TIFF file the index of its frame, or None if it is dropped.
         tables: quantisation tables of a JPEG.
         lossless: whether a WebP is.
+        code_points: primaries and transfer function (ITU-T H.273) that AVIF or HEIC names (nclx).
+        bits: of the numbers of an AVIF or HEIC.
+        turned: whether width and height were exchanged to bring it upright.
+        default_image: whether the first frame of an APNG is not part of its animation.
     """
 
     kind: str
@@ -46,7 +50,10 @@ class Photo:
     pages: list[int | None] = field(default_factory=list)
     tables: dict | None = None
     lossless: bool = False
-    code_points: tuple[int, int] | None = None  # primaries and transfer function of AVIF or HEIC (nclx)
+    code_points: tuple[int, int] | None = None
+    bits: int = 8
+    default_image: bool = False
+    turned: bool = False
 
     @property
     def is_panorama(self) -> bool:
@@ -125,7 +132,9 @@ def _drop_damaged(photo: Photo) -> None:
 def _turn_upright(photo: Photo) -> None:
     if photo.kind in ("HEIC", "RAW", "JPEG XL"):  # their decoders do
         return
-    turn = decoders.TURNS.get(read_orientation(photo.metadata.exif) or xmp_orientation(photo.metadata.xmp))
+    orientation = read_orientation(photo.metadata.exif) or xmp_orientation(photo.metadata.xmp)
+    photo.turned |= orientation >= 5
+    turn = decoders.TURNS.get(orientation)
     if photo.kind != "TIFF" and turn:
         photo.frames = [np.ascontiguousarray(turn(frame)) for frame in photo.frames]
         photo.extras = [None if extra is None else np.ascontiguousarray(turn(extra)) for extra in photo.extras]
@@ -156,7 +165,8 @@ def _convert(photo: Photo) -> None:
         return
     photo.frames = converted
     if photo.kind == "AVIF" and not photo.metadata.icc:  # which Pillow cannot tag
-        photo.space, photo.originals = None, [color.as_depth(frame, np.uint8) for frame in converted]
+        dtype = photo.originals[0].dtype
+        photo.space, photo.originals = None, [color.as_depth(frame, dtype) for frame in converted]
         photo.frames = photo.originals
         photo.notes.append("The colours were converted to sRGB.")
 
@@ -190,9 +200,12 @@ def own_pixels(photo: Photo, frame: int, enhanced: np.ndarray) -> np.ndarray:
     before, original = photo.frames[frame], photo.originals[frame]
     if photo.space is None:
         return enhanced
-    outside = photo.space.to_srgb(original) - before  # what lies outside the gamut of sRGB
-    own = color.as_depth(photo.space.from_srgb(color.as_float(enhanced) + outside), original.dtype)
-    same = enhanced == before
-    same = same.all(axis=2) if same.ndim == 3 else same
-    own[same] = original[same]
+    own = np.empty_like(original)
+    for start in range(0, len(original), color.ROWS):  # memory does not grow with the photo
+        rows = slice(start, start + color.ROWS)
+        outside = photo.space.to_srgb(original[rows]) - before[rows]  # what lies outside the gamut of sRGB
+        values = photo.space.from_srgb(color.as_float(enhanced[rows]) + outside)
+        same = enhanced[rows] == before[rows]
+        same = same.all(axis=2, keepdims=True) if same.ndim == 3 else same
+        own[rows] = np.where(same, original[rows], color.as_depth(values, original.dtype))
     return own

@@ -1,27 +1,34 @@
-"""What of a photo is no scene: bars and frames, transparent margins, flat pictures, grey stored as RGB."""
+"""What of a photo is no scene: bars and frames, transparent margins, flat pictures; grey stored as RGB, toned grey."""
 
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 
 from ssdie.photo.color import as_depth, as_float
 
 LEVEL = 1 / 255
-BLACK, WHITE = 16 * LEVEL, 250 * LEVEL  # a bar is darker, or brighter
-NOISE = 4 * LEVEL  # a bar varies by less: JPEG
-EDGE = 12 * LEVEL  # the scene beside a white bar is this much darker on average
+BLACK, DARK, WHITE = 4 * LEVEL, 24 * LEVEL, 250 * LEVEL  # colours of bars: black, as of video, and white
+LOOSE, STRICT = 6 * LEVEL, 1.5 * LEVEL  # rows of a bar differ by less from its colour, where it is dark or white, else
+EDGES = {"black": 0.0, "dark": 4 * LEVEL, "other": 12 * LEVEL}  # the scene beside a bar differs by more
+FEWEST = {"black": 2, "dark": 2, "other": 4}  # rows of a bar
 RINGING, RINGED = 16, 24 * LEVEL  # JPEG: a bar rings so many rows from the scene, and so much
+SOFT, SOFT_STEP = 2, 12 * LEVEL  # a soft edge has so many rows, each so much further from the bar
+OUTLIERS = 0.02  # part of a bar's row that may differ by more than `RINGED`
 LARGEST_BARS = 0.8  # of a side
 FLAT, LIVELY = 3 * LEVEL, 6 * LEVEL  # spread of values: nothing is repaired below the one, everything above the other
 PLAIN, MIXED = 0.85, 0.7  # part of a picture that has one colour: as FLAT and LIVELY
+LUMA = np.array((0.299, 0.587, 0.114), np.float32)  # ITU-R BT.601, as JPEG
 SIDE = 256  # pixels of the longer side that statistics are taken of
+BLOCK, BLOCKS = 8, 128  # pixels of a side, and their number along a side, by which toning is found
+TONED = 2 * LEVEL  # means of blocks lie nearer to the curve of a toned photo; dusty photos reach 3.2 of 255 and more
 WRAP = 0.25  # part of a panorama's width that is repeated at each side
 
 Enhance = Callable[[np.ndarray], np.ndarray]
 
 
 def find_scene(pixels: np.ndarray, alpha: np.ndarray | None = None) -> tuple[slice, slice]:
-    """Give the rows and columns inside black or white bars and transparent margins.
+    """Give the rows and columns inside bars and frames of one colour, and inside transparent margins.
 
     Example:
         >>> picture = np.zeros((40, 60), np.uint8)
@@ -52,26 +59,27 @@ def _bars(pixels: np.ndarray) -> tuple[int, int]:
 
 
 def _bar(pixels: np.ndarray) -> int:
-    first = 0.0
+    """Number of rows at the start that have the colour of the first one, up to a sharp edge."""
+    color = np.median(as_float(pixels[0]), axis=0)
+    plain = color.max() <= DARK or color.min() >= WHITE
+    kind = "black" if color.max() <= BLACK else "dark" if color.max() <= DARK else "other"
     for n in range(len(pixels)):
-        row = as_float(pixels[n])
-        low, high = row.min(), row.max()
-        if high - low > 2 * NOISE or not (high <= BLACK or low >= WHITE):
+        distance = np.abs(as_float(pixels[n]) - color)
+        if distance.mean() > (LOOSE if plain else STRICT) or (distance > RINGED).mean() > OUTLIERS:
             break
-        if n and abs(row.mean() - first) > NOISE:
-            break
-        first = row.mean() if not n else first
     else:
         return 0  # all of it is one colour
-    if n < 2:
+    if n < FEWEST[kind]:
         return 0
-    means = np.array([as_float(row).mean() for row in pixels[n - 1 : n + RINGING + 1]])
-    near = np.flatnonzero(np.abs(means[1:] - first) > RINGED)  # rows that are no bar, however it rings
+    means = np.array([np.abs(as_float(row) - color).mean() for row in pixels[n - 1 : n + RINGING + 1]])
+    near = np.flatnonzero(means[1:] > RINGED)  # rows that are no bar, however it rings
     last = near[0] if len(near) else 0
-    n += int(np.abs(np.diff(means))[: last + 1].argmax())  # the largest step is where the scene begins
-    if first > 0.5 and first - as_float(pixels[n : n + 4]).mean() < EDGE:
-        return 0
-    return n
+    n += int(np.diff(means)[: last + 1].argmax())  # the largest step is where the scene begins
+    for _ in range(SOFT):  # rows between the bar and the scene belong to neither: they would mislead the repair
+        here, there = (np.abs(as_float(row) - color).mean() for row in pixels[[n, min(n + 1, len(pixels) - 1)]])
+        n += int(there - here > SOFT_STEP and here < 0.75 * there)
+    beside = np.abs(as_float(pixels[n : n + 4]) - color).mean()
+    return n if beside >= EDGES[kind] else 0
 
 
 def repair_weight(pixels: np.ndarray, seen: np.ndarray | None = None) -> float:
@@ -107,6 +115,56 @@ def is_gray(pixels: np.ndarray) -> bool:
     return True
 
 
+Tone = tuple[np.ndarray, np.ndarray]
+
+
+def find_tone(pixels: np.ndarray) -> Tone | None:
+    """Find the curve of a toned grey photo (sepia): each level of luma has one colour.
+
+    Means of blocks are compared, since JPEG stores colour at half the resolution.
+
+    Returns:
+        Levels (n,) of luma and the offsets (n, 3) of the colour from them, in [0, 1]; None for another photo.
+    """
+    height, width = pixels.shape[:2]
+    columns = np.arange(0, width - BLOCK + 1, max(BLOCK, width // BLOCKS))
+    means = []
+    for top in range(0, height - BLOCK + 1, max(BLOCK, height // BLOCKS)):
+        sums = np.cumsum(as_float(pixels[top : top + BLOCK]).mean(axis=0), axis=0, dtype=np.float64)
+        sums = np.concatenate((np.zeros((1, 3)), sums))
+        means.append((sums[columns + BLOCK] - sums[columns]) / BLOCK)
+    if len(means) * len(columns) < 100:
+        return None
+    colors = np.concatenate(means)
+    luma = colors @ LUMA
+    bins = np.minimum((luma * 64).astype(int), 63)
+    count = np.bincount(bins, minlength=64)
+    used = count > 0
+    levels = np.bincount(bins, luma, 64)[used] / count[used]
+    offsets = np.stack([np.bincount(bins, c - luma, 64)[used] / count[used] for c in colors.T], axis=1)
+    away = np.abs(colors - luma[:, None] - _offsets(luma, (levels, offsets))).max(axis=1)
+    return (levels, offsets) if np.quantile(away, 0.99) <= TONED else None
+
+
+def _offsets(luma: np.ndarray, tone: Tone) -> np.ndarray:
+    """Offsets of the colour from each luma; those of black are 0."""
+    levels, offsets = tone
+    return np.stack([np.interp(luma, [0, *levels], [0, *channel]) for channel in offsets.T], axis=-1)
+
+
+def _enhance_toned(pixels: np.ndarray, tone: Tone, enhance: Enhance) -> np.ndarray:
+    """Enhance a toned photo as the grey one that it shows, and tone the result by its own curve."""
+    gray = np.empty(pixels.shape[:2], pixels.dtype)
+    for n in range(0, len(pixels), SIDE):
+        gray[n : n + SIDE] = as_depth(as_float(pixels[n : n + SIDE]) @ LUMA, pixels.dtype)
+    changed, result = enhance(gray), np.empty_like(pixels)
+    for n in range(0, len(pixels), SIDE):
+        before, after = as_float(gray[n : n + SIDE]), as_float(changed[n : n + SIDE])
+        change = (after - before)[..., None] + _offsets(after, tone) - _offsets(before, tone)
+        result[n : n + SIDE] = as_depth(np.clip(as_float(pixels[n : n + SIDE]) + change, 0, 1), pixels.dtype)
+    return result
+
+
 def enhance_scene(pixels: np.ndarray, alpha: np.ndarray | None, enhance: Enhance, wraps: bool = False) -> np.ndarray:
     """Enhance the scene in a frame, and nothing else.
 
@@ -128,7 +186,10 @@ def enhance_scene(pixels: np.ndarray, alpha: np.ndarray | None, enhance: Enhance
         return pixels
     gray = inner.ndim == 3 and is_gray(inner)
     source = np.ascontiguousarray(inner[..., 1] if gray else inner)
-    changed = _enhance_wrapped(source, enhance) if wraps else enhance(source)
+    if wraps:
+        enhance = partial(_enhance_wrapped, enhance=enhance)
+    tone = find_tone(source) if source.ndim == 3 else None
+    changed = _enhance_toned(source, tone, enhance) if tone else enhance(source)
     if gray:
         tint = inner.astype(np.float32) - inner[..., 1:2]
         changed = changed[..., None] + tint

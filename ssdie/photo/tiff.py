@@ -8,6 +8,7 @@ import io
 import struct
 import zlib
 from collections.abc import Iterator
+from contextlib import suppress
 
 import numpy as np
 from PIL import Image
@@ -18,13 +19,13 @@ from ssdie.utils.dependencies import require
 WIDTH, HEIGHT, BITS, COMPRESSION, PHOTOMETRIC, OFFSETS, ORIENTATION = 256, 257, 258, 259, 262, 273, 274
 SAMPLES, ROWS, COUNTS, PLANAR, PREDICTOR, COLORS, TILE_WIDTH, TILE_HEIGHT = 277, 278, 279, 284, 317, 320, 322, 323
 TILE_OFFSETS, TILE_COUNTS, SUBDIRECTORIES, EXTRA, FORMAT, TABLES = 324, 325, 330, 338, 339, 347
-ICC, XMP, SUBFILE = 34675, 700, 254
+ICC, XMP, SUBFILE, EXIF_IFD, EXIF_SIZES = 34675, 700, 254, 0x8769, (0xA002, 0xA003)
 EMPTY = b"II*\0\x08\0\0\0" + bytes(6)  # a file without tags
 YCBCR = (529, 530, 531, 532)
 NAMES = {
     1: "raw", 2: "CCITT", 3: "CCITT G3", 4: "CCITT G4", 5: "LZW", 6: "old JPEG", 7: "JPEG", 8: "Deflate",
     32773: "PackBits", 32946: "Deflate", 34712: "JPEG 2000", 34887: "LERC", 50000: "Zstandard", 50001: "WebP",
-    52546: "JPEG XL",
+    34925: "LZMA", 34933: "PNG", 34934: "JPEG XR", 50002: "JPEG XL", 52546: "JPEG XL",
 }  # fmt: skip
 LOSSLESS = (1, 5, 8, 32773, 32946, 50000)  # compressions that a copy keeps; the others become Deflate, JPEG stays JPEG
 PILLOW = (1, 2, 3, 4, 5, 7, 8, 32773, 32946)  # compressions that Pillow reads everywhere
@@ -64,7 +65,7 @@ def reader_of(block: TagBlock, directory: Directory) -> str:
     if compression not in NAMES or compression == 6 or color not in PHOTOMETRICS:
         raise ValueError(f"{kind} is not read")
     planar = block.number(directory, PLANAR, 1) != 1 and color in (0, 1, 2)
-    if form in (1, 2) and bits in (1, 2, 4, 8) and samples <= 4 and compression in PILLOW and not planar:
+    if form == 1 and bits in (1, 2, 4, 8) and samples <= 4 and compression in PILLOW and not planar:
         return "pillow"
     if gray and compression in PILLOW and (form, bits) in ((1, 16), (1, 32), (2, 32), (3, 32)):
         return "pillow"
@@ -118,6 +119,10 @@ def replace_pixels(tiff: bytes, pages: list[np.ndarray | None], blobs: dict[int,
             tags.pop(tag, None)
             tags |= {tag: (7 if tag == ICC else 1, len(value), value)} if value else {}
         _set_layout(block, tags, directory, pixels, free)
+        with suppress(ValueError):  # sizes in EXIF; its offset may be damaged
+            details = block.directory(block.number(directory, EXIF_IFD))
+            for tag, size in zip(EXIF_SIZES, pixels.shape[1::-1], strict=True):
+                block.set_numbers(details, tag, size)
         following = block.append_directory(tags, following)
     block.pack(block.offset_code, block.first_place, following)
     return bytes(block.data)
@@ -199,7 +204,8 @@ def _set_layout(block: TagBlock, tags: dict, directory: Directory, pixels: np.nd
     put(COMPRESSION, "H", compression)
     put(PHOTOMETRIC, "H", (6 if jpeg else 2) if color else 0 if white_is_zero else 1)
     put(SAMPLES, "H", samples)
-    put(PLANAR, "H", 2 if planar else 1)
+    if samples > 1 or PLANAR in tags:
+        put(PLANAR, "H", 2 if planar else 1)
     put(TILE_OFFSETS if tiled else OFFSETS, block.offset_code, *places)
     put(TILE_COUNTS if tiled else COUNTS, block.offset_code, *sizes)
     if ORIENTATION in tags:

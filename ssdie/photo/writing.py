@@ -8,12 +8,15 @@ import numpy as np
 from PIL import Image
 
 from ssdie.photo import color, jpeg, metadata, tiff
-from ssdie.photo.exif import patch_exif
+from ssdie.photo.boxes import add_metadata
+from ssdie.photo.conversion import keeps_space, lost_parts
+from ssdie.photo.exif import extract_exif, patch_exif
 from ssdie.photo.formats import KINDS, SUFFIXES
 from ssdie.photo.reading import Photo, own_pixels
 from ssdie.utils.dependencies import require
 from ssdie.utils.paths import atomic
 
+DEEP = ("PNG", "TIFF", "JPEG2000", "PPM", "AVIF")  # formats of more than 8 bit
 ANIMATED = ("PNG", "WEBP", "AVIF", "GIF", "TIFF")
 
 
@@ -25,8 +28,6 @@ def written_kind(photo: Photo, format: str | None = None) -> str:
             known = ", ".join(kind.name for kind in KINDS.values() if kind.written == kind.name)
             raise ValueError(f"format: expected one of {known}, got {format!r}.")
         return name
-    if photo.kind == "JPEG XL" and photo.frames[0].dtype != np.uint8:
-        return "TIFF"
     return KINDS[photo.kind].written
 
 
@@ -44,10 +45,15 @@ def save(
 
     Returns:
         Notes about what the copy lacks, those of reading first.
+
+    Raises:
+        ValueError: the format is one that is only read, or an unknown one.
+        OSError: the file cannot be written.
     """
     if format is None:
-        named = SUFFIXES.get(Path(path).suffix.lower(), "")
-        format = named if named in KINDS and KINDS[named].written == named else None
+        format = SUFFIXES.get(Path(path).suffix.lower())
+        if format and KINDS[format].written != format:
+            raise ValueError(f"path: expected a kind that is written, got {path}. {format} is read only; name it .jpg.")
     content, notes = encode(photo, pixels, format, quality)
     with atomic(path) as temporary:
         temporary.write_bytes(content)
@@ -62,13 +68,19 @@ def encode(photo: Photo, pixels=None, format: str | None = None, quality: int | 
     """Encode a photo as `save` does; give the content of the file and the notes."""
     frames = photo.frames if pixels is None else [pixels] if isinstance(pixels, np.ndarray) else pixels
     kind, notes = written_kind(photo, format), list(photo.notes)
-    own = [own_pixels(photo, n, frame) for n, frame in enumerate(frames)]
-    if len(own) > 1 and kind not in ANIMATED:
+    if photo.space is None or keeps_space(photo, kind):
+        own = [own_pixels(photo, n, frame) for n, frame in enumerate(frames)]
+    else:
+        notes.append(f"{kind} does not name the colour space of the photo: the copy is sRGB.")
+        own = [color.as_depth(frame, old.dtype) for frame, old in zip(frames, photo.originals, strict=True)]
+    if len(own) > 1 and (kind not in ANIMATED or (kind == "TIFF" and photo.kind != "TIFF")):
         notes.append(f"{kind} holds one picture: the copy has the first of {len(own)}.")
         own = own[:1]
-    if kind not in ("PNG", "TIFF", "JPEG2000", "PPM") and own[0].dtype != np.uint8:
+    if kind not in DEEP and own[0].dtype != np.uint8:
         notes.append(f"{kind} holds 8 bit: the values were rounded.")
         own = [color.as_depth(color.as_float(frame), np.uint8) for frame in own]
+    if kind == "AVIF" and own[0].dtype != np.uint8 and photo.bits == 8:
+        notes.append("AVIF holds 10 bit: the values were rounded.")
     if kind != "TIFF" and own[0].dtype.kind == "f":
         own = [color.as_depth(frame, np.uint16) for frame in own]
     extras = photo.extras if kind == "TIFF" else [photo.alpha(n) for n in range(len(own))]
@@ -76,11 +88,17 @@ def encode(photo: Photo, pixels=None, format: str | None = None, quality: int | 
         if any(extra is not None for extra in extras):
             notes.append(f"{kind} holds no transparency.")
         extras = [None] * len(own)
-    own = [_joined(frame, extra) for frame, extra in zip(own, extras, strict=True)]
+    own = [_joined(frame, extra) for frame, extra in zip(own, extras, strict=False)]
     size = own[0].shape[1], own[0].shape[0]
     meta = photo.metadata
-    block = patch_exif(meta.exif, size, lambda length, old: _thumbnail(own[0], length, old)) if meta.exif else b""
-    packet = metadata.patch_xmp(meta.xmp)
+    block = meta.exif or (extract_exif(meta.tiff) if meta.tiff and kind != "TIFF" else b"")
+    block = patch_exif(block, size, lambda length, old: _thumbnail(own[0], length, old)) if block else b""
+    if kind == "JPEG" and len(block) + len(jpeg.EXIF) > jpeg.LARGEST:
+        notes.append(f"EXIF of {len(block)} bytes does not fit in a JPEG, and is not in the copy.")
+        block = b""
+    if lost := lost_parts(photo, kind):
+        notes.append(f"Not in the copy, since {kind} does not hold it: {', '.join(lost)}.")
+    packet = metadata.patch_xmp(meta.xmp, size if photo.turned else None)
     return WRITERS[kind](photo, own, block, packet, quality), notes
 
 
@@ -134,15 +152,17 @@ def _write_jpeg(photo: Photo, frames: list, block: bytes, packet: bytes, quality
         parts = [icc[n : n + step] for n in range(0, len(icc), step)]
         segments += [(jpeg.APP2, jpeg.ICC + bytes((n + 1, len(parts))) + part) for n, part in enumerate(parts)]
         segments += [(jpeg.COMMENT, meta.comment)] if 0 < len(meta.comment) <= jpeg.LARGEST else []
-    for name, content in ((jpeg.XMP, packet), (jpeg.EXIF, block)):
-        if content and len(name + content) <= jpeg.LARGEST:
-            segments.insert(0, (jpeg.APP1, name + content))
-    return jpeg.write_segments(jpeg.encode(_picture(frames[0]), photo.tables, quality), segments)
+    segments = (jpeg.pack_xmp(packet) if packet else []) + segments
+    segments = ([(jpeg.APP1, jpeg.EXIF + block)] if block else []) + segments
+    if photo.kind == "JPEG":
+        return jpeg.write_segments(jpeg.encode(_picture(frames[0]), photo.tables, quality), segments)
+    content = jpeg.encode(_picture(frames[0]), photo.tables, quality, meta.dpi)
+    return jpeg.write_segments(content, jpeg.read_segments(content)[0][:1] + segments)  # JFIF first
 
 
 def _write_png(photo: Photo, frames: list, block: bytes, packet: bytes, quality: int | None) -> bytes:
     if frames[0].dtype == np.uint16 and frames[0].ndim == 3:
-        content = bytes(require("imagecodecs", "formats").png_encode(frames[0]))
+        content = bytes(require("imagecodecs", "formats").png_encode(np.ascontiguousarray(frames[0])))
     else:
         content = _by_pillow(photo, frames, "PNG")
     chunks = []
@@ -162,7 +182,10 @@ def _write_png(photo: Photo, frames: list, block: bytes, packet: bytes, quality:
 def _by_pillow(photo: Photo, frames: list, kind: str, **options) -> bytes:
     encoded, pictures = io.BytesIO(), [_picture(frame) for frame in frames]
     if len(pictures) > 1:
-        options |= {"save_all": True, "append_images": pictures[1:], "duration": photo.durations}
+        durations = photo.durations[photo.default_image :] or 100  # pages of TIFF have none
+        options |= {"save_all": True, "append_images": pictures[1:], "duration": durations}
+        if photo.default_image and kind == "PNG":
+            options["default_image"] = True
         if photo.loop is not None:
             options["loop"] = photo.loop
     pictures[0].save(encoded, kind, **options)
@@ -173,6 +196,7 @@ def _write_tiff(photo: Photo, frames: list, block: bytes, packet: bytes, quality
     if photo.kind == "TIFF":
         pages = [None if index is None else frames[index] for index in photo.pages]
         blobs = {} if photo.metadata.icc else {tiff.ICC: b""}
+        blobs |= {tiff.XMP: packet} if packet != photo.metadata.xmp else {}
         return tiff.replace_pixels(photo.metadata.tiff, pages, blobs)
     blobs = {tiff.ICC: photo.metadata.icc, tiff.XMP: packet}
     return tiff.replace_pixels(block or tiff.EMPTY, frames[:1], blobs)
@@ -180,6 +204,8 @@ def _write_tiff(photo: Photo, frames: list, block: bytes, packet: bytes, quality
 
 def _write_modern(kind: str):
     def write(photo: Photo, frames: list, block: bytes, packet: bytes, quality: int | None) -> bytes:
+        if frames[0].dtype == np.uint16:
+            return _encode_avif(photo, frames[0], block, packet, quality)
         options = {"quality": quality or 95, "icc_profile": photo.metadata.icc, "exif": block, "xmp": packet}
         options = {name: value for name, value in options.items() if value}
         if kind == "WEBP":
@@ -189,15 +215,33 @@ def _write_modern(kind: str):
     return write
 
 
+def _encode_avif(photo: Photo, frame: np.ndarray, block: bytes, packet: bytes, quality: int | None) -> bytes:
+    """AVIF of 10 or 12 bit; its code points are those of sRGB, and a profile goes before them."""
+    bits = 12 if photo.bits == 12 else 10
+    values = color.as_depth(color.as_float(frame), np.uint16, (1 << bits) - 1)
+    options = {"level": quality or 95, "speed": 6, "bitspersample": bits, "primaries": 1, "transfer": 13}
+    content = bytes(require("imagecodecs", "formats").avif_encode(np.ascontiguousarray(values), **options))
+    return add_metadata(content, block, packet, photo.metadata.icc)
+
+
 def _write_jpeg2000(photo: Photo, frames: list, block: bytes, packet: bytes, quality: int | None) -> bytes:
     if frames[0].dtype == np.uint16 and frames[0].ndim == 3:
-        content = bytes(require("imagecodecs", "formats").jpeg2k_encode(frames[0], codecformat="jp2", level=0))
+        content = bytes(
+            require("imagecodecs", "formats").jpeg2k_encode(np.ascontiguousarray(frames[0]), codecformat="jp2", level=0)
+        )
     else:
         content = _by_pillow(photo, frames, "JPEG2000", no_jp2=False)
     boxes = [(metadata.JP2_EXIF, block), (metadata.JP2_XMP, packet)]
     extra = b"".join(metadata.box(b"uuid", name + value) for name, value in boxes if value)
-    start = next((low - 8 for name, low, _ in metadata.read_boxes(content) if name == b"jp2c"), len(content))
-    return content[:start] + extra + content[start:]
+    parts = []
+    for name, low, high in metadata.read_boxes(content):
+        inner = content[low:high]
+        if name == b"jp2h" and photo.metadata.icc:
+            own = [(kind, inner[a:b]) for kind, a, b in metadata.read_boxes(inner)]
+            profile = b"\2\0\0" + photo.metadata.icc
+            inner = b"".join(metadata.box(kind, profile if kind == b"colr" else old) for kind, old in own)
+        parts.append((extra if name == b"jp2c" else b"") + metadata.box(name, inner))
+    return b"".join(parts)
 
 
 def _write_ppm(photo: Photo, frames: list, block: bytes, packet: bytes, quality: int | None) -> bytes:
@@ -208,7 +252,12 @@ def _write_ppm(photo: Photo, frames: list, block: bytes, packet: bytes, quality:
 
 
 def _write_gif(photo: Photo, frames: list, block: bytes, packet: bytes, quality: int | None) -> bytes:
-    return _by_pillow(photo, frames, "GIF", **({"comment": photo.metadata.comment} if photo.metadata.comment else {}))
+    content = _by_pillow(
+        photo, frames, "GIF", **({"comment": photo.metadata.comment} if photo.metadata.comment else {})
+    )
+    if not packet:
+        return content
+    return content[:-1] + metadata.GIF_XMP + packet + metadata.GIF_XMP_END + b"\x3b"
 
 
 def _write_bmp(photo: Photo, frames: list, block: bytes, packet: bytes, quality: int | None) -> bytes:

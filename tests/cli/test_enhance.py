@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 
+import numpy as np
 import pytest
 from faults import ENVIRONMENT, SSDIE, run_child
 from photos import StubModel, files_below, photo, photo_folder
@@ -91,6 +92,22 @@ def test_standard_input_to_standard_output(folder):
     assert done.returncode == 0, done.stderr
     with Image.open(io.BytesIO(done.stdout)) as written:
         assert written.format == "JPEG" and written.size == (40, 30)
+
+
+def test_standard_input_of_a_kind_that_only_an_extra_reads(monkeypatch, tmp_path, stub):
+    """HEIC and others are recognised by their content; what is written has a suffix of its own kind."""
+    imagecodecs = pytest.importorskip("imagecodecs")
+    content = bytes(imagecodecs.jpegxl_encode(np.full((30, 40, 3), 90, np.uint8)))
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(content)))
+    assert command("-", "-o", tmp_path / "new") == 0 and os.listdir(tmp_path / "new") == ["stdin.jpg"]
+    (tmp_path / "a.jxl").write_bytes(content)
+    assert command(tmp_path / "a.jxl", "-o", tmp_path / "b.jxl") == 1 and not (tmp_path / "b.jxl").exists()
+
+
+@pytest.mark.parametrize("name", ["xyz", "heic", "mp4"])
+def test_formats_that_are_not_written_are_refused(name, folder, tmp_path, stub, capsys):
+    assert command(folder, "-o", tmp_path / "out", "--format", name) == 2 and not (tmp_path / "out").exists()
+    assert f"got {name}" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("closed", ["2>&-", "1>&- 2>&-", "0<&- 1>&- 2>&-", "2>/dev/full"])

@@ -232,6 +232,13 @@ def test_exiftool_sees_no_other_difference(tmp_path):
     write_tiff(tmp_path / "b.tif", compression="lzw")
     for name in ("c.png", "d.webp", "e.jp2", "f.avif"):
         read_photo(tmp_path / "a.jpg").save(tmp_path / name)
+    Image.fromarray(np.asarray(PICTURE)).save(tmp_path / "g.gif")
+    Image.fromarray(np.asarray(PICTURE)).save(tmp_path / "h.jpg", progressive=True, quality=80)
+    for name, tags in (
+        ("g.gif", ["-XMP:Title=dust", "-Comment=sand"]),
+        ("h.jpg", ["-n", "-Orientation=6", "-IPTC:Keywords=x"]),
+    ):
+        subprocess.run(["exiftool", "-q", "-overwrite_original", *tags, tmp_path / name], check=True)
     words = ["-q", "-overwrite_original", "-ISO=100", "-ExposureTime=1/250", "-GPSLatitude=30.1", "-GPSLatitudeRef=N"]
     words += ["-Make=Acme", "-XMP:Rating=4"]
     subprocess.run(["exiftool", *words, tmp_path / "b.tif", tmp_path / "c.png"], check=True)
@@ -243,6 +250,9 @@ def test_exiftool_sees_no_other_difference(tmp_path):
             for p in (path, target)
         ]
         before, after = ({k: v for k, v in tags.items() if k not in MAY_DIFFER} for tags in lists)
+        if path.name == "h.jpg":  # which was turned
+            assert (after.pop("ImageWidth"), after.pop("ImageHeight"), after.pop("ImageSize")) == (40, 60, "40x60")
+            before = {k: v for k, v in before.items() if k not in ("ImageWidth", "ImageHeight", "ImageSize")}
         if path.suffix in (".avif", ".webp"):  # sizes of the coded data
             before, after = ({k: v for k, v in tags.items() if "Data" not in k} for tags in (before, after))
         assert before == after, path.name

@@ -8,9 +8,11 @@ from PIL import Image
 from skimage.color import deltaE_ciede2000, rgb2lab
 
 from ssdie import enhance
+from ssdie.data.sample import read_pair
 from ssdie.enhancement.result import enhance_photo, enhance_photo_file
 from ssdie.photo import read_photo
-from ssdie.photo.scene import enhance_scene, find_scene, is_gray, repair_weight
+from ssdie.photo.scene import LUMA, enhance_scene, find_scene, find_tone, is_gray, repair_weight
+from ssdie.synthesis.dust import add_dust
 
 RANDOM = np.random.default_rng(0)
 
@@ -21,6 +23,13 @@ def dusty(height: int = 120, width: int = 180) -> np.ndarray:
     detail = 0.08 * np.sin(40 * x) * np.cos(30 * y) + 0.01 * RANDOM.standard_normal(x.shape)
     values = np.stack((0.75 - 0.2 * y, 0.6 - 0.2 * y, 0.4 - 0.1 * y), axis=-1) + detail[..., None]
     return np.rint(values.clip(0, 1) * 255).astype(np.uint8)
+
+
+def sample() -> np.ndarray:
+    """A dusty photo, uint8."""
+    clear, depth = read_pair("scene_100003")
+    pixels = add_dust(clear[None], depth[None], "reference", 0).dusty[0].permute(1, 2, 0).numpy()
+    return np.rint(pixels * 255).astype(np.uint8)
 
 
 def as_photo(pixels: np.ndarray, kind: str = "PNG", **options):
@@ -99,6 +108,61 @@ def test_gray_stored_as_rgb_stays_gray():
     stored = enhance_photo(as_photo(np.repeat(gray[..., None], 3, axis=2))).array
     assert is_gray(stored) and np.ptp(stored, axis=2).max() == 0
     assert (stored[..., 0] == enhance_photo(as_photo(gray)).array).all() and (stored[..., 0] != gray).any()
+
+
+@pytest.mark.parametrize("kind, options", [("PNG", {}), ("JPEG", {"quality": 92})])
+@pytest.mark.parametrize("tint", [(1.0, 0.89, 0.70), (0.85, 0.92, 1.0)])
+def test_toned_photos_keep_their_tone(kind, options, tint):
+    """Case B18, sepia and blue: the repair is that of the grey photo, and each level keeps its colour."""
+    gray = dusty(240, 320)[..., 1]
+    photo = as_photo(np.rint(gray[..., None] * tint).astype(np.uint8), kind, **options)
+    assert find_tone(photo.frames[0]) and find_tone(dusty(240, 320)) is None
+    result = enhance_photo(photo).array.astype(float)
+    luma = np.rint(photo.frames[0] @ LUMA).astype(np.uint8)
+    expected = enhance_photo(as_photo(luma)).array[..., None] * (np.array(tint) / (tint @ LUMA))
+    assert np.abs(result - expected.clip(0, 255)).mean() < 3 and np.abs(result - photo.frames[0]).mean() > 4
+
+
+def noisy(shape: tuple, value: int, spread: int) -> np.ndarray:
+    return np.clip(value + RANDOM.integers(-spread, spread + 1, shape), 0, 255)
+
+
+BARS = {  # value, noise, pixels of a soft edge, quality of JPEG or 0 for PNG, height and width of the bars
+    "letterbox, black of video with noise": (16, 3, 0, 85, 24, 0),
+    "pillars, near black with noise": (6, 2, 0, 0, 0, 30),
+    "both, soft edge of 1 pixel": (0, 0, 1, 0, 24, 30),
+    "letterbox, soft edge of 2 pixels": (0, 0, 2, 0, 24, 0),
+    "both, coarse JPEG": (0, 0, 0, 40, 24, 30),
+    "letterbox, grey": (128, 0, 0, 0, 24, 0),
+    "white frame, JPEG": (255, 0, 0, 80, 21, 21),
+    "thin black frame, JPEG": (0, 0, 0, 80, 5, 5),
+}
+
+
+@pytest.mark.parametrize("kind", BARS)
+def test_bars_as_they_come(kind):
+    """Case B09: noise, ringing, soft edges, other colours; letterbox, pillars, both, a thin frame."""
+    value, spread, soft, quality, high, wide = BARS[kind]
+    scene = sample()
+    height, width = scene.shape[:2]
+    frame = np.empty((height + 2 * high, width + 2 * wide, 3))
+    frame[:] = noisy(frame.shape[:2], value, spread)[..., None]
+    inside, rows, columns = np.s_[high : high + height, wide : wide + width], soft * bool(high), soft * bool(wide)
+    frame[inside] = scene
+    for n in range(soft):
+        share = (soft - n) / (soft + 1)
+        for side in [np.s_[high + n], np.s_[high + height - 1 - n]] if high else []:
+            frame[side] = share * value + (1 - share) * frame[side]
+        for side in [np.s_[:, wide + n], np.s_[:, wide + width - 1 - n]] if wide else []:
+            frame[side] = share * value + (1 - share) * frame[side]
+    options = ("JPEG", {"quality": quality}) if quality else ("PNG", {})
+    photo = as_photo(np.rint(frame).astype(np.uint8), options[0], **options[1])
+    before, result = photo.frames[0], enhance_photo(photo, working_size=64).array
+    scene = np.s_[high + rows : high + height - rows, wide + columns : wide + width - columns]
+    assert difference(result[scene], enhance_photo(as_photo(before[scene]), working_size=64).array) < 1.5
+    bars = np.ones(before.shape[:2], bool)
+    bars[inside] = False
+    assert (result[bars] == before[bars]).all()
 
 
 def test_panoramas_have_no_seam(plain):

@@ -10,9 +10,10 @@ from pathlib import Path
 
 from photos import StubModel
 
+from ssdie.batch.jobs import Naming
 from ssdie.batch.outcome import Task
 from ssdie.enhancement.worker import Settings, do_task
-from ssdie.photo.files import open_photo
+from ssdie.photo import read_photo
 
 MORE = 256 << 20  # bytes of address space above what a process has after its first photo
 
@@ -27,16 +28,15 @@ def main() -> None:
         length, suffix = struct.unpack("<I4s", header)
         source = folder / f"photo.{suffix.decode().strip()}"
         source.write_bytes(sys.stdin.buffer.read(length))
-        target = folder / "out" / source.name
+        target = folder / "out" / Naming().rename(source.name)
         target.parent.mkdir(exist_ok=True)
         outcome = do_task(Task(str(source), str(target)), StubModel(), settings)
         message = outcome.reason or "done"
         files = sorted(p.name for p in target.parent.iterdir())
-        if files != ([] if outcome.reason else [source.name]):
+        if files != ([] if outcome.reason else [target.name]):
             message = f"left {files}"
         if not outcome.reason:
-            with open_photo(target) as photo:
-                photo.load()
+            read_photo(target)
         for path in (source, *(folder / "out").iterdir()):
             path.unlink()
         if not warm:

@@ -1,0 +1,171 @@
+"""Copies in another format: depth, colour and metadata that can go along do; the others are named in a note."""
+
+import io
+import shutil
+import subprocess
+
+import numpy as np
+import pytest
+import tifffile
+from PIL import Image
+from profiles import icc_profile
+
+from ssdie.photo import color, read_photo
+from ssdie.photo.conversion import PROFILES
+from ssdie.photo.formats import KINDS
+from ssdie.photo.jpeg import EXTENDED_XMP, read_segments
+
+imagecodecs = pytest.importorskip("imagecodecs")
+Y, X = np.mgrid[0:1:40j, 0:1:60j]
+SMOOTH = np.stack((0.3 + 0.4 * X, 0.4 + 0.2 * Y, 0.5 - 0.2 * X), axis=-1)
+EIGHT, SIXTEEN = color.as_depth(SMOOTH, np.uint8), color.as_depth(SMOOTH, np.uint16)
+HEAD = b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
+XMP = HEAD + b'<rdf:Description xmlns:xmp="http://ns.adobe.com/xap/1.0/" xmp:Rating="5"/></rdf:RDF></x:xmpmeta>'
+LONG = HEAD + (
+    b'<rdf:Description rdf:about="" xmlns:dc="http://purl.org/dc/elements/1.1/"><dc:source>%s</dc:source>'
+    b"</rdf:Description></rdf:RDF></x:xmpmeta>" % (b"dust and sand " * 9000)
+)
+SUFFIXES = {kind: KINDS[kind].suffixes[0] for kind in KINDS if KINDS[kind].written == kind}
+
+
+def encoded(kind: str, array: np.ndarray = EIGHT, **options) -> bytes:
+    file = io.BytesIO()
+    Image.fromarray(array).save(file, kind, **options)
+    return file.getvalue()
+
+
+def exif_of(make: str) -> bytes:
+    exif = Image.Exif()
+    exif[0x010F] = make
+    return exif.tobytes()
+
+
+def exiftool(*words) -> str:
+    if not shutil.which("exiftool"):
+        pytest.skip("exiftool is not installed")
+    return subprocess.run(["exiftool", *words], capture_output=True, text=True).stdout.strip()
+
+
+def p3_profile() -> bytes:
+    return icc_profile(color.SRGB_TO_XYZ @ color.from_code_points(12, 13).matrix, 2.2)
+
+
+@pytest.mark.external
+@pytest.mark.parametrize("bits", [10, 12])
+@pytest.mark.parametrize("channels", [1, 3, 4])
+def test_avif_keeps_its_depth_and_metadata(bits, channels, tmp_path):
+    """Cases B11, B16: 10 and 12 bit stay; EXIF, XMP and profile are in the copy, as exiftool sees it."""
+    values = color.as_depth(np.dstack((SMOOTH, X))[..., :channels].squeeze(), np.uint16, (1 << bits) - 1)
+    photo = read_photo(bytes(imagecodecs.avif_encode(values, level=100, bitspersample=bits)))
+    assert photo.frames[0].dtype == np.uint16
+    photo.metadata.exif, photo.metadata.xmp = exif_of("Acme").removeprefix(b"Exif\0\0"), XMP
+    photo.metadata.icc = p3_profile() if channels > 1 else b""
+    assert photo.save(tmp_path / "out.avif") == []
+    copy = read_photo(tmp_path / "out.avif")
+    assert copy.bits == bits and np.abs(copy.originals[0].astype(int) - photo.frames[0]).max() < 600
+    assert (copy.metadata.xmp, copy.metadata.icc) == (XMP, photo.metadata.icc)
+    words = ("-s3", "-Make", "-XMP:Rating", "-ColorSpaceData", "-Warning", tmp_path / "out.avif")
+    assert exiftool(*words).split() == ["Acme", "5"] + ["RGB"] * (channels > 1)
+    with Image.open(tmp_path / "out.avif") as picture:
+        assert picture.size == (60, 40) and picture.getexif()[0x010F] == "Acme"
+
+
+def test_depth_of_heic_is_not_cut_to_eight_bit(tmp_path):
+    heif = pytest.importorskip("pillow_heif")
+    heif.from_bytes("RGB;16", (60, 40), SIXTEEN.tobytes()).save(tmp_path / "a.heic", quality=100)
+    photo = read_photo(tmp_path / "a.heic")
+    assert photo.frames[0].dtype == np.uint16 and np.abs(photo.frames[0].astype(int) - SIXTEEN).mean() < 200
+    assert photo.save(tmp_path / "a.png") == []
+    assert "8 bit" in photo.save(tmp_path / "a.jpg")[0]
+
+
+def test_without_the_extra_deep_avif_is_refused(monkeypatch):
+    import sys
+
+    content = bytes(imagecodecs.avif_encode(SIXTEEN >> 6, level=90, bitspersample=10))
+    monkeypatch.setitem(sys.modules, "imagecodecs", None)
+    with pytest.raises(ModuleNotFoundError, match=r'pip install "ssdie\[formats\]"'):
+        read_photo(content)
+
+
+@pytest.mark.external
+def test_long_xmp_becomes_extended_xmp(tmp_path):
+    """A packet longer than a JPEG segment is split, and exiftool reads all of it."""
+    photo = read_photo(encoded("WEBP", xmp=LONG, lossless=True))
+    assert photo.save(tmp_path / "out.jpg") == []
+    assert exiftool("-s3", "-XMP:Source", tmp_path / "out.jpg") == ("dust and sand " * 9000).strip()
+    segments, _ = read_segments((tmp_path / "out.jpg").read_bytes())
+    assert sum(content.startswith(EXTENDED_XMP) for _, content in segments) == 2
+    read_photo(tmp_path / "out.jpg").save(tmp_path / "again.jpg")
+    assert read_segments((tmp_path / "again.jpg").read_bytes())[0] == segments
+
+
+def test_long_exif_is_named(tmp_path):
+    notes = read_photo(encoded("PNG", exif=exif_of("x" * 70000))).save(tmp_path / "out.jpg")
+    assert len(notes) == 1 and "EXIF of 700" in notes[0]
+
+
+@pytest.mark.parametrize("kind", [kind for kind in SUFFIXES if kind not in ("BMP", "PPM", "GIF", "TIFF")])
+def test_tiff_gives_its_exif_to_copies_in_other_formats(kind, tmp_path):
+    exif = Image.Exif()
+    exif[0x010F], exif[0x8769] = "Acme", {0x8827: 100}
+    read_photo(encoded("JPEG", exif=exif.tobytes())).save(tmp_path / "in.tif")
+    assert read_photo(tmp_path / "in.tif").save(tmp_path / f"out{SUFFIXES[kind]}") == []
+    copy = Image.Exif()
+    copy.load(read_photo(tmp_path / f"out{SUFFIXES[kind]}").metadata.exif)
+    assert copy[0x010F] == "Acme" and copy.get_ifd(0x8769)[0x8827] == 100 and 0x0100 not in copy
+
+
+@pytest.mark.parametrize("kind", SUFFIXES)
+def test_colors_are_right_in_every_format(kind, tmp_path):
+    """Case B15: a copy without a profile is sRGB, with a note."""
+    own = color.as_depth(color.from_icc(p3_profile()).from_srgb(SMOOTH), np.uint8)
+    photo = read_photo(encoded("WEBP", own, icc_profile=p3_profile(), lossless=True))
+    notes = photo.save(tmp_path / f"out{SUFFIXES[kind]}")
+    copy = read_photo(tmp_path / f"out{SUFFIXES[kind]}")
+    assert np.abs(color.as_float(copy.frames[0]) - SMOOTH).mean() < (0.02 if kind == "GIF" else 0.006)
+    assert bool(copy.metadata.icc) == (kind in PROFILES) and bool(notes) == (kind not in PROFILES)
+
+
+def test_colors_named_without_a_profile_are_right_too(tmp_path):
+    """Case B16: PNG with cICP of Display P3, as JPEG."""
+    own = color.as_depth(color.from_code_points(12, 13).from_srgb(SMOOTH), np.uint8)
+    photo = read_photo(encoded("PNG", own))
+    photo.metadata.chunks = [(b"cICP", bytes((12, 13, 0, 1)), True)]
+    photo.save(tmp_path / "p3.png")
+    photo = read_photo(tmp_path / "p3.png")
+    assert "sRGB" in photo.save(tmp_path / "out.jpg")[0] and photo.save(tmp_path / "again.png") == []
+    for name in ("out.jpg", "again.png"):
+        assert np.abs(color.as_float(read_photo(tmp_path / name).frames[0]) - SMOOTH).mean() < 0.006
+
+
+def test_what_a_format_does_not_hold_is_named(tmp_path):
+    """Case B13: in one line."""
+    iptc = b"Photoshop 3.0\x008BIM\x04\x04\0\0\0\0\0\x0a\x1c\x02\x19\0\x05dust!"
+    content = encoded("JPEG", comment=b"dust", xmp=XMP)
+    content = content[:2] + b"\xff\xed" + (len(iptc) + 2).to_bytes(2, "big") + iptc + content[2:]
+    photo = read_photo(content)
+    assert photo.save(tmp_path / "a.png") == ["Not in the copy, since PNG does not hold it: IPTC."]
+    assert photo.save(tmp_path / "a.bmp") == ["Not in the copy, since BMP does not hold it: IPTC, XMP, comment."]
+    tifffile.imwrite(tmp_path / "geo.tif", EIGHT, photometric="rgb", extratags=[(33550, "d", 3, (1.0, 1.0, 0.0), True)])
+    assert "GeoTIFF" in read_photo(tmp_path / "geo.tif").save(tmp_path / "geo.jpg")[0]
+
+
+def test_turned_tiff_has_no_tag_that_turns_it_again(tmp_path):
+    """Case B36: orientation and sizes in XMP and EXIF of a TIFF."""
+    packet = XMP.replace(b"xmp:Rating", b'tiff:Orientation="6" tiff:ImageWidth="60" tiff:ImageLength="40" xmp:Rating')
+    tags = [(274, "H", 1, 6, True), (700, "B", None, packet, True)]
+    tifffile.imwrite(tmp_path / "in.tif", EIGHT, photometric="rgb", extratags=tags, metadata=None)
+    read_photo(tmp_path / "in.tif").save(tmp_path / "out.tif")
+    with tifffile.TiffFile(tmp_path / "out.tif") as file:
+        assert (file.pages[0].imagewidth, file.pages[0].imagelength) == (40, 60)
+        written = bytes(file.pages[0].tags[700].value)
+        assert file.pages[0].tags[274].value == 1
+    assert b'tiff:Orientation="1" tiff:ImageWidth="40" tiff:ImageLength="60"' in written
+
+
+def test_density_goes_along(tmp_path):
+    for kind, suffix in (("JPEG", ".png"), ("PNG", ".jpg")):
+        read_photo(encoded(kind, dpi=(300, 300))).save(tmp_path / f"out{suffix}")
+        with Image.open(tmp_path / f"out{suffix}") as copy:
+            assert np.allclose(copy.info["dpi"], 300, atol=0.1)
