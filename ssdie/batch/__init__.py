@@ -2,5 +2,6 @@
 
 - `jobs`: which files are enhanced and where each is written. `outcome`: what is passed around.
 - `journal`: which files are finished, with which settings. `report`: its summary.
-- `pool`: threads and child processes. `cluster`: Dask workers. `storage`: object stores.
+- `storage`: object stores. `listing`: their files, and those of folders, listed while the work goes on.
+- `pool`: threads and child processes. `cluster`: Dask workers.
 """

@@ -3,18 +3,23 @@
 import logging
 import os
 import time
+import uuid
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from queue import Empty, SimpleQueue
 
+from ssdie.batch.jobs import VIDEO_SUFFIXES
 from ssdie.batch.outcome import Outcome, Task
 from ssdie.batch.pool import TICK, Watchdog, Work, crash_of
 from ssdie.utils.dependencies import require
 
-BATCH = 4  # files of a Dask task
-ATTEMPTS = 3  # of a file whose worker died
-PLUGIN = "ssdie"
+BATCH = 32  # most files of a Dask task
+BATCH_SECONDS = 1.0  # work that a Dask task should have: much more than its overhead, little to repeat if it is lost
+ATTEMPTS = 3  # workers that a file may cost: one in a batch, two by itself
 CONNECT = "20s"  # longest wait for a scheduler
+PATIENCE = 300.0  # seconds without any worker after which a local cluster is given up
 
 
 @contextmanager
@@ -35,8 +40,7 @@ def connect(address: str, workers: int) -> Iterator:
     distributed = require("distributed", "cluster")
     logging.getLogger("distributed").setLevel(logging.CRITICAL)  # a worker that dies is reported with its file
     if address == "local":
-        options = {"threads_per_worker": 1, "dashboard_address": "127.0.0.1:0", "silence_logs": logging.CRITICAL}
-        with distributed.LocalCluster(n_workers=workers, **options) as cluster, distributed.Client(cluster) as client:
+        with _local_cluster(distributed, workers) as cluster, distributed.Client(cluster) as client:
             yield client
         return
     place = {"address": address} if "://" in address else {"scheduler_file": address}
@@ -46,71 +50,163 @@ def connect(address: str, workers: int) -> Iterator:
         yield client
 
 
+@contextmanager
+def _local_cluster(distributed, workers: int) -> Iterator:
+    """Start worker processes on this machine.
+
+    Dask gives a worker up for good if its process takes longer than `lost-worker-timeout` (15 seconds) to start again
+    after it died, which happens on a busy machine. A cluster without workers would then wait for ever.
+    """
+    import dask
+
+    options = {"threads_per_worker": 1, "dashboard_address": "127.0.0.1:0", "silence_logs": logging.CRITICAL}
+    with (
+        dask.config.set({"distributed.deploy.lost-worker-timeout": "1 day"}),
+        distributed.LocalCluster(n_workers=workers, **options) as cluster,
+    ):
+        yield cluster
+
+
 def run_on_cluster(
-    client, prepare: Callable[[], Work], tasks: Iterable[Task], idle: Callable[[], None], batch: int = BATCH
+    client,
+    prepare: Callable[[], Work],
+    tasks: Iterable[Task],
+    idle: Callable[[], None],
+    on_threads: Callable[[int], None] = lambda threads: None,
 ) -> Iterator[Outcome]:
     """Work on the workers of a cluster, which may join and leave.
 
-    The files of a batch whose worker died are repeated one by one; a file that loses `ATTEMPTS` workers has failed.
+    The files of a batch whose worker died are repeated one by one; a file that costs `ATTEMPTS` workers has failed.
 
     Args:
         client: from `connect`.
         prepare: gives the function of a task that does the work; called once on each worker; must be picklable.
-        tasks: taken one by one, when there is room.
+        tasks: taken when there is room for them, so that there may be millions.
         idle: called about every half second.
-        batch: files of a Dask task.
+        on_threads: called about every second with the number of threads of all workers.
 
     Yields:
         Outcomes, in the order in which they come.
-    """
-    distributed = require("distributed", "cluster")
-    client.register_plugin(_make_plugin(prepare), name=PLUGIN)
-    client.run_on_scheduler(_fail_at_once)
-    tasks, more = iter(tasks), True
-    waiting: dict = {}  # future: (its tasks, attempt, when it was submitted)
-    suspects: deque[tuple[Task, int]] = deque()
-    room, counted, alone = 2, 0.0, None
 
-    def submit(files: list[Task], attempt: int):
-        future = client.submit(_do_batch, files, pure=False)
-        waiting[future] = files, attempt, time.monotonic()
+    Raises:
+        ConnectionError: the scheduler is gone, or all workers of a local cluster are.
+    """
+    from distributed.client import CancelledError
+    from distributed.comm import CommClosedError
+
+    plugin = _make_plugin(prepare)
+    client.register_plugin(plugin)
+    allowed = client.run_on_scheduler(_allow_failures, allowed=0)
+    batches = _Batches(client, plugin.name, tasks, on_threads)
+    try:
+        yield from batches.run(idle)
+    except (CancelledError, CommClosedError) as error:
+        message = "cluster: the scheduler closed the connection. Run the same command with --resume to continue."
+        raise ConnectionError(message) from error
+    finally:
+        if client.status == "running":
+            with suppress(OSError):
+                client.cancel(list(batches.waiting), force=True)
+                client.run_on_scheduler(_allow_failures, allowed=allowed)
+                client.unregister_worker_plugin(plugin.name)
+
+
+class _Batches:
+    """Files in hand on a cluster.
+
+    Args:
+        client: of the cluster.
+        plugin: name of the plugin that does the work.
+        tasks: files.
+        on_threads: see `run_on_cluster`.
+    """
+
+    def __init__(self, client, plugin: str, tasks: Iterable[Task], on_threads: Callable[[int], None]):
+        self.client, self.plugin, self.on_threads = client, plugin, on_threads
+        self.local = isinstance(client.cluster, require("distributed", "cluster").LocalCluster)
+        self.tasks, self.more = iter(tasks), True
+        self.waiting: dict = {}  # future: its tasks, how many workers they cost so far, when it was submitted
+        self.finished: SimpleQueue = SimpleQueue()  # futures
+        self.suspects: deque[tuple[Task, int]] = deque()  # files whose worker died, how many they cost so far
+        self.alone = None  # the future of the suspect in hand
+        self.mean = BATCH_SECONDS  # seconds of a file
+        self.threads, self.counted, self.seen = 0, 0.0, time.monotonic()  # of all workers; when counted; last above 0
+
+    def run(self, idle: Callable[[], None]) -> Iterator[Outcome]:
+        """Work until there is nothing left."""
+        while self.fill():
+            idle()
+            with suppress(Empty):
+                yield from self.take(self.finished.get(timeout=TICK))
+
+    def fill(self) -> bool:
+        """Submit work if there is room; whether there is any in hand."""
+        self.count_threads()
+        if self.suspects and self.alone is None and self.threads:
+            task, cost = self.suspects.popleft()
+            self.alone = self.submit([task], cost, priority=1)
+        room = max(2, 2 * self.threads)
+        while self.more and len(self.waiting) < room and self.finished.empty():
+            if files := self.next_batch():
+                self.submit(files)
+            else:
+                self.more = False
+        return bool(self.waiting or self.suspects)
+
+    def count_threads(self) -> None:
+        """Count the threads of all workers, about every second."""
+        now = time.monotonic()
+        if now - self.counted > 1:
+            self.threads, self.counted = sum(self.client.nthreads().values()), now
+            self.seen = now if self.threads else self.seen
+            self.on_threads(self.threads)
+        if self.local and now - self.seen > PATIENCE:  # elsewhere workers may still come
+            message = f"cluster: expected workers, got none for {PATIENCE:g} s. Run the same command with --resume."
+            raise ConnectionError(message)
+
+    def next_batch(self) -> list[Task]:
+        """Take files of about `BATCH_SECONDS`, at most one video."""
+        files: list[Task] = []
+        size = min(BATCH, max(1, int(BATCH_SECONDS / max(self.mean, 1e-9))))
+        while len(files) < size and (task := next(self.tasks, None)) is not None:
+            files.append(task)
+            if os.path.splitext(task.source)[1].lower() in VIDEO_SUFFIXES:
+                break
+        return files
+
+    def submit(self, files: list[Task], cost: int = 0, priority: int = 0):
+        """Give files to the cluster."""
+        future = self.client.submit(_do_batch, files, self.plugin, pure=False, priority=priority)
+        self.waiting[future] = files, cost, time.monotonic()
+        future.add_done_callback(self.finished.put)
         return future
 
-    while more or waiting or suspects:
-        if time.monotonic() - counted > 1:
-            threads = sum(w["nthreads"] for w in client.scheduler_info(n_workers=-1)["workers"].values())
-            room, counted = max(2, 2 * threads), time.monotonic()
-        if suspects and alone is None:
-            task, attempt = suspects.popleft()
-            alone = submit([task], attempt)
-        while more and len(waiting) < room:
-            files = [task for _, task in zip(range(batch), tasks, strict=False)]
-            more = len(files) == batch
-            if files:
-                submit(files, 0)
-        idle()
-        if not waiting:
-            continue
+    def take(self, future) -> Iterator[Outcome]:
+        """Give the outcomes of a batch, or put its files under suspicion."""
+        from distributed import KilledWorker
+
+        files, cost, started = self.waiting.pop(future)
+        seconds, cost = time.monotonic() - started, cost + 1
+        self.alone = None if future is self.alone else self.alone
         try:
-            finished = distributed.wait(list(waiting), TICK, "FIRST_COMPLETED").done
-        except (TimeoutError, distributed.TimeoutError):
-            continue
-        for future in finished:
-            files, attempt, started = waiting.pop(future)
-            alone = None if future is alone else alone
-            if future.status == "finished":
-                yield from future.result()
-            elif not isinstance(future.exception(), distributed.KilledWorker):
-                future.result()
-            elif attempt >= ATTEMPTS or (attempt and 0 < files[0].limit <= time.monotonic() - started):
-                yield crash_of(files[0], time.monotonic() - started)
+            outcomes = future.result()
+        except KilledWorker:
+            self.counted = 0.0
+            if cost >= ATTEMPTS:
+                yield crash_of(files[0], seconds)
             else:
-                suspects.extend((task, attempt + 1) for task in files)
+                self.suspects.extend((task, cost) for task in files)
+            return
+        spent = sum(outcome.seconds for outcome in outcomes) / len(outcomes)
+        self.mean += 0.2 * (spent - self.mean)
+        for outcome in outcomes:
+            yield replace(outcome, retried=True) if cost > 1 else outcome
 
 
-def _fail_at_once(dask_scheduler) -> None:
-    """Report a task as lost when its first worker dies, instead of giving it to three more."""
-    dask_scheduler.allowed_failures = 0
+def _allow_failures(dask_scheduler, allowed: int) -> int:
+    """Set how many workers a Dask task may cost before it is given up; returns what was set before."""
+    before, dask_scheduler.allowed_failures = dask_scheduler.allowed_failures, allowed
+    return before
 
 
 def _make_plugin(prepare: Callable[[], Work]):
@@ -119,7 +215,8 @@ def _make_plugin(prepare: Callable[[], Work]):
     class LoadOnce(WorkerPlugin):
         """Loads the network on each worker."""
 
-        name = PLUGIN
+        def __init__(self):
+            self.name = f"ssdie-{uuid.uuid4().hex}"  # others may use the same cluster with other settings
 
         def setup(self, worker) -> None:
             os.environ.setdefault("OMP_NUM_THREADS", "1")  # Dask has a thread for each task
@@ -128,15 +225,15 @@ def _make_plugin(prepare: Callable[[], Work]):
     return LoadOnce()
 
 
-def _do_batch(tasks: list[Task]) -> list[Outcome]:
+def _do_batch(tasks: list[Task], plugin: str) -> list[Outcome]:
     """Do the files of a batch, on a worker."""
     from distributed import get_worker
 
-    plugin, outcomes = get_worker().plugins[PLUGIN], []
+    loaded, outcomes = get_worker().plugins[plugin], []
     for task in tasks:
-        key = plugin.watchdog.start(task.limit)
+        key = loaded.watchdog.start(task.limit)
         try:
-            outcomes.append(plugin.work(task))
+            outcomes.append(loaded.work(task))
         finally:
-            plugin.watchdog.stop(key)
+            loaded.watchdog.stop(key)
     return outcomes

@@ -55,14 +55,22 @@ class Journal:
 
     Args:
         path: the SQLite file.
+        mode: of SQLite: "rwc" makes the file where there is none, "ro" reads it, "memory" makes none.
     """
 
-    def __init__(self, path: str | Path):
+    def __init__(self, path: str | Path, mode: str = "rwc"):
         self.path = Path(path)
+        self.failure = ""  # why rows may be missing, such as a full disk
+        uri = f"{self.path.absolute().as_uri()}?mode={mode}"
         try:
-            self._database = sqlite3.connect(self.path, timeout=5, isolation_level=None)
+            self._database = sqlite3.connect(uri, timeout=5, isolation_level=None, uri=True)
             self._database.executescript("PRAGMA synchronous=NORMAL; PRAGMA temp_store=MEMORY;")
-            self._database.execute(SCHEMA)
+            if mode in ("rwc", "memory"):
+                self._database.execute(SCHEMA)
+                self._database.execute("CREATE INDEX IF NOT EXISTS outputs ON files (output)")
+            self._database.execute("SELECT 1 FROM files LIMIT 1")
+        except sqlite3.OperationalError as error:
+            raise OSError(f"{path}: expected to open the journal, got: {error}. Make room for it.") from error
         except sqlite3.DatabaseError as error:
             message = f"{path}: expected a journal of ssdie, got a file that SQLite refuses ({error}). Move it away."
             raise ValueError(message) from error
@@ -74,30 +82,44 @@ class Journal:
         found = self._database.execute(query, (_text(source),)).fetchone()
         return Row(*found) if found else None
 
+    def inputs_of(self, output: str) -> list[str]:
+        """Inputs whose enhanced copy an output is."""
+        query = "SELECT input FROM files WHERE output = ? AND outcome = 'done'"
+        return [name for (name,) in self._database.execute(query, (_text(output),))]
+
     def add(self, row: Row) -> None:
-        """Insert or replace the row of an input; a failure keeps the stamp of what an earlier run wrote."""
-        if not self._database.in_transaction:
-            self._database.execute("BEGIN")
+        """Insert or replace the row of an input; a failure keeps the stamp of what an earlier run wrote.
+
+        A full disk takes no row: `failure` says so, and the work goes on.
+        """
         changes = ", ".join(f"{name} = excluded.{name}" for name in COLUMNS if name not in ("input", "output_stamp"))
         kept = "CASE WHEN excluded.output_stamp = '' THEN files.output_stamp ELSE excluded.output_stamp END"
-        self._database.execute(
-            f"INSERT INTO files ({', '.join(COLUMNS)}) VALUES ({', '.join('?' * len(COLUMNS))}) "
-            f"ON CONFLICT (input) DO UPDATE SET {changes}, output_stamp = {kept}",
-            [_text(value) for value in astuple(row)],
-        )
+        try:
+            if not self._database.in_transaction:
+                self._database.execute("BEGIN")
+            self._database.execute(
+                f"INSERT INTO files ({', '.join(COLUMNS)}) VALUES ({', '.join('?' * len(COLUMNS))}) "
+                f"ON CONFLICT (input) DO UPDATE SET {changes}, output_stamp = {kept}",
+                [_text(value) for value in astuple(row)],
+            )
+        except sqlite3.OperationalError as error:
+            self.failure = str(error)
         self.commit(COMMIT_EVERY)
 
     def commit(self, after: float = 0.0) -> None:
         """Commit what is pending, if the last commit was at least `after` seconds ago."""
         now = time.monotonic()
         if self._database.in_transaction and now - self._committed >= after:
-            self._database.execute("COMMIT")
             self._committed = now
+            try:
+                self._database.execute("COMMIT")
+            except sqlite3.OperationalError as error:
+                self.failure = str(error)
 
-    def rows(self, outcome: str | None = None, order: str = "input") -> Iterator[Row]:
-        """Rows of an outcome, or all."""
-        query = f"SELECT {', '.join(COLUMNS)} FROM files WHERE ? IS NULL OR outcome = ? ORDER BY {order}"
-        return (Row(*values) for values in self._database.execute(query, (outcome, outcome)))
+    def rows(self, outcome: str | None = None, order: str = "input", limit: int = -1) -> Iterator[Row]:
+        """Rows of an outcome, or all; the first `limit` of them, or all."""
+        query = f"SELECT {', '.join(COLUMNS)} FROM files WHERE ? IS NULL OR outcome = ? ORDER BY {order} LIMIT ?"
+        return (Row(*values) for values in self._database.execute(query, (outcome, outcome, limit)))
 
     def import_csv(self, paths: Iterable[Path]) -> None:
         """Add the finished files that journals of release 0.1.0 list, where the journal does not know them yet."""
@@ -135,20 +157,26 @@ def open_journal(folder: str | Path) -> Iterator[Journal]:
         try:
             yield journal
         finally:
-            with suppress(sqlite3.OperationalError):  # a full disk: these files are done again
-                journal.close()
+            journal.close()
 
 
-def read_journal(folder: str | Path) -> Journal:
-    """Open the journal below a folder to read it.
+def journal_path(folder: str | Path) -> Path:
+    """The journal of an output folder."""
+    return Path(folder) / FOLDER / NAME
+
+
+def read_journal(path: Path) -> Journal:
+    """Open a journal to read it.
 
     Raises:
         FileNotFoundError: there is none.
     """
-    path = Path(folder) / FOLDER / NAME
     if not path.is_file():
-        raise FileNotFoundError(f"{folder}: expected an output folder of `ssdie enhance`, but {path} does not exist.")
-    return Journal(path)
+        raise FileNotFoundError(f"{path}: expected an output folder of `ssdie enhance`, got one without a journal.")
+    try:
+        return Journal(path, "ro")
+    except OSError:  # its client was killed: SQLite has to undo the last half second first
+        return Journal(path)
 
 
 def find_csv_journals(folder: str | Path) -> list[Path]:

@@ -26,4 +26,5 @@ class Outcome:
     size: int = 0  # of the source, bytes
     stamp: str = ""  # of the source
     output_stamp: str = ""  # of what was written
-    dust_score: float | None = None
+    dust_score: float | None = None  # of a photo; None where it is not measured
+    retried: bool = False  # a process that had it in hand died before

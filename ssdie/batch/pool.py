@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, ThreadPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from dataclasses import replace
 
 from ssdie.batch.outcome import Outcome, Task
 
@@ -64,7 +65,7 @@ def run_in_processes(
             if not suspects:
                 return
             for task in suspects:
-                yield pool.run_alone(task)
+                yield replace(pool.run_alone(task), retried=True)
             suspects = []
     finally:
         pool.close()

@@ -4,14 +4,15 @@ import re
 from collections import Counter
 from pathlib import Path
 
-from ssdie.batch.journal import read_journal
+from ssdie.batch.journal import Journal, read_journal
+from ssdie.batch.storage import journal_to_read
 
 
 def summarize(folder: str | Path, slowest: int = 5) -> dict:
     """Summarise the journal of an output folder.
 
     Args:
-        folder: output folder of `ssdie enhance`.
+        folder: output folder of `ssdie enhance`, or its address.
         slowest: number of slowest files to list.
 
     Returns:
@@ -21,7 +22,11 @@ def summarize(folder: str | Path, slowest: int = 5) -> dict:
     Raises:
         FileNotFoundError: there is no journal.
     """
-    journal = read_journal(folder)
+    with journal_to_read(folder) as path:
+        return _summarize(read_journal(path), slowest)
+
+
+def _summarize(journal: Journal, slowest: int) -> dict:
     outcomes, failures, skipped = Counter(), Counter(), Counter()
     notes, seconds, size, finished = 0, 0.0, 0, []
     for row in journal.rows():
@@ -34,9 +39,7 @@ def summarize(folder: str | Path, slowest: int = 5) -> dict:
             if row.finished:
                 first, last, count = finished or (row.finished - row.seconds, row.finished, 0)
                 finished = [min(first, row.finished - row.seconds), max(last, row.finished), count + 1]
-    longest = [
-        (row.seconds, row.input) for row, _ in zip(journal.rows("done", "seconds DESC"), range(slowest), strict=False)
-    ]
+    longest = [(row.seconds, row.input) for row in journal.rows("done", "seconds DESC", slowest)]
     journal.close()
     rate = finished[2] / max(finished[1] - finished[0], 1e-3) * 3600 if finished else 0.0
     return {

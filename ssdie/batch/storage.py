@@ -3,17 +3,20 @@
 Credentials come from the environment, as each store's own tools read them; no URL may hold one.
 """
 
+import hashlib
 import os
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path, PurePath, PurePosixPath
+from contextlib import contextmanager, suppress
+from pathlib import Path, PurePosixPath
 from urllib.parse import urlsplit
 
-from ssdie.batch.jobs import Naming, readable_suffixes, walk
-from ssdie.batch.outcome import Outcome
+from ssdie.batch.journal import journal_path
 from ssdie.utils.dependencies import require
+from ssdie.utils.paths import atomic
+
+JOURNAL = ".ssdie/journal.sqlite"  # in the output
 
 
 def is_url(path: str | Path) -> bool:
@@ -87,70 +90,45 @@ def upload(source: Path, url: str) -> None:
     if not url.startswith("file:"):
         store.put_file(str(source), path)
         return
-    Path(path).parent.mkdir(parents=True, exist_ok=True)
-    part = Path(path).with_name(f".{PurePath(path).name}.part")
-    shutil.copyfile(source, part)
-    os.replace(part, path)
+    with atomic(path) as temporary:
+        shutil.copyfile(source, temporary)
 
 
-class StreamedJobs:
-    """Pairs (source, target) of one input after the other, listed while the work goes on: one folder is held at a time.
+def check_output(out: str | Path) -> None:
+    """Refuse an output whose bucket does not exist, before any file is enhanced for it.
 
-    Args:
-        inputs: folders and files, or their addresses.
-        out: folder or address to write to.
-        naming: how outputs are named.
+    Raises:
+        FileNotFoundError: there is no such bucket.
     """
+    if is_url(out) and not str(out).startswith(("file:", "memory:")):
+        store, path = open_store(str(out))
+        with suppress(PermissionError):  # who may write need not be allowed to list
+            if not store.exists(path.split("/")[0]):
+                raise FileNotFoundError(f"{out}: expected a bucket to write to, but it does not exist. Create it.")
 
-    def __init__(self, inputs: list[str | Path], out: str | Path, naming: Naming):
-        self.inputs, self.out, self.naming = [str(path) for path in inputs], str(out), naming
-        self.skipped: list[tuple[str, str]] = []  # path, kind; taken out by the reader
-        self.failed: list[Outcome] = []  # folders that cannot be listed; taken out by the reader
-        for path in (*self.inputs, self.out):
-            check_url(path)
 
-    def __iter__(self) -> Iterator[tuple[str, str]]:
-        """List, from the beginning."""
-        for root in self.inputs:
-            names = self._list(root) if is_url(root) else (name for name, _ in self._walk(root))
-            for name in names:
-                yield join(root, name) if name else root, join(self.out, self._target(root, name))
+def journal_folder(out: str | Path) -> Path:
+    """Folder in which the journal of an output folder is written: itself, or for an address one on the local disk."""
+    if not is_url(out):
+        return Path(out)
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return cache / "ssdie" / "journals" / hashlib.sha256(str(out).rstrip("/").encode()).hexdigest()[:16]
 
-    def _target(self, root: str, name: str) -> str:
-        return self.naming.rename(name or PurePosixPath(root).name)
 
-    def _walk(self, root: str) -> Iterator[tuple[str, bool]]:
-        if not os.path.isdir(root):
-            return iter([("", False)])
-        excluded = "" if is_url(self.out) else os.path.realpath(self.out)
-        return walk(root, excluded, self.skipped, self.naming.suffix)
+@contextmanager
+def journal_to_read(out: str | Path) -> Iterator[Path]:
+    """The journal of an output folder for a block: of an address the one on this machine, otherwise a copy."""
+    path = journal_path(journal_folder(out))
+    if path.exists() or not is_url(out):
+        yield path
+        return
+    with local_copy(join(str(out), JOURNAL)) as copy:
+        yield copy
 
-    def _list(self, root: str) -> Iterator[str]:
-        """Names of the photos and videos below an address, in order within each prefix."""
-        store, top = open_store(root)
-        if store.isfile(top):
-            yield ""
-            return
-        known, out = readable_suffixes(), open_store(self.out)[1] if is_url(self.out) else None
-        pending = [top]
-        while pending:
-            folder = pending.pop()
-            try:
-                entries = sorted(store.ls(folder, detail=True, refresh=True), key=lambda entry: entry["name"])
-            except OSError as error:
-                message = f"it cannot be listed ({type(error).__name__})"
-                self.failed.append(Outcome(join(root, folder[len(top) :].strip("/")), "", "failed", message))
-                continue
-            folders = []
-            for entry in entries:
-                name = entry["name"].rstrip("/")
-                if entry["type"] == "directory":
-                    if PurePosixPath(name).name != ".ssdie" and name != out:
-                        folders.append(name)
-                elif name != folder.rstrip("/"):
-                    below, suffix = name[len(top) :].strip("/"), PurePosixPath(name).suffix.lower()
-                    if suffix in known and not PurePosixPath(name).name.startswith("."):
-                        yield below
-                    else:
-                        self.skipped.append((join(root, below), suffix or "without suffix"))
-            pending += reversed(folders)
+
+def fetch_journal(out: str | Path) -> None:
+    """Copy the journal that a run on another machine left in a store, if there is none on this machine."""
+    target = journal_path(journal_folder(out))
+    if is_url(out) and not target.exists():
+        with suppress(FileNotFoundError), local_copy(join(str(out), JOURNAL)) as copy, atomic(target) as temporary:
+            shutil.copyfile(copy, temporary)

@@ -7,12 +7,11 @@ import shutil
 import sys
 import tempfile
 import warnings
-from collections import defaultdict
-from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 
 from ssdie.cli.command import Command
+from ssdie.cli.output import Report, Stream, open_standard_streams, say
 
 STDIN = Path("-")
 
@@ -48,6 +47,7 @@ def add_enhance_options(parser: argparse.ArgumentParser) -> None:
     add("--workers", type=int, default=2, help="files processed at a time (default: 2)")
     add("--time-limit", type=float, default=0, metavar="SECONDS", help="longest time for a file (default: none)")
     add("--cluster", metavar="WHERE", help="Dask: local, tcp://HOST:PORT or a scheduler file (default: no Dask)")
+    add("--dry-run", action="store_true", help="list what would be done, time ten files, estimate hours; write nothing")
     add("--device", help='torch device, such as "cuda:0" (default: a GPU if torch finds one)')
 
 
@@ -70,9 +70,11 @@ def enhance(args: argparse.Namespace) -> int:
         known = ", ".join(suffix[1:] for suffix in WRITTEN_SUFFIXES)
         raise ValueError(f"format: expected one of {known}, got {args.format}.")
     weights = Weights(args.weights, args.device or "auto")
-    talk = Report(args.json, args.strict)
+    talk = Report(args.json, args.strict, args.dry_run)
     try:
-        if STDIN in args.inputs or is_file_target(args):
+        if args.dry_run:
+            plan(args, weights, talk)
+        elif STDIN in args.inputs or is_file_target(args):
             enhance_one(args, weights, talk)
         else:
             enhance_many(args, weights, talk)
@@ -88,7 +90,7 @@ def enhance_settings(args: argparse.Namespace) -> dict:
     return {name: getattr(args, name) for name in names} | {"postprocess": not args.no_postprocess}
 
 
-def enhance_many(args: argparse.Namespace, weights, talk: "Report") -> None:
+def enhance_many(args: argparse.Namespace, weights, talk: Report) -> None:
     """Enhance files and folders into a folder."""
     from ssdie.batch.jobs import Naming
     from ssdie.enhancement.folder import enhance_files
@@ -107,6 +109,37 @@ def enhance_many(args: argparse.Namespace, weights, talk: "Report") -> None:
         enhance_files(args.inputs, args.out, weights, cluster=client, **options)
 
 
+def plan(args: argparse.Namespace, weights, talk: Report) -> None:
+    """List what would be done, and estimate how long it would take."""
+    from ssdie.batch.jobs import Naming
+    from ssdie.enhancement.plan import plan_files
+    from ssdie.enhancement.worker import Settings
+
+    if STDIN in args.inputs or is_file_target(args):
+        raise ValueError(f"dry-run: expected a folder to write to, got -o {args.out}. Give a folder with -o.")
+    options = {name: getattr(args, name) for name in ("resume", "retry_failed")}
+    options |= {"naming": Naming(args.suffix, args.format.lower().lstrip(".")), "overwrite": not args.no_overwrite}
+    options |= {"report": talk.add, "on_cluster": bool(args.cluster)}
+    found = plan_files(args.inputs, args.out, weights, Settings(**enhance_settings(args)), **options)
+    threads = args.workers
+    if args.cluster and args.cluster != "local":
+        from ssdie.batch.cluster import connect
+
+        with connect(args.cluster, args.workers) as client:
+            threads = sum(client.nthreads().values())
+    mean, error = found.hours(threads or 1)
+    if args.json:
+        say(json.dumps(asdict(found) | {"workers": threads, "hours": mean, "standard_error": error}), sys.stdout)
+        return
+    say(f"to do: {found.planned}, done and unchanged: {found.kept}, of other kinds: {found.skipped}")
+    for reason, times in found.repeated.items():
+        say(f"to do again: {times} because of {reason}")
+    if found.seconds:
+        each = sum(found.seconds) / len(found.seconds)
+        timed = f"{len(found.seconds)} files took {each:.2f} s each, one after the other"
+        say(f"{timed}: about {mean:.3g} hours with {threads or 1} workers (standard error {error:.2g})")
+
+
 def is_file_target(args: argparse.Namespace) -> bool:
     """Whether one file is enhanced to one file: `-o out.jpg`, `-o -`."""
     from ssdie.batch.jobs import readable_suffixes
@@ -121,7 +154,7 @@ def is_file_target(args: argparse.Namespace) -> bool:
     return named
 
 
-def enhance_one(args: argparse.Namespace, weights, talk: "Report") -> None:
+def enhance_one(args: argparse.Namespace, weights, talk: Report) -> None:
     """Enhance one file, or standard input, to one file, or standard output; there is no journal."""
     from ssdie.batch.jobs import Naming
     from ssdie.batch.outcome import Task
@@ -176,53 +209,9 @@ def read_stdin(folder: Path) -> Path:
     return source
 
 
-class Report:
-    """What the command says of the files: failures and notes one a line, skipped files by kind, or all as JSON lines.
-
-    Args:
-        as_json: write JSON lines to standard output.
-        strict: skipped files and notes count as failures.
-    """
-
-    def __init__(self, as_json: bool, strict: bool):
-        self.as_json, self.strict = as_json, strict
-        self.counts: dict[str, int] = defaultdict(int)
-        self.kinds: list[str] = []
-        self.lines: list[str] = []
-
-    def add(self, outcome) -> None:
-        """Take the outcome of a file."""
-        self.counts[outcome.outcome] += 1
-        self.counts["notes"] += bool(outcome.notes)
-        if outcome.outcome == "skipped":
-            self.kinds.append(outcome.reason)
-        if self.as_json:
-            values = {k: v for k, v in asdict(outcome).items() if v not in ("", (), None)}
-            say(json.dumps(values), sys.stdout)
-            return
-        name = outcome.source if outcome.source.isprintable() else repr(outcome.source)  # a name can hold line breaks
-        if outcome.outcome == "failed":
-            self.lines.append(f"failed: {name}: {outcome.reason}")
-        elif outcome.outcome == "repeated":
-            self.lines.append(f"resumed: {outcome.reason}")
-        self.lines += [f"note: {name}: {note}" for note in outcome.notes]
-
-    def finish(self) -> int:
-        """Print what was collected and give the exit status."""
-        from ssdie.batch.jobs import count_kinds
-
-        for line in sorted(self.lines, key=lambda line: not line.startswith("failed")):
-            say(line)
-        if self.kinds and not self.as_json:
-            files = "1 file" if len(self.kinds) == 1 else f"{len(self.kinds)} files"
-            say(f"skipped: {files} of other kinds ({count_kinds(self.kinds)})")
-        visible = sum(kind != "hidden" for kind in self.kinds)
-        return int(self.counts["failed"] > 0 or (self.strict and (visible or self.counts["notes"]) > 0))
-
-
 def add_report_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of `ssdie report`."""
-    parser.add_argument("out", type=Path, metavar="OUT", help="output folder of `ssdie enhance`")
+    parser.add_argument("out", type=path_or_url, metavar="OUT", help="output folder of `ssdie enhance`")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.add_argument("--slowest", type=int, default=5, metavar="N", help="number of slowest files (default: 5)")
 
@@ -234,63 +223,6 @@ def report(args: argparse.Namespace) -> int:
     summary = summarize(args.out, args.slowest)
     say(json.dumps(summary) if args.json else format_summary(summary), sys.stdout)
     return 0
-
-
-# Standard streams --------------------------------------------------------------------------------------------------
-
-
-def open_standard_streams() -> None:
-    """Open closed standard streams on the null device, so that no file of the work takes their numbers."""
-    for number in range(3):
-        try:
-            os.fstat(number)
-        except OSError:
-            os.open(os.devnull, os.O_RDWR)
-
-
-def say(text: str, stream=None) -> None:
-    """Print a line; a closed or missing stream takes none."""
-    stream = Stream(stream or sys.stderr)
-    stream.write(f"{text}\n")
-    stream.flush()
-
-
-class Stream:
-    """A text stream whose failures do not matter: what reads it may be gone, or there is none."""
-
-    def __init__(self, stream):
-        self._stream = stream
-
-    def write(self, text: str) -> int:
-        """Write, if somebody reads."""
-        with suppress(OSError, ValueError, AttributeError):
-            self._stream.write(text.encode(self.encoding, "backslashreplace").decode(self.encoding))
-        return len(text)
-
-    def flush(self) -> None:
-        """Flush; a pipe whose reader is gone is replaced by the null device, which Python flushes at its end."""
-        try:
-            self._stream.flush()
-        except (OSError, ValueError, AttributeError):
-            with suppress(OSError, ValueError, AttributeError):
-                null = os.open(os.devnull, os.O_WRONLY)
-                os.dup2(null, self._stream.fileno())
-                os.close(null)
-
-    def isatty(self) -> bool:
-        """Whether it is a terminal."""
-        return bool(self._stream) and self._stream.isatty()
-
-    @property
-    def encoding(self) -> str:
-        """Encoding of the stream."""
-        return getattr(self._stream, "encoding", None) or "utf-8"
-
-    def fileno(self) -> int:
-        """Number of the stream, of which tqdm asks the width."""
-        if self._stream is None:
-            raise OSError("there is no such stream")
-        return self._stream.fileno()
 
 
 COMMANDS = {

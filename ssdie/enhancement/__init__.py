@@ -3,5 +3,5 @@
 - `runtime`: load a network. `correction`: apply its affine colour maps. `tensors`: the same with torch.
 - `photo`: enhance one photo. `result`: photo files with everything that is in them.
 - `video`: enhance a video. `smoothing`: corrections smoothed in time. `planes`: affine maps on YUV planes.
-- `folder`: enhance files and folders. `worker`: one task.
+- `folder`: enhance files and folders. `batch`: what is done and what is to do. `plan`: a dry run. `worker`: one task.
 """

@@ -5,11 +5,7 @@ says which, and `resume` continues from it.
 """
 
 import functools
-import hashlib
-import json
-import os
-import time
-from collections import Counter
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -20,20 +16,19 @@ from tqdm import tqdm
 
 from ssdie.batch import storage
 from ssdie.batch.jobs import Jobs, Naming, find_jobs
-from ssdie.batch.journal import Journal, Row, find_csv_journals, open_journal
+from ssdie.batch.journal import open_journal
+from ssdie.batch.listing import StreamedJobs
 from ssdie.batch.outcome import Outcome, Task
-from ssdie.batch.pool import CRASHED, run_here, run_in_processes
-from ssdie.batch.storage import StreamedJobs
+from ssdie.batch.pool import run_here, run_in_processes
+from ssdie.enhancement.batch import Batch
 from ssdie.enhancement.photo import WORKING_SIZE, as_model, check_settings
-from ssdie.enhancement.runtime import RELEASED_ONNX, Model
-from ssdie.enhancement.worker import EVERY, Settings, Weights, prepare_work, source_stamp, written_stamp
-from ssdie.utils.paths import file_digest, remove_stale_parts
+from ssdie.enhancement.runtime import Model
+from ssdie.enhancement.worker import EVERY, Settings, Weights, prepare_work
 
 if TYPE_CHECKING:
     from ssdie.networks.generators import Generator
 
 WORKERS = 2  # files in hand at a time
-RELEASE_010 = "crc32:11df521d"  # what journals of release 0.1.0 call the released weights
 
 
 @dataclass(frozen=True)
@@ -107,8 +102,9 @@ def enhance_files(
     if workers < 1 or every < 1:
         raise ValueError(f"workers, every: expected at least 1, got {workers} and {every}.")
     settings = Settings(strength, working_size, postprocess, quality, every, codec, crf)
-    streamed = cluster is not None or any(map(storage.is_url, (*inputs, out)))
-    jobs = StreamedJobs(inputs, out, naming) if streamed else find_jobs(inputs, out, naming)
+    jobs = list_jobs(inputs, out, naming, cluster is not None)
+    streamed = isinstance(jobs, StreamedJobs)
+    storage.check_output(out)
     loaded = model.load() if isinstance(model, Weights) else as_model(model)
     alone = not streamed and len(jobs) == 1 and not time_limit  # one file needs no process of its own
     apart = isinstance(model, Weights) and not alone
@@ -125,42 +121,47 @@ def enhance_files(
             failures.append((place, Failure(name, outcome.reason)))
 
     def drain() -> None:
-        while jobs.skipped:
-            path, kind = jobs.skipped.pop(0)
+        for path, kind in jobs.skipped:
             finish(Outcome(path, outcome="skipped", reason=kind))
-        while jobs.failed:
-            finish(jobs.failed.pop(0))
+        for outcome in jobs.failed:
+            finish(outcome)
+        jobs.skipped.clear(), jobs.failed.clear()
 
     def tasks() -> Iterator[Task]:
         for place, (source, target) in enumerate(jobs):
             drain()
             if fail_fast and failures:
                 return
-            task = batch.task(source, target)
+            clash = batch.clash(source, target) if streamed else None
+            task = None if clash else batch.task(source, target)
             if task is None:
+                finish(clash) if clash else report(Outcome(str(source), str(target), "kept"))
                 bar.update()
-                report(Outcome(str(source), str(target), "kept"))
             else:
                 order[task.source] = place
                 yield task
 
-    total = None if streamed else len(jobs)
+    if resume or retry_failed:
+        storage.fetch_journal(out)
     with (
-        open_journal(journal_folder(out)) as journal,
-        tqdm(total=total, desc="enhance", unit="file", disable=not progress, file=bar_file) as bar,
+        open_journal(storage.journal_folder(out)) as journal,
+        tqdm(total=None, desc="enhance", unit="file", disable=not progress, file=bar_file) as bar,
     ):
         batch = Batch(jobs, journal, settings, loaded.digest, resume, retry_failed, time_limit)
         if resume or retry_failed:
             batch.take_over()
+        _count(jobs, bar)
         drain()
-        prepare = functools.partial(prepare_work, model if apart else loaded, settings, overwrite, not apart)
-        options = (prepare, tasks(), workers, lambda: journal.commit(0.5))
+        bars = not apart and cluster is None  # of videos
+        prepare = functools.partial(prepare_work, model if apart else loaded, settings, overwrite, bars)
         if cluster is not None:
             from ssdie.batch.cluster import run_on_cluster
 
-            outcomes = run_on_cluster(cluster, prepare, tasks(), lambda: journal.commit(0.5))
+            tell = lambda threads: bar.set_postfix_str(f"{threads} threads", refresh=False)  # noqa: E731
+            outcomes = run_on_cluster(cluster, prepare, tasks(), lambda: journal.commit(0.5), tell)
         else:
-            outcomes = run_in_processes(*options) if apart else run_here(*options)
+            run = run_in_processes if apart else run_here
+            outcomes = run(prepare, tasks(), workers, lambda: journal.commit(0.5))
         for outcome in outcomes:
             finish(outcome)
             bar.update()
@@ -169,109 +170,30 @@ def enhance_files(
             files = "1 file" if times == 1 else f"{times} files"
             report(Outcome(str(out), outcome="repeated", reason=f"{files} done again: {reason}"))
         journal.commit()
+        if journal.failure:
+            reason = f"it lacks files of this run ({journal.failure}). Make room and run again with --resume"
+            report(Outcome(str(journal.path), outcome="failed", reason=reason))
         if storage.is_url(out):
-            storage.upload(journal.path, storage.join(str(out), ".ssdie/journal.sqlite"))
+            storage.upload(journal.path, storage.join(str(out), storage.JOURNAL))
     return [failure for _, failure in sorted(failures, key=lambda item: item[0])]
 
 
-def journal_folder(out: str | Path) -> Path:
-    """Folder in which the journal of an output folder is written: itself, or for an address one on the local disk."""
-    if not storage.is_url(out):
-        return Path(out)
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return cache / "ssdie" / "journals" / hashlib.sha256(str(out).rstrip("/").encode()).hexdigest()[:16]
+def list_jobs(
+    inputs: list[str | Path], out: str | Path, naming: Naming, on_cluster: bool = False
+) -> Jobs | StreamedJobs:
+    """Files and where they are written: at once for folders of this machine, else listed while the work goes on."""
+    streamed = on_cluster or any(map(storage.is_url, (*inputs, out)))
+    return StreamedJobs(inputs, out, naming) if streamed else find_jobs(inputs, out, naming)
 
 
-class Batch:
-    """Which files of a folder are still to do, and what is written to its journal.
+def _count(jobs: Jobs | StreamedJobs, bar: tqdm) -> None:
+    """Give a progress bar its total, which the time left needs; streamed jobs are counted while the work goes on."""
 
-    Args:
-        jobs: files and where they are written.
-        journal: of the output folder.
-        settings, weights: how files are enhanced, and the digest of the network.
-        resume, retry_failed, time_limit: as for `enhance_files`.
-    """
+    def count() -> None:
+        with suppress(OSError, ValueError):  # which the listing itself reports
+            bar.total = jobs.count()
 
-    def __init__(
-        self,
-        jobs: Jobs | StreamedJobs,
-        journal: Journal,
-        settings: Settings,
-        weights: str,
-        resume: bool = False,
-        retry_failed: bool = False,
-        time_limit: float = 0.0,
-    ):
-        self.jobs, self.journal, self.settings, self.weights = jobs, journal, settings, weights
-        self.resume, self.retry_failed, self.time_limit = resume, retry_failed, time_limit
-        self.repeated: Counter[str] = Counter()  # why files that an earlier run finished are done again
-        released = weights == file_digest(RELEASED_ONNX)
-        self.known_weights = {weights, RELEASE_010} if released else {weights}
-
-    def take_over(self) -> None:
-        """Import journals of release 0.1.0 and remove temporary files that a killed run left behind."""
-        if storage.is_url(self.jobs.out):
-            return
-        out = Path(self.jobs.out)
-        old = find_csv_journals(out)
-        self.journal.import_csv(old)
-        for path in old:
-            path.replace(self.journal.path.parent / path.name)
-        os.utime(self.journal.path)  # by the clock of its disk, as are the times of the files beside it
-        hidden = (Path(place, n) for place, _, names in os.walk(out) for n in names if n.startswith("."))
-        remove_stale_parts(hidden, now=self.journal.path.stat().st_mtime)
-
-    def task(self, source: str | Path, target: str | Path) -> Task | None:
-        """What to do with a file; None if nothing."""
-        row = self.journal.find(storage.absolute(source))
-        if self.retry_failed and (row is None or row.outcome != "failed"):
-            return None
-        owned = row.output_stamp if row and row.output == self._place(target) else ""
-        if self.resume and row and row.outcome == "done":
-            changed = self._changed(row, source, target)
-            if not changed:
-                return None
-            self.repeated[changed] += 1
-        return Task(str(source), str(target), owned, self.time_limit)
-
-    def _changed(self, row: Row, source: str | Path, target: str | Path) -> str:
-        """Why a file that is done has to be done again; empty if it has not."""
-        before, now = json.loads(row.settings), self.settings.of(source)
-        if differ := sorted(name for name in before | now if before.get(name) != now.get(name)):
-            return f"other settings ({', '.join(differ)})"
-        if row.weights not in self.known_weights:
-            return "other weights"
-        if row.output != self._place(target) or not row.output_stamp or written_stamp(target) != row.output_stamp:
-            return "the output is missing or was changed"
-        with suppress(OSError, ValueError):
-            if source_stamp(source) == f"{row.size}-{row.stamp}":
-                return ""
-        return "the input was changed"
-
-    def record(self, outcome: Outcome) -> None:
-        """Write an outcome to the journal; a full disk takes no row, but the work goes on."""
-        settings = json.dumps(self.settings.of(outcome.source), sort_keys=True)
-        notes = outcome.reason or "\n".join(outcome.notes)
-        if outcome.reason.startswith((CRASHED, "it took longer")) and not storage.is_url(outcome.target):
-            _remove_parts(Path(outcome.target))
-        row = Row(
-            storage.absolute(outcome.source), outcome.size, outcome.stamp, settings, self.weights,
-            self._place(outcome.target), outcome.output_stamp, outcome.seconds, outcome.dust_score,
-            outcome.outcome, notes, time.time(),
-        )  # fmt: skip
-        self.journal.add(row)
-
-    def _place(self, target: str | Path) -> str:
-        if not str(target):
-            return ""
-        if storage.is_url(target):
-            return str(target)[len(self.jobs.out.rstrip("/")) + 1 :]
-        return Path(target).relative_to(self.jobs.out).as_posix()
-
-
-def _remove_parts(target: Path) -> None:
-    """Remove the temporary files that a process left beside a target when it died."""
-    with suppress(OSError):
-        for path in target.parent.iterdir():
-            if path.name.startswith(f".{target.stem[:40]}-") and ".part" in path.name:
-                path.unlink()
+    if isinstance(jobs, Jobs):
+        bar.total = len(jobs)
+    elif not bar.disable:
+        threading.Thread(target=count, daemon=True).start()

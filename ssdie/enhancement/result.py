@@ -19,10 +19,11 @@ class EnhancedPhoto:
     Attributes:
         photo: the file as it was read.
         frames: enhanced frames, as `photo.frames`.
+        dust_score: how dusty the photo was; None: not measured.
     """
 
-    def __init__(self, photo: Photo, frames: list[np.ndarray]):
-        self.photo, self.frames = photo, frames
+    def __init__(self, photo: Photo, frames: list[np.ndarray], dust_score: float | None = None):
+        self.photo, self.frames, self.dust_score = photo, frames, dust_score
 
     @property
     def notes(self) -> list[str]:

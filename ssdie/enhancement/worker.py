@@ -10,6 +10,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from ssdie.batch import storage
 from ssdie.batch.jobs import VIDEO_SUFFIXES
@@ -84,7 +85,7 @@ def prepare_work(
 def do_task(task: Task, model: Model, settings: Settings, overwrite: bool = True, progress: bool = False) -> Outcome:
     """Enhance a file and say what became of it; whatever a decoder raises fails this file alone."""
     started = time.perf_counter()
-    size, stamp, reason, notes, written = 0, "", "", [], ""
+    size, stamp, reason, copy, written = 0, "", "", Copy([]), ""
     try:
         size, stamp = source_stamp(task.source).split("-", 1)
         there = written_stamp(task.target)
@@ -96,7 +97,7 @@ def do_task(task: Task, model: Model, settings: Settings, overwrite: bool = True
                 source = stack.enter_context(storage.local_copy(task.source))
             if storage.is_url(task.target):
                 target = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="ssdie-")), target.name)
-            notes = enhance_file(source, target, model, settings, progress)
+            copy = enhance_file(source, target, model, settings, progress)
             if storage.is_url(task.target):
                 storage.upload(target, task.target)
         written = written_stamp(task.target)
@@ -107,27 +108,30 @@ def do_task(task: Task, model: Model, settings: Settings, overwrite: bool = True
     seconds = round(time.perf_counter() - started, 3)
     status = "failed" if reason else "done"
     return Outcome(
-        task.source, task.target, status, reason, tuple(notes or ()), seconds, int(size), stamp, written
-    )  # fmt: skip
+        task.source, task.target, status, reason, tuple(copy.notes), seconds, int(size), stamp, written, copy.dust_score
+    )
 
 
-def enhance_file(source: Path, target: Path, model: Model, settings: Settings, progress: bool = False) -> list[str]:
-    """Enhance a photo or video file.
+class Copy(NamedTuple):
+    """What there is to say of an enhanced copy."""
 
-    Returns:
-        What the copy lacks, one sentence each.
-    """
+    notes: list[str]  # what it lacks, one sentence each
+    dust_score: float | None = None  # how dusty the photo was; None: not measured
+
+
+def enhance_file(source: Path, target: Path, model: Model, settings: Settings, progress: bool = False) -> Copy:
+    """Enhance a photo or video file."""
     options = settings.of(source)
     if is_video(source):
         from ssdie.enhancement.video import enhance_video
 
-        return enhance_video(source, target, model, progress=progress, **options)
+        return Copy(enhance_video(source, target, model, progress=progress, **options))
     quality = options.pop("quality", None)
     result = enhance_photo(read_photo(source), model, **options)
     kind = written_kind(result.photo)
     # with the same suffix: the kind of the content, whatever the suffix says
     same = target.suffix.lower() == source.suffix.lower() and kind == result.photo.kind
-    return result.save(target, kind if same else None, quality)
+    return Copy(result.save(target, kind if same else None, quality), result.dust_score)
 
 
 def source_stamp(path: str | Path) -> str:

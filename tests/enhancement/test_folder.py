@@ -8,7 +8,8 @@ from photos import StubModel, files_below, photo, photo_folder
 from PIL import Image
 
 from ssdie.batch.journal import CSV_COLUMNS, file_stamp, open_journal
-from ssdie.enhancement.folder import RELEASE_010, enhance_files
+from ssdie.enhancement.batch import RELEASE_010
+from ssdie.enhancement.folder import enhance_files
 from ssdie.enhancement.runtime import RELEASED_ONNX
 from ssdie.enhancement.worker import Settings, Weights
 from ssdie.utils.paths import file_digest

@@ -1,0 +1,111 @@
+"""What commands for photos say: `Report` of the files of a run, and standard streams that may be closed."""
+
+import json
+import os
+import sys
+from collections import Counter
+from contextlib import suppress
+from dataclasses import asdict
+
+
+class Report:
+    """What the command says of the files: failures and notes one a line, skipped files by kind, or all as JSON lines.
+
+    Args:
+        as_json: write JSON lines to standard output.
+        strict: skipped files and notes count as failures.
+        listing: of a dry run: write what would become of each file to standard output.
+    """
+
+    def __init__(self, as_json: bool, strict: bool, listing: bool = False):
+        self.as_json, self.strict, self.listing = as_json, strict, listing
+        self.counts: Counter[str] = Counter()
+        self.kinds: Counter[str] = Counter()  # of skipped files
+        self.lines: list[str] = []
+
+    def add(self, outcome) -> None:
+        """Take the outcome of a file."""
+        self.counts[outcome.outcome] += 1
+        self.counts["notes"] += bool(outcome.notes)
+        if outcome.outcome == "skipped":
+            self.kinds[outcome.reason] += 1
+        if self.as_json:
+            values = {k: v for k, v in asdict(outcome).items() if v not in ("", (), None) and v is not False}
+            say(json.dumps(values), sys.stdout)
+            return
+        name = outcome.source if outcome.source.isprintable() else repr(outcome.source)  # a name can hold line breaks
+        if outcome.outcome == "failed":
+            self.lines.append(f"failed: {name}: {outcome.reason}")
+        elif self.listing:
+            about = outcome.reason or outcome.target
+            say(f"{outcome.outcome}: {name} ({about})" if about else f"{outcome.outcome}: {name}", sys.stdout)
+        elif outcome.outcome == "repeated":
+            self.lines.append(f"resumed: {outcome.reason}")
+        self.lines += [f"note: {name}: {note}" for note in outcome.notes]
+
+    def finish(self) -> int:
+        """Print what was collected and give the exit status."""
+        from ssdie.batch.jobs import count_kinds
+
+        for line in sorted(self.lines, key=lambda line: not line.startswith("failed")):
+            say(line)
+        skipped = self.kinds.total()
+        if skipped and not self.as_json:
+            files = "1 file" if skipped == 1 else f"{skipped} files"
+            say(f"skipped: {files} of other kinds ({count_kinds(self.kinds.elements())})")
+        visible = skipped - self.kinds["hidden"]
+        return int(self.counts["failed"] > 0 or (self.strict and (visible or self.counts["notes"]) > 0))
+
+
+def open_standard_streams() -> None:
+    """Open closed standard streams on the null device, so that no file of the work takes their numbers."""
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
+
+
+def say(text: str, stream=None) -> None:
+    """Print a line; a closed or missing stream takes none."""
+    stream = Stream(stream or sys.stderr)
+    stream.write(f"{text}\n")
+    stream.flush()
+
+
+class Stream:
+    """A text stream whose failures do not matter: what reads it may be gone, or there is none."""
+
+    def __init__(self, stream):
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        """Write, if somebody reads."""
+        with suppress(OSError, ValueError, AttributeError):
+            self._stream.write(text.encode(self.encoding, "backslashreplace").decode(self.encoding))
+        return len(text)
+
+    def flush(self) -> None:
+        """Flush; a pipe whose reader is gone is replaced by the null device, which Python flushes at its end."""
+        try:
+            self._stream.flush()
+        except (OSError, ValueError, AttributeError):
+            with suppress(OSError, ValueError, AttributeError):
+                null = os.open(os.devnull, os.O_WRONLY)
+                os.dup2(null, self._stream.fileno())
+                os.close(null)
+
+    def isatty(self) -> bool:
+        """Whether it is a terminal."""
+        return bool(self._stream) and self._stream.isatty()
+
+    @property
+    def encoding(self) -> str:
+        """Encoding of the stream."""
+        return getattr(self._stream, "encoding", None) or "utf-8"
+
+    def fileno(self) -> int:
+        """Number of the stream, of which tqdm asks the width."""
+        if self._stream is None:
+            raise OSError("there is no such stream")
+        return self._stream.fileno()
