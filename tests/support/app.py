@@ -5,17 +5,27 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import numpy as np
 import pytest
 from lab import find_chromium
 from playwright.sync_api import BrowserContext, Locator, Page, sync_playwright
 
 from ssdie.cli.page_server import PAGE, make_server
+from ssdie.data.sample import sample_pair
+from ssdie.synthesis.dust import add_dust
 from ssdie.utils.paths import project_root
 
 AXE = project_root() / "web" / "node_modules" / "axe-core" / "axe.min.js"
 FLAGS = ["--no-sandbox", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-sync",
          "--disable-component-update", "--use-angle=swiftshader", "--enable-unsafe-swiftshader"]  # fmt: skip
 WAIT = 90_000  # longest wait for an answer, milliseconds
+
+
+def dusty(seed: int, width: int, height: int) -> np.ndarray:
+    """A scene of the sample in synthetic dust."""
+    clear_photo, depth = sample_pair(seed, (height, width))
+    pixels = add_dust(clear_photo[None], depth[None], generator=seed).dusty[0]
+    return (pixels.permute(1, 2, 0).numpy() * 255).round().astype(np.uint8)
 
 
 @contextmanager

@@ -7,12 +7,10 @@ import zipfile
 
 import numpy as np
 import pytest
-from app import choose, clear, entries, save
+from app import choose, clear, dusty, entries, save
 from PIL import Image, ImageCms
 
 import ssdie
-from ssdie.data.sample import sample_pair
-from ssdie.synthesis.dust import add_dust
 
 pytestmark = pytest.mark.external
 TOLERANCE, SHARE = 2, 0.999
@@ -20,13 +18,6 @@ ORIENTATION, MAKE, EXPOSURE = 0x0112, 0x010F, 0x829A
 PACKET = b"""<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">
 <rdf:Description rdf:about="" xmlns:xmp="http://ns.adobe.com/xap/1.0/" xmlns:tiff="http://ns.adobe.com/tiff/1.0/"
 xmp:Rating="4" tiff:Orientation="6"/></rdf:RDF></x:xmpmeta>"""
-
-
-def dusty(seed: int, width: int, height: int) -> np.ndarray:
-    """A scene of the sample in synthetic dust."""
-    clear_photo, depth = sample_pair(seed, (height, width))
-    pixels = add_dust(clear_photo[None], depth[None], generator=seed).dusty[0]
-    return (pixels.permute(1, 2, 0).numpy() * 255).round().astype(np.uint8)
 
 
 def exif(orientation: int) -> Image.Exif:

@@ -2,7 +2,7 @@
 
 import type { Space } from "./color";
 import type { Region } from "./reduce";
-import { FRAGMENT, VERTEX } from "./shader";
+import { fragmentSource, VERTEX, type Variant } from "./shader";
 
 const LARGEST_TILE = 4096; // pixels of a side; less where the largest texture is smaller
 const MARGIN = 32; // pixels that neighboring tiles share, so that their mipmaps agree at the border
@@ -38,8 +38,8 @@ interface Tile {
 
 export class Renderer {
   private readonly gl: WebGL2RenderingContext;
-  private readonly program: WebGLProgram;
-  private readonly places = new Map<string, WebGLUniformLocation | null>();
+  private program: WebGLProgram;
+  private readonly programs = new Map<string, WebGLProgram>();
   private tiles: Tile[] = [];
   private textures: WebGLTexture[] = [];
   private hasAlpha = false;
@@ -55,15 +55,24 @@ export class Renderer {
     this.gl = gl;
     const limit = Number(gl.getParameter(gl.MAX_TEXTURE_SIZE));
     this.largestTile = Math.min(LARGEST_TILE, limit);
-    this.program = this.link();
-    gl.useProgram(this.program);
+    this.program = this.use({ display: screen, gray: false, converts: false });
     gl.bindVertexArray(gl.createVertexArray());
   }
 
-  private link(): WebGLProgram {
+  /** Switch to the program of a variant, which is compiled when it is used first. */
+  private use(variant: Variant): WebGLProgram {
+    const key = JSON.stringify(variant);
+    if (!this.programs.has(key)) this.programs.set(key, this.link(variant));
+    this.program = this.programs.get(key)!;
+    this.gl.useProgram(this.program);
+    return this.program;
+  }
+
+  private link(variant: Variant): WebGLProgram {
     const { gl } = this;
+    const sources = [[gl.VERTEX_SHADER, VERTEX], [gl.FRAGMENT_SHADER, fragmentSource(variant)]] as const;
     const program = gl.createProgram();
-    for (const [type, source] of [[gl.VERTEX_SHADER, VERTEX], [gl.FRAGMENT_SHADER, FRAGMENT]] as const) {
+    for (const [type, source] of sources) {
       const shader = gl.createShader(type)!;
       gl.shaderSource(shader, source);
       gl.compileShader(shader);
@@ -77,8 +86,7 @@ export class Renderer {
   }
 
   private place(name: string): WebGLUniformLocation | null {
-    if (!this.places.has(name)) this.places.set(name, this.gl.getUniformLocation(this.program, name));
-    return this.places.get(name)!;
+    return this.gl.getUniformLocation(this.program, name);
   }
 
   /** Load a photo and its repair; the bitmap can be closed afterwards. */
@@ -137,6 +145,7 @@ export class Renderer {
     const { gl } = this;
     const { columns, rows, maps, scene, space } = repair;
     const cells = columns * rows;
+    this.use({ display: this.screen, gray: repair.gray, converts: space !== null });
     const layers = new Float32Array(3 * cells * 4);
     for (let c = 0; c < 3; c++) {
       for (let n = 0; n < cells; n++) {
@@ -144,8 +153,9 @@ export class Renderer {
         layers[4 * (c * cells + n) + 3] = maps[(9 + c) * cells + n];
       }
     }
-    this.createTexture(1, gl.TEXTURE_2D_ARRAY, gl.NEAREST);
-    gl.texImage3D(gl.TEXTURE_2D_ARRAY, 0, gl.RGBA32F, columns, rows, 3, 0, gl.RGBA, gl.FLOAT, layers);
+    this.createTexture(1, gl.TEXTURE_2D_ARRAY, this.screen ? gl.LINEAR : gl.NEAREST);
+    const format = this.screen ? gl.RGBA16F : gl.RGBA32F;
+    gl.texImage3D(gl.TEXTURE_2D_ARRAY, 0, format, columns, rows, 3, 0, gl.RGBA, gl.FLOAT, layers);
     for (const [unit, values] of [[2, space?.decode], [3, space?.encode]] as const) {
       this.createTexture(unit, gl.TEXTURE_2D, gl.NEAREST);
       const curves = values ?? new Float32Array(3);
@@ -154,9 +164,6 @@ export class Renderer {
     ["u_photo", "u_maps", "u_decode", "u_encode"].forEach((name, unit) => gl.uniform1i(this.place(name), unit));
     gl.uniform4f(this.place("u_scene"), scene.left, scene.top, scene.width, scene.height);
     gl.uniform1f(this.place("u_weight"), repair.weight);
-    gl.uniform1i(this.place("u_gray"), Number(repair.gray));
-    gl.uniform1i(this.place("u_display"), Number(this.screen));
-    gl.uniform1i(this.place("u_converts"), Number(space !== null));
     const identity = [1, 0, 0, 0, 1, 0, 0, 0, 1];
     gl.uniformMatrix3fv(this.place("u_to_srgb"), true, space?.toSrgb ?? identity);
     gl.uniformMatrix3fv(this.place("u_from_srgb"), true, space?.fromSrgb ?? identity);

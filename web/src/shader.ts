@@ -1,5 +1,19 @@
 // The repair of one pixel, in GLSL: affine color maps, interpolated bilinearly. Mirrors
-// `ssdie.enhancement.correction.apply_correction` and `ssdie.photo.scene.enhance_scene`.
+// `ssdie.enhancement.correction.apply_correction` and `ssdie.photo.scene.enhance_scene`. What differs between photos is
+// compiled into programs of their own: WebGL in software computes both sides of every branch.
+
+/** What a program is for. */
+export interface Variant {
+  display: boolean; // the screen: sRGB whatever the photo's own space, and interpolation by the graphics chip
+  gray: boolean;
+  converts: boolean; // the photo has a color space of its own
+}
+
+export function fragmentSource({ display, gray, converts }: Variant): string {
+  const flags = { DISPLAY: display, GRAY: gray, CONVERTS: converts };
+  const lines = Object.entries(flags).map(([name, on]) => `#define ${name} ${Number(on)}`);
+  return `#version 300 es\n${lines.join("\n")}\n${FRAGMENT}`;
+}
 
 export const VERTEX = `#version 300 es
 uniform vec4 u_core; // of the tile, in pixels of the photo: left, top, right, bottom
@@ -11,7 +25,7 @@ void main() {
   gl_Position = vec4(v_place * u_view.xy + u_view.zw, 0.0, 1.0);
 }`;
 
-export const FRAGMENT = `#version 300 es
+const FRAGMENT = `
 precision highp float;
 precision highp int;
 precision highp sampler2D;
@@ -26,9 +40,6 @@ uniform vec4 u_scene;          // left, top, width, height
 uniform float u_strength;
 uniform float u_weight;
 uniform float u_divider;       // pixels of the canvas: left of it is the photo as it was
-uniform bool u_gray;
-uniform bool u_converts;       // the photo has a space of its own
-uniform bool u_display;        // write sRGB whatever the photo's own space
 uniform mat3 u_to_srgb;
 uniform mat3 u_from_srgb;
 in vec2 v_place;
@@ -58,31 +69,38 @@ vec3 look_up(sampler2D curves, vec3 value) {
   return vec3(look_up(curves, value.r, 0), look_up(curves, value.g, 1), look_up(curves, value.b, 2));
 }
 
+vec4 fetch(ivec2 cell, int c) {
+  return texelFetch(u_maps, ivec3(cell, c), 0);
+}
+
 vec3 correct(vec3 color, vec2 place) {
   ivec2 cells = textureSize(u_maps, 0).xy;
   vec2 at = clamp(place * vec2(cells) / u_scene.zw - 0.5, vec2(0.0), vec2(cells - 1));
+  vec3 result;
+#if DISPLAY // half floats, which every graphics chip interpolates by itself: off by less than a level
+  vec2 middle = (at + 0.5) / vec2(cells);
+  for (int c = 0; c < 3; c++) result[c] = dot(texture(u_maps, vec3(middle, float(c))), vec4(color, 1.0));
+#else
   ivec2 lower = ivec2(at);
   ivec2 upper = min(lower + 1, cells - 1);
   vec2 share = at - vec2(lower);
-  vec3 result;
   for (int c = 0; c < 3; c++) {
-    vec4 above = mix(texelFetch(u_maps, ivec3(lower.x, lower.y, c), 0), texelFetch(u_maps, ivec3(upper.x, lower.y, c), 0),
-                     share.x);
-    vec4 below = mix(texelFetch(u_maps, ivec3(lower.x, upper.y, c), 0), texelFetch(u_maps, ivec3(upper.x, upper.y, c), 0),
-                     share.x);
-    vec4 map = mix(above, below, share.y);
-    result[c] = dot(map, vec4(color, 1.0));
+    vec4 above = mix(fetch(lower, c), fetch(ivec2(upper.x, lower.y), c), share.x);
+    vec4 below = mix(fetch(ivec2(lower.x, upper.y), c), fetch(upper, c), share.x);
+    result[c] = dot(mix(above, below, share.y), vec4(color, 1.0));
   }
+#endif
   return clamp(mix(color, result, u_strength), 0.0, 1.0);
 }
 
 vec3 repair(vec3 color, vec2 place) {
-  if (u_gray) {
-    vec3 levels = floor(correct(vec3(color.g), place) * 255.0 + 0.5);
-    float level = floor((levels.r + levels.g + levels.b) / 3.0 + 0.5) / 255.0;
-    return clamp(vec3(level) + color - color.g, 0.0, 1.0);
-  }
+#if GRAY
+  vec3 levels = floor(correct(vec3(color.g), place) * 255.0 + 0.5);
+  float level = floor((levels.r + levels.g + levels.b) / 3.0 + 0.5) / 255.0;
+  return clamp(vec3(level) + color - color.g, 0.0, 1.0);
+#else
   return correct(color, place);
+#endif
 }
 
 void main() {
@@ -92,15 +110,14 @@ void main() {
   bool inside = all(greaterThanEqual(place, vec2(0.0))) && all(lessThan(place, u_scene.zw));
   bool changes = inside && u_strength * u_weight > 0.0 && texel.a > 0.0 && gl_FragCoord.x >= u_divider;
   vec3 color = own;
-  vec3 wide = own; // in sRGB; outside [0, 1] where the photo is outside its gamut
-  if (u_converts) {
-    wide = srgb_encode(u_to_srgb * look_up(u_decode, own));
-    color = clamp(wide, 0.0, 1.0);
-  }
+#if CONVERTS
+  vec3 wide = srgb_encode(u_to_srgb * look_up(u_decode, own)); // outside [0, 1] where the photo is outside its gamut
+  color = clamp(wide, 0.0, 1.0);
+#endif
   vec3 result = changes ? mix(color, repair(color, place), u_weight) : color;
-  if (u_converts && !u_display) {
-    vec3 light = clamp(u_from_srgb * srgb_decode(result + wide - color), 0.0, 1.0);
-    result = changes ? look_up(u_encode, srgb_encode(light)) : own;
-  }
+#if CONVERTS && !DISPLAY
+  vec3 light = clamp(u_from_srgb * srgb_decode(result + wide - color), 0.0, 1.0);
+  result = changes ? look_up(u_encode, srgb_encode(light)) : own;
+#endif
   o_color = vec4(floor(result * 255.0 + 0.5) / 255.0, texel.a);
 }`;

@@ -54,11 +54,18 @@ function drawThumbnail({ data, width, height }: Small, { maps, columns, rows }: 
   return createImageBitmap(image);
 }
 
+/** Run the network once while nobody waits: WebAssembly becomes fast with its first run. */
+async function warmUp(): Promise<void> {
+  const [width, height] = [WORKING_SIZE, (3 * WORKING_SIZE) / 4];
+  await (await engine).correct({ data: new Float32Array(3 * width * height).fill(0.5), width, height });
+}
+
 async function answer(request: Request): Promise<[unknown, Transferable[]]> {
   switch (request.task) {
     case "start":
       engine = Engine.load(request.base, (loaded, total) => post({ id: -1, loaded, total }));
       await engine;
+      queue = queue.then(warmUp);
       return [null, []];
     case "analyze": {
       const analysis = await analyze(request.file, request.name);
@@ -89,5 +96,6 @@ self.onmessage = ({ data: request }: MessageEvent<Request>) => {
       else post({ id: request.id, error: error instanceof Error ? error.message : String(error) });
     }
   };
-  queue = request.task === "start" ? run() : queue.then(run);
+  if (request.task === "start") void run();
+  else queue = queue.then(run);
 };
