@@ -1,6 +1,7 @@
 """The command line: `ssdie COMMAND`, the same as `python -m ssdie COMMAND`.
 
-- `photos`: enhance, report. `output`: what they print. `training`: train, dust, depth, export, fit-airlight.
+- `photos`: enhance, report. `output`: what they print. `app`: app. `training`: train, dust, depth, export,
+  fit-airlight.
 - `evaluation`: evaluate, realism, bench. `workbook`: reproduce, site, download.
 
 Every option, help text and exit status is here. Torch and Jupyter are imported by the command that needs them.
@@ -12,9 +13,9 @@ import sys
 from collections.abc import Sequence
 
 from ssdie import __version__
-from ssdie.cli import evaluation, photos, training, workbook
+from ssdie.cli import app, evaluation, photos, training, workbook
 
-COMMANDS = photos.COMMANDS | evaluation.COMMANDS | training.COMMANDS | workbook.COMMANDS
+COMMANDS = photos.COMMANDS | app.COMMANDS | evaluation.COMMANDS | training.COMMANDS | workbook.COMMANDS
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

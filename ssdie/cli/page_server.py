@@ -1,0 +1,76 @@
+"""A web server for the page that repairs photos in the browser; it answers this machine alone."""
+
+from http import HTTPStatus
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from ssdie.utils.paths import PACKAGE, WEIGHTS
+
+PAGE = PACKAGE / "app_page"  # what `make web` builds
+NETWORK = WEIGHTS / "msff.onnx"  # served beside the page
+HEADERS = {
+    "Content-Security-Policy": "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; style-src 'self'; "
+    "img-src 'self' blob:; connect-src 'self'; worker-src 'self'; manifest-src 'self'; base-uri 'none'; "
+    "form-action 'none'; frame-ancestors 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cache-Control": "no-cache",
+}
+
+
+def make_server(port: int, page: Path = PAGE) -> ThreadingHTTPServer:
+    """Make a server of the page that only this machine can reach.
+
+    Args:
+        port: 0 takes a free one.
+        page: folder that `make web` builds.
+
+    Raises:
+        FileNotFoundError: the page is not built.
+        OSError: the port is in use.
+    """
+    if not (page / "index.html").is_file():
+        raise FileNotFoundError(
+            f"app: expected the page in {page}, which is not built. Build it with `make web` (needs Node.js)."
+        )
+    try:
+        return ThreadingHTTPServer(("127.0.0.1", port), handler_of(page))
+    except (OSError, OverflowError) as error:
+        raise OSError(f"port: {port} cannot be used ({error}). Give another one with --port.") from error
+
+
+def handler_of(page: Path) -> type[SimpleHTTPRequestHandler]:
+    """Make the class that answers requests for the files of a folder, and for the network."""
+
+    class Handler(SimpleHTTPRequestHandler):
+        extensions_map = SimpleHTTPRequestHandler.extensions_map | {
+            ".js": "text/javascript",
+            ".mjs": "text/javascript",
+            ".wasm": "application/wasm",
+            ".onnx": "application/octet-stream",
+            ".svg": "image/svg+xml",
+            ".webmanifest": "application/manifest+json",
+        }
+
+        def __init__(self, *arguments, **options):
+            super().__init__(*arguments, directory=str(page), **options)
+
+        def translate_path(self, path: str) -> str:
+            """Find the file of an address."""
+            return str(NETWORK) if urlsplit(path).path == f"/{NETWORK.name}" else super().translate_path(path)
+
+        def list_directory(self, path):
+            """Show no folder."""
+            self.send_error(HTTPStatus.NOT_FOUND)
+
+        def end_headers(self) -> None:
+            """Allow the page nothing but its own origin."""
+            for name, value in HEADERS.items():
+                self.send_header(name, value)
+            super().end_headers()
+
+        def log_message(self, format: str, *values) -> None:
+            """Print nothing: the names of files on a terminal help nobody."""
+
+    return Handler

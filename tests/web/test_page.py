@@ -1,0 +1,200 @@
+"""The page as people use it: bad files, keyboard, zoom, the phone, no network, other origins, accessibility."""
+
+import io
+import urllib.request
+
+import numpy as np
+import pytest
+from app import AXE, choose, clear, dusty, entries, save, select, serve, visit
+from lab import look
+from PIL import Image
+
+pytestmark = pytest.mark.external
+PHONE = {"viewport": {"width": 390, "height": 844}, "is_mobile": True, "has_touch": True, "device_scale_factor": 2}
+PHONE["user_agent"] = "Mozilla/5.0 (Linux; Android 15; Pixel 9) AppleWebKit/537.36 Chrome/140.0 Mobile Safari/537.36"
+
+
+@pytest.fixture(scope="module")
+def photo(tmp_path_factory):
+    path = tmp_path_factory.mktemp("photo") / "dunes.jpg"
+    Image.fromarray(dusty(0, 900, 600)).save(path, quality=90)
+    return path
+
+
+@pytest.fixture
+def fresh(page):
+    yield page
+    clear(page)
+
+
+def stage(page) -> np.ndarray:
+    """What the stage shows, RGB."""
+    with Image.open(io.BytesIO(page.locator("#canvas").screenshot())) as picture:
+        return np.asarray(picture.convert("RGB")).astype(int)
+
+
+def message(page) -> str:
+    return page.locator("#message-text").inner_text()
+
+
+def test_files_that_are_no_photos_are_named_in_a_sentence_and_stop_nothing(fresh, photo, tmp_path):
+    whole = photo.read_bytes()
+    contents = {
+        "notes.jpg": b"only words\n" * 20,
+        "empty.jpg": b"",
+        "half.jpg": whole[: len(whole) // 2],
+        "head.jpg": whole[:300],
+        "storm.mp4": b"\0\0\0\x18ftypmp42\0\0\0\0mp42isom" + bytes(100),
+        "phone.heic": b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(100),
+    }
+    paths = [tmp_path / name for name in contents]
+    for path in paths:
+        path.write_bytes(contents[path.name])
+    choose(fresh, *paths, photo)
+    states = [entry.get_attribute("data-state") for entry in entries(fresh).all()]
+    assert states == ["refused"] * 6 + ["done"]
+    said = []
+    for number in range(6):
+        select(fresh, number)
+        said.append(message(fresh))
+        assert fresh.locator("#save").is_disabled()
+    assert len(set(said)) == 6 and all(len(sentence) > 20 for sentence in said)
+    assert "ssdie enhance storm.mp4" in said[4] and "ssdie enhance phone.heic" in said[5]
+    look(fresh, "app_refused")
+    select(fresh, 6)
+    fresh.locator("#save:not([disabled])").wait_for()
+
+
+def test_a_jpeg_that_lacks_only_its_end_marker_is_repaired(fresh, photo, tmp_path):
+    path = tmp_path / "end.jpg"
+    path.write_bytes(photo.read_bytes()[:-2])
+    choose(fresh, path)
+    assert entries(fresh).first.get_attribute("data-state") == "done"
+    with Image.open(save(fresh)) as copy:
+        assert copy.size == (900, 600)
+
+
+def test_the_divider_moves_by_keyboard_and_pointer(fresh, photo):
+    choose(fresh, photo)
+    divider = fresh.locator("#divider")
+    with Image.open(photo) as before:
+        original = np.asarray(before).astype(int).mean(axis=(0, 1))
+    divider.press("End")
+    fresh.wait_for_function("document.getElementById('divider').ariaValueNow === '100'")
+    inside = np.s_[100:-100, 300:-300]  # of the stage, without controls
+    all_before = stage(fresh)
+    divider.press("Home")
+    fresh.wait_for_function("document.getElementById('divider').ariaValueNow === '0'")
+    all_after = stage(fresh)
+    assert np.abs(all_before[inside] - all_after[inside]).mean() > 10
+    assert np.abs(all_before[inside].mean(axis=(0, 1)) - original).max() < 25
+    for _ in range(3):
+        divider.press("ArrowRight")
+    divider.press("Shift+ArrowRight")
+    fresh.wait_for_function("document.getElementById('divider').ariaValueNow === '13'")
+    box, handle = (fresh.locator(name).bounding_box() for name in ("#stage", "#divider"))
+    fresh.mouse.move(handle["x"] + handle["width"] / 2, box["y"] + 300)
+    fresh.mouse.down()
+    fresh.mouse.move(box["x"] + box["width"] / 2, box["y"] + 300, steps=4)
+    fresh.mouse.up()
+    fresh.wait_for_function("Math.abs(Number(document.getElementById('divider').ariaValueNow) - 50) <= 1")
+    look(fresh, "app_desktop")
+
+
+def test_zoom_to_100_percent_pan_and_fit(fresh, photo):
+    choose(fresh, photo)
+    fresh.locator("#divider").press("End")
+    fresh.locator("#zoom-full").click()
+    fresh.wait_for_function("document.getElementById('zoom-full').ariaPressed === 'true'")
+    shown = stage(fresh)
+    pixels = np.asarray(Image.open(photo)).astype(int)
+    height, width = shown.shape[:2]
+    top, left = (height - 600) // 2, (width - 900) // 2  # the photo is smaller than the stage: centered
+    inner = np.s_[100:500, 200:700]
+    assert np.abs(shown[max(0, top) :, left:][:600, :900][inner] - pixels[max(0, -top) :][inner]).mean() < 3
+    for _ in range(4):
+        fresh.locator("#zoom-in").click()
+    fresh.wait_for_function("document.getElementById('zoom-full').ariaPressed === 'false'")
+    zoomed = stage(fresh)
+    fresh.locator("#canvas").press("ArrowRight")
+    fresh.wait_for_timeout(300)
+    assert np.abs(stage(fresh) - zoomed).mean() > 1
+    fresh.locator("#canvas").press("0")
+    fresh.wait_for_function("document.getElementById('zoom-fit').ariaPressed === 'true'")
+
+
+def test_the_queue_by_keyboard(fresh, photo, tmp_path):
+    other = tmp_path / "rocks.png"
+    Image.fromarray(dusty(4, 200, 300)).save(other)
+    choose(fresh, photo, other)
+    look(fresh, "app_queue")
+    first = entries(fresh).first.locator(".thumb")
+    first.focus()
+    fresh.keyboard.press("ArrowRight")
+    fresh.keyboard.press("Enter")
+    assert fresh.locator("#name").inner_text() == "rocks.png"
+    fresh.keyboard.press("Delete")
+    assert entries(fresh).count() == 1 and fresh.locator("#name").inner_text() == "dunes.jpg"
+    assert fresh.locator("#save-all").is_hidden()
+
+
+def test_a_phone_refuses_50_megapixels_and_repairs_12(address, chromium, photo, tmp_path):
+    large = tmp_path / "large.png"
+    Image.new("L", (8192, 6144), 120).save(large)
+    with visit(chromium, address, **PHONE) as page:
+        look(page, "app_phone_welcome")
+        choose(page, large)
+        assert entries(page).first.get_attribute("data-state") == "refused"
+        assert "8192 x 6144 pixels (50 megapixels)" in message(page)
+        choose(page, photo)
+        page.locator("#save:not([disabled])").wait_for()
+        look(page, "app_phone")
+        assert page.evaluate("document.documentElement.scrollWidth") == 390
+
+
+def test_the_page_works_without_its_server_once_loaded(chromium, photo):
+    with serve() as address:
+        context = visit(chromium, address)
+        page = context.__enter__()
+        page.evaluate("navigator.serviceWorker.ready.then(() => true)")
+        with pytest.raises(OSError):  # no other file is served
+            urllib.request.urlopen(f"{address}../pyproject.toml", timeout=5)
+    with pytest.raises(OSError):
+        urllib.request.urlopen(address, timeout=5)
+    page.reload()
+    page.locator("#loading").wait_for(state="hidden")
+    choose(page, photo)
+    assert entries(page).first.get_attribute("data-state") == "done"
+    context.__exit__(None, None, None)
+
+
+def test_no_request_leaves_and_none_could(address, chromium, photo):
+    with visit(chromium, address) as page:
+        asked = []
+        page.context.on("request", lambda request: asked.append(request.url))
+        page.reload()
+        page.locator("#loading").wait_for(state="hidden")
+        choose(page, photo)
+        save(page)
+        assert len(asked) > 5 and all(url.startswith((address, f"blob:{address}")) for url in asked), asked
+        other = "http://localhost:" + address.split(":")[-1]  # the same server is another origin by this name
+        blocked = "fetch(%r, {mode: 'no-cors'}).then(() => 'sent', () => 'blocked')"
+        assert page.evaluate(blocked % address) == "sent" and page.evaluate(blocked % other) == "blocked"
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_nothing_serious(address, chromium, photo, tmp_path, scheme):
+    bad = tmp_path / "notes.jpg"
+    bad.write_text("words")
+    with visit(chromium, address, color_scheme=scheme) as page:
+        page.evaluate(AXE.read_text(encoding="utf-8"))
+        found = [page.evaluate("axe.run()")]
+        look(page, f"app_welcome_{scheme}")
+        choose(page, photo, bad)
+        found.append(page.evaluate("axe.run()"))
+        look(page, f"app_photo_{scheme}")
+        select(page, 1)
+        found.append(page.evaluate("axe.run()"))
+    violations = [v for result in found for v in result["violations"] if v["impact"] in ("serious", "critical")]
+    assert [(v["id"], [node["html"][:90] for node in v["nodes"]]) for v in violations] == []
+    assert all(len(result["passes"]) > 10 for result in found)
