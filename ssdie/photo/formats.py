@@ -65,7 +65,7 @@ KINDS = {
         Kind("HEIC", (".heic", ".heif", ".hif"), "formats", "JPEG", "8 to 12 bit", BLOCKS,
              "bits above 8 in JPEG (`--format png` keeps them), gain map, depth map, further pictures: with a note"),
         Kind("JPEG XL", (".jxl",), "formats", "JPEG", "8 and 16 bit", "EXIF, XMP",
-             "bits above 8 in JPEG (`--format png` keeps them): with a note; the profile; compressed boxes"),
+             "bits above 8 in JPEG (`--format png` keeps them), ICC profiles: with a note; compressed boxes"),
         Kind("RAW", RAW_SUFFIXES, "formats", "TIFF", "developed to 16 bit with the white balance of the camera",
              "EXIF without the maker note", "the maker note, the raw values"),
     )

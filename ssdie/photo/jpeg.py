@@ -123,7 +123,7 @@ def has_all_scans(data: bytes) -> bool:
             if marker not in (0xC2, 0xC6, 0xCA, 0xCE):
                 return True  # not progressive
             count = content[5]
-        elif marker == 0xDA and len(content) >= 4 + 2 * content[0]:
+        elif marker == 0xDA and content and len(content) >= 4 + 2 * content[0]:
             first, last, bits = content[1 + 2 * content[0] :][:3]
             for n in range(content[0]):
                 for k in range(first, min(last, 63) + 1):

@@ -6,7 +6,7 @@ from contextlib import suppress
 
 import numpy as np
 
-from ssdie.photo import metadata
+from ssdie.photo import jxl, metadata
 from ssdie.photo.decoders import DECODERS, add_deep, add_info, add_picture, check_size
 from ssdie.photo.exif import MAKER_NOTE, extract_exif
 from ssdie.utils.dependencies import require
@@ -40,6 +40,10 @@ def decode_jpeg_xl(photo, data: bytes) -> None:
     if array.ndim not in (2, 3) or array.dtype not in (np.uint8, np.uint16):
         raise ValueError(f"{array.dtype} JPEG XL, or one of several frames, is not read")
     add_deep(photo, array)
+    try:
+        photo.code_points = jxl.read_color(data)
+    except ValueError as error:
+        photo.notes.append(f"The colour space of the JPEG XL is not read ({error}): its numbers are taken for sRGB.")
     for name, low, high in metadata.read_boxes(data) if data[:1] == b"\0" else []:
         if name == b"Exif":
             photo.metadata.exif = data[low + 4 + struct.unpack_from(">I", data, low)[0] : high]

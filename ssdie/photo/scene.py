@@ -55,7 +55,8 @@ def find_scene(pixels: np.ndarray, alpha: np.ndarray | None = None) -> tuple[sli
 
 def _bars(pixels: np.ndarray) -> tuple[int, int]:
     """Number of rows of the bars at the start and the end."""
-    return _bar(pixels), _bar(pixels[::-1])
+    start, end = _bar(pixels), _bar(pixels[::-1])
+    return (start, end) if start + end < len(pixels) else (0, 0)  # a drawing: two areas that meet are no bars
 
 
 def _bar(pixels: np.ndarray) -> int:

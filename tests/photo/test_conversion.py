@@ -14,6 +14,7 @@ from ssdie.photo import color, read_photo
 from ssdie.photo.conversion import PROFILES
 from ssdie.photo.formats import KINDS
 from ssdie.photo.jpeg import EXTENDED_XMP, read_segments
+from ssdie.photo.jxl import read_color
 
 imagecodecs = pytest.importorskip("imagecodecs")
 Y, X = np.mgrid[0:1:40j, 0:1:60j]
@@ -137,6 +138,28 @@ def test_colors_named_without_a_profile_are_right_too(tmp_path):
     assert "sRGB" in photo.save(tmp_path / "out.jpg")[0] and photo.save(tmp_path / "again.png") == []
     for name in ("out.jpg", "again.png"):
         assert np.abs(color.as_float(read_photo(tmp_path / name).frames[0]) - SMOOTH).mean() < 0.006
+
+
+def test_colors_of_jpeg_xl_are_followed(tmp_path):
+    """Case B16: a linear picture has its sRGB values; Display P3 and profiles are found in the head."""
+    linear = color.as_depth(color.srgb_decode(SMOOTH), np.uint16)
+    photo = read_photo(bytes(imagecodecs.jpegxl_encode(np.ascontiguousarray(linear), lossless=True)))
+    assert np.abs(photo.frames[0] - SMOOTH).max() < 2e-3
+    photo.save(tmp_path / "out.jpg")
+    assert np.abs(color.as_float(read_photo(tmp_path / "out.jpg").frames[0]) - SMOOTH).mean() < 0.006
+
+    def head(*fields: tuple[int, int]) -> bytes:
+        """A codestream of 8 x 8 pixels, 8 bit, up to its colour encoding, of (value, bits), lowest bit first."""
+        value, place = 0, 0
+        size_and_depth = (1, 1), (0, 5), (1, 3), (0, 1), (0, 1), (0, 1), (0, 2), (1, 1), (0, 2), (0, 1), (0, 1)
+        for number, bits in (*size_and_depth, *fields):
+            value, place = value | number << place, place + bits
+        return b"\xff\x0a" + value.to_bytes(20, "little")
+
+    p3 = ((0, 1), (0, 2), (1, 2), (2, 2), (9, 4), (0, 1), (2, 2), (11, 4))
+    assert read_color(head(*p3)) == (12, 13)
+    with pytest.raises(ValueError, match="ICC"):
+        read_color(head((1, 1)))
 
 
 def test_what_a_format_does_not_hold_is_named(tmp_path):

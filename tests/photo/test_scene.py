@@ -98,6 +98,13 @@ def test_page_of_text_stays_white():
     assert (enhance_photo(as_photo(page)).array == page).all()
 
 
+@pytest.mark.parametrize("axis", [0, 1])
+def test_areas_that_meet_are_no_bars(axis):
+    halves = np.concatenate([np.full((40, 40, 3), value, np.uint8) for value in (90, 160)], axis=axis)
+    assert find_scene(halves) == (slice(0, halves.shape[0]), slice(0, halves.shape[1]))
+    assert enhance_photo(as_photo(halves), working_size=32).array.shape == halves.shape
+
+
 def test_photos_get_the_full_repair():
     assert repair_weight(dusty()) == 1 and find_scene(dusty()) == (slice(0, 120), slice(0, 180))
 
