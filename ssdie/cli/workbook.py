@@ -1,4 +1,4 @@
-"""Commands of the workbook: `reproduce`, `site`, `download`."""
+"""Commands of the workbook: `reproduce`, `download`."""
 
 import argparse
 import sys
@@ -31,33 +31,6 @@ def reproduce(args: argparse.Namespace) -> int:
     return print_outcomes(reproduce(args.profile, args.only, dict(args.parameter), args.out, args.resume))
 
 
-def add_site_options(parser: argparse.ArgumentParser) -> None:
-    """Add the options of `ssdie site`."""
-    add = parser.add_argument
-    add("--out", type=Path, default=Path("runs/site"), help="folder for the pages (default: runs/site)")
-    add("--executed", type=Path, help="folder of notebooks executed without SSDIE_DATA (default: run them now)")
-
-
-def site(args: argparse.Namespace) -> int:
-    """Run `ssdie site`: run the notebooks without SSDIE_DATA, in runs/embedded, and make the pages."""
-    from ssdie.utils.paths import project_root
-    from ssdie.workbook.runner import format_outcomes, reproduce
-    from ssdie.workbook.site import make_site, without_data
-
-    executed = args.executed
-    if executed is None:
-        with without_data():
-            outcomes = reproduce("quick", parameters={"figures": "runs/embedded/figures"}, out="runs/embedded")
-        print(format_outcomes(outcomes))
-        failures = [outcome.message for outcome in outcomes if outcome.status == "failed"]
-        if failures:
-            print(*failures, sep="\n", file=sys.stderr)
-            return 1
-        executed = project_root() / "runs" / "embedded" / "quick"
-    print(make_site(executed, args.out))
-    return 0
-
-
 def add_download_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of `ssdie download`."""
     from ssdie.data.download import BASE_URL
@@ -86,6 +59,5 @@ def download(args: argparse.Namespace) -> int:
 
 COMMANDS = {
     "reproduce": Command("run the notebooks from first to last", add_reproduce_options, reproduce, "workbook"),
-    "site": Command("make an HTML gallery of the notebooks", add_site_options, site, "workbook"),
     "download": Command("fetch the registered real dusty photos", add_download_options, download, "train"),
 }

@@ -2,6 +2,6 @@
 
 - `session`: folders and runs of a notebook. `comparison`: methods on both test sets.
 - `ablations`: the ablation study. `profiles`: parameters of a profile.
-- `runner`: run notebooks. `verify`: compare a rerun with a recorded run. `site`: HTML pages.
+- `runner`: run notebooks. `verify`: compare a rerun with a recorded run.
 - `figures`, `explorers`: plots and interactive widgets.
 """

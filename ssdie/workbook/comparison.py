@@ -44,9 +44,9 @@ def compare_on_test_sets(
         **options: for `evaluate`.
 
     Returns:
-        pictures: a row per picture, method and test; column test is "paired" (SSDIE_DATA's `bench/synthetic`,
-            or the embedded sample) or "unpaired" (its `dusty/val`, or the embedded sample once more).
-        table: a row per method, as `ssdie.evaluation.tables.widen` gives it.
+        (pictures, table): the first has a row per picture, method and test; its column test is "paired" (SSDIE_DATA's
+        `bench/synthetic`, or the embedded sample) or "unpaired" (its `dusty/val`, or the embedded sample once more).
+        The second has a row per method, as `ssdie.evaluation.tables.widen` gives it.
     """
     root = data_root()
     paired, unpaired = (root / "bench" / "synthetic", root / "dusty" / "val") if root else (None, None)

@@ -161,7 +161,7 @@ def plot_intervals(
 
     Args:
         table: columns `name`, and for each metric METRIC, METRIC_low and METRIC_high.
-        metrics: columns; the part after "paired_" or "unpaired_" is a name of `ssdie.evaluation.metrics.METRICS`.
+        metrics: columns; the part after ``paired_`` or ``unpaired_`` is a name of `ssdie.evaluation.metrics.METRICS`.
         name: column with the names of the rows.
         marked: row that the others are compared with.
         title: of the figure.
