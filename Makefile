@@ -23,8 +23,9 @@ lab: install
 	$(BIN)/jupyter-labextension disable @jupyterlab/apputils-extension:announcements
 	JUPYTER_PREFER_ENV_PATH=1 $(BIN)/jupyter-lab $(LAB) notebooks/00_enhance_a_photo.ipynb
 
+# one process per core, each with one thread
 test: install lint
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n logical
 
 lint: install
 	$(BIN)/ruff check .

@@ -55,7 +55,7 @@ autodoc_preserve_defaults = True
 add_module_names = False
 default_role = "py:obj"  # `name` in a docstring links to what has this name
 napoleon_numpy_docstring = False
-napoleon_custom_sections = ["Source"]
+napoleon_custom_sections = [("Returned", "params_style")]
 python_maximum_signature_line_length = 88
 
 # the looks

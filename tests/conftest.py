@@ -3,13 +3,15 @@
 import os
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # idle threads sleep, since many processes share few cores
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # one process per core, and so for the processes that tests start
 
 import pytest
 import torch
 
 from ssdie.utils import torchvision_ops  # noqa: F401  before any test imports torchvision
 
-torch.set_num_threads(2)
+torch.set_num_threads(1 if "PYTEST_XDIST_WORKER" in os.environ else 2)
 
 
 @pytest.fixture

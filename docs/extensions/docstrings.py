@@ -4,8 +4,10 @@ import ast
 import dataclasses
 import inspect
 import io
+import re
 import textwrap
 import tokenize
+from itertools import takewhile
 from pathlib import Path
 
 from sphinx.application import Sphinx
@@ -48,6 +50,20 @@ def add_fields(app: Sphinx, what: str, name: str, cls: object, options: object, 
             lines += [f"``{field}``", f"    {text}", ""]
 
 
+def name_returned(app: Sphinx, what: str, name: str, obj: object, options: object, lines: list[str]) -> None:
+    """Show several returned values, "name: meaning" each, as a list; Napoleon alone expects one value.
+
+    Args:
+        lines: of a docstring; changed in place.
+    """
+    for start, line in enumerate(lines):
+        if line.strip() == "Returns:":
+            indent = len(line) - len(line.lstrip()) + 4
+            values = takewhile(lambda text: not text.strip() or text.startswith(" " * indent), lines[start + 1 :])
+            if sum(bool(re.match(rf" {{{indent}}}\w+: ", text)) for text in values) > 1:
+                lines[start] = line.replace("Returns:", "Returned:")
+
+
 def skip_imported(app: Sphinx, what: str, name: str, member: object, skip: bool, options: object) -> bool | None:
     """Leave out what a module imports from other packages, whatever its decorators make of it."""
     module = getattr(member, "__module__", None) or ""
@@ -66,5 +82,6 @@ def setup(app: Sphinx) -> dict[str, bool]:
     """Connect to autodoc."""
     app.connect("config-inited", remove_old_pages)
     app.connect("autodoc-skip-member", skip_imported)
+    app.connect("autodoc-process-docstring", name_returned, priority=400)  # before Napoleon
     app.connect("autodoc-process-docstring", add_fields)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -1,13 +1,11 @@
 """Tools of the benchmark: timers, lines of the table, the machine and its ceilings."""
 
-import os
 import platform
 import statistics
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 import psutil
 import torch
@@ -15,6 +13,7 @@ import torch.nn.functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
 from ssdie.utils.devices import fast_bfloat16, time_calls
+from ssdie.utils.machine import cpu_model, usable_cores
 
 Target = tuple[str, float] | None  # ("<=" or ">=", number)
 # instruction sets that decide the speed of a network, and the names that PyTorch has for them
@@ -127,18 +126,12 @@ def ratios(slow: list[float], fast: list[float]) -> list[float]:
 
 def describe_machine() -> dict:
     """Return CPU model, instruction sets, cores, threads, memory (bytes), GPU and versions."""
-    name = platform.processor() or platform.machine()
-    information = Path("/proc/cpuinfo")
-    if information.is_file():
-        models = [line.split(":")[1].strip() for line in information.read_text().splitlines() if "model name" in line]
-        name = models[0] if models else name
     known = torch.cpu.get_capabilities()
     sets = [label for label, names in INSTRUCTION_SETS.items() if any(known.get(name) for name in names)]
     gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else "none"
     versions = {"python": platform.python_version(), "torch": torch.__version__, "system": platform.system()}
     parts = {"threads": torch.get_num_threads(), "memory": psutil.virtual_memory().total, "gpu": gpu}
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return {"cpu": name, "instruction_sets": sets, "cores": cores} | parts | versions
+    return {"cpu": cpu_model(), "instruction_sets": sets, "cores": usable_cores()} | parts | versions
 
 
 def measure_ceiling(repeats: int, device: str = "cpu") -> dict[str, float]:

@@ -18,6 +18,7 @@ def add_reproduce_options(parser: argparse.ArgumentParser) -> None:
         help="override a parameter in every notebook that has it; repeatable")  # fmt: skip
     add("--out", type=Path, default=Path("runs"), help="folder for results (default: runs)")
     add("--resume", action="store_true", help="keep notebooks that are done with the same parameters and code")
+    add("--write-times", type=Path, metavar="RUN", help="write the times of RUN into the notebooks and README.md")
     add("--verify", type=Path, metavar="RUN", help="run the notebooks of RUN again and compare the numbers")
 
 
@@ -26,6 +27,11 @@ def reproduce(args: argparse.Namespace) -> int:
     from ssdie.workbook.runner import print_outcomes, reproduce
     from ssdie.workbook.verify import verify
 
+    if args.write_times:
+        from ssdie.workbook.times import write_times
+
+        print("\n".join(map(str, write_times(args.write_times))))
+        return 0
     if args.verify:
         return verify(args.verify, args.resume)
     return print_outcomes(reproduce(args.profile, args.only, dict(args.parameter), args.out, args.resume))

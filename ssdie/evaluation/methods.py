@@ -83,9 +83,9 @@ def evaluate(
         size: "N" or "WIDTHxHEIGHT": resize the images before they are enhanced; pixels.
 
     Returns:
-        (pictures, summary): the first has a row per image and method, and the columns picture, method, `METRICS`,
-        niqe_model (the pristine model of NIQE; scores under different ones cannot be compared); the second is what
-        `ssdie.evaluation.tables.summarise` returns.
+        pictures: a row per image and method; columns picture, method, `METRICS`, niqe_model (the pristine model of
+            NIQE; scores under different ones cannot be compared).
+        summary: as returned by `ssdie.evaluation.tables.summarise`.
 
     Raises:
         ValueError, FileNotFoundError: an unknown method, an empty folder, an image without its reference image.

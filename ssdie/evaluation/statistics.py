@@ -82,27 +82,43 @@ def paired_differences(
     return pd.DataFrame(rows)
 
 
-def mean_ranks(pictures: pd.DataFrame) -> pd.DataFrame:
-    """Rank the methods on each metric by their mean, and average the ranks.
+def rank_methods(pictures: pd.DataFrame) -> pd.DataFrame:
+    """Rank the methods on each metric by their mean over the images; 1 is the best.
 
     Args:
         pictures: as for `paired_differences`; rows of the method "input" take part like any other.
 
     Returns:
+        A row per method (the index) and a column per metric that has a direction; ties share their mean rank.
+
+    Example:
+        >>> rows = [("p", "a", 20.0, 9.0), ("p", "b", 21.0, 9.0)]
+        >>> rank_methods(pd.DataFrame(rows, columns=["picture", "method", "psnr", "cast"])).values.tolist()
+        [[2.0, 1.5], [1.0, 1.5]]
+    """
+    names = [name for name in METRICS if name in pictures and METRICS[name].direction]
+    means = pictures.groupby("method", sort=False)[names].mean().dropna(axis=1, how="all")
+    return pd.DataFrame({name: means[name].rank(ascending=METRICS[name].direction == "lower") for name in means})
+
+
+def mean_ranks(pictures: pd.DataFrame) -> pd.DataFrame:
+    """Average the ranks of `rank_methods` over the metrics.
+
+    Args:
+        pictures: as for `paired_differences`.
+
+    Returns:
         A row per method, the best first: method, rank (mean over the metrics), metrics (number of them), first (metrics
-        on which the method is the best). Metrics without a direction are left out; ties share their mean rank.
+        on which the method is the best), and the ranks on the single metrics by their names.
 
     Example:
         >>> rows = [("p", "a", 20.0, 9.0), ("p", "b", 21.0, 9.0)]
         >>> mean_ranks(pd.DataFrame(rows, columns=["picture", "method", "psnr", "cast"])).values.tolist()
-        [['b', 1.25, 2, 1], ['a', 1.75, 2, 0]]
+        [['b', 1.25, 2, 1, 1.0, 1.5], ['a', 1.75, 2, 0, 2.0, 1.5]]
     """
-    names = [name for name in METRICS if name in pictures and METRICS[name].direction]
-    means = pictures.groupby("method", sort=False)[names].mean().dropna(axis=1, how="all")
-    falling = pd.Series({name: METRICS[name].direction == "lower" for name in means})
-    ranks = pd.DataFrame({name: means[name].rank(ascending=bool(falling[name])) for name in means})
+    ranks = rank_methods(pictures)
     first = (ranks == 1).sum(axis=1)
-    table = pd.DataFrame({"rank": ranks.mean(axis=1), "metrics": ranks.count(axis=1), "first": first})
+    table = pd.DataFrame({"rank": ranks.mean(axis=1), "metrics": ranks.count(axis=1), "first": first}).join(ranks)
     return table.sort_values("rank", kind="stable").rename_axis("method").reset_index()
 
 

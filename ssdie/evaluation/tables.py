@@ -96,16 +96,18 @@ def format_report(
         bootstrap: number of resamples for the differences.
         seed: of the resampling.
     """
-    parts = [("Mean and 95 % interval", format_table(summary))]
+    parts = [("Mean and 95 % bootstrap interval", format_table(summary))]
     methods = list(pictures["method"].unique())
     if REFERENCE in methods and len(methods) > 1:
         differences = paired_differences(pictures, REFERENCE, bootstrap, seed)
         parts.append((f"Difference to {REFERENCE}, image by image", format_table(differences)))
     if len(methods) > 1:
-        parts.append(("Mean rank over all metrics with a direction", format_markdown(mean_ranks(pictures))))
+        ranks = mean_ranks(pictures)[["method", "rank", "metrics", "first"]]
+        parts.append(("Mean rank over all metrics with a direction", format_markdown(ranks)))
     if costs is not None and len(costs):
         parts.append(("Networks", format_markdown(costs)))
-    return "\n\n".join(f"{title}:\n\n{table}" for title, table in parts)
+    head = f"# Comparison of {len(methods)} methods on {pictures['picture'].nunique()} images"
+    return "\n\n".join([head, *(f"## {title}\n\n{table}" for title, table in parts)])
 
 
 def write_tables(pictures: pd.DataFrame, summary: pd.DataFrame, folder: Path, report: str | None = None) -> None:
@@ -114,7 +116,8 @@ def write_tables(pictures: pd.DataFrame, summary: pd.DataFrame, folder: Path, re
     Args:
         pictures: a row per image and method.
         summary: as returned by `summarise`.
-        folder: to write to; with several methods also ranks.csv, and with ssdie among them differences.csv.
+        folder: to write to; with several methods also ranks.csv (the mean rank and the rank on each metric), and with
+            ssdie among them differences.csv.
         report: Markdown of summary.md; the table of `summary` if None.
     """
     tables = {"pictures": pictures, "summary": summary}

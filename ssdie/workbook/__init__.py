@@ -1,7 +1,7 @@
-"""What the notebooks use, and the commands that run them.
+"""Functions of the notebooks, and the commands that run notebooks.
 
-- `session`: folders and runs of a notebook. `comparison`: methods on both test sets.
-- `ablations`: the ablation study. `profiles`: parameters of a profile.
+- `session`: folders, runs and tables of a notebook. `comparison`: methods on both test sets.
+- `ablations`: the ablation study. `profiles`: notebooks and their parameters.
 - `runner`: run notebooks. `verify`: compare a rerun with a recorded run.
 - `figures`, `explorers`: plots and interactive widgets.
 """

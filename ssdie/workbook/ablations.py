@@ -1,4 +1,4 @@
-"""The ablation study: what each variant changes, training under one budget, and the table of notebook 04."""
+"""The ablation study: settings of the variants, training with equal budgets, and the table of notebook 04."""
 
 import dataclasses
 import warnings
@@ -20,7 +20,7 @@ from ssdie.workbook.session import follow, with_config_hash, write_table
 
 WEIGHTS_FILE = "generator.safetensors"  # written when a run ends
 PLAIN = "supervised only"
-# what differs from the full method: settings of `TrainConfig`; in `weights` and `options` those that are named
+# differences to the full method: fields of `TrainConfig`; `weights` and `options` change the named entries only
 VARIANTS = {
     PLAIN: {"stage": "supervised"},
     "full": {},
@@ -45,19 +45,22 @@ VARIANTS = {
     "scattering recipe": {"recipe": "scattering"},
     "measured recipe": {"recipe": "measured"},
 }
-DEFAULTS = {"head": "tanh", "context": 0, "smooth": 0}  # of MSFF
+OPTION_DEFAULTS = {"head": "tanh", "context": 0, "smooth": 0}  # of MSFF
 
 
 def vary(base: TrainConfig, variant: str, width: int = 64) -> TrainConfig:
-    """Give the settings of a variant.
+    """Derive the settings of a variant from those of the full method.
 
     Args:
-        base: of the full method.
+        base: settings of the full method.
         variant: one of `VARIANTS`.
         width: channels of the first level of U-Net and patch generator.
 
+    Returns:
+        The settings of the variant.
+
     Raises:
-        ValueError: there is no such variant.
+        ValueError: unknown variant.
 
     Example:
         >>> full = TrainConfig("semi-supervised", "run")
@@ -70,32 +73,30 @@ def vary(base: TrainConfig, variant: str, width: int = 64) -> TrainConfig:
     if "weights" in changes:
         changes["weights"] = dataclasses.replace(base.weights, **changes["weights"])
     if "generator" in changes:
-        levels = min(8, base.size.bit_length() - 1)  # more would need crops to be padded
+        levels = min(8, base.size.bit_length() - 1)  # more levels would require padding of the crops
         changes["options"] = {"width": width} | ({"levels": levels} if changes["generator"] == "unet" else {})
     elif "options" in changes:
-        changes["options"] = DEFAULTS | base.options | changes["options"]
+        changes["options"] = OPTION_DEFAULTS | base.options | changes["options"]
     return dataclasses.replace(base, **changes)
 
 
 def list_variants(base: TrainConfig) -> list[str]:
-    """Name the variants that differ from the full method: one of the heads is its own, and so on."""
-    base = dataclasses.replace(base, options=DEFAULTS | base.options)
+    """List the variants whose settings differ from those of the full method, and "full" itself."""
+    base = dataclasses.replace(base, options=OPTION_DEFAULTS | base.options)
     return [name for name in VARIANTS if name == "full" or vary(base, name) != base]
 
 
 def train_variant(base: TrainConfig, variant: str, warmup: int, width: int = 64) -> Path:
-    """Train a variant, unless that was done: `warmup` supervised steps, then `base.steps` of its own stage.
-
-    Without a warm-up, variants start from the weights `base.init`: fine-tuning of weights that are there.
+    """Train a variant: `warmup` supervised steps, then `base.steps` steps of its own stage; finished runs are reused.
 
     Args:
-        base: of the full method; `run` is the folder that holds all variants.
-        variant: one of `VARIANTS`; those that share a warm-up share the run.
-        warmup: steps of stage 1.
+        base: settings of the full method; `run` is the folder that holds all variants.
+        variant: one of `VARIANTS`; variants with equal settings of the warm-up share its run.
+        warmup: steps of stage 1; 0 starts from the weights `base.init` instead.
         width: as for `vary`.
 
     Returns:
-        The averaged generator's weights.
+        Path of the weights of the averaged generator.
     """
     varied = vary(base, variant, width)
     generator = dataclasses.asdict(varied)["generator"]
@@ -112,19 +113,26 @@ def train_variant(base: TrainConfig, variant: str, warmup: int, width: int = 64)
 
 
 def _dark_channel_net_of(base: TrainConfig, kind: str) -> Path | None:
-    """The dc-Net of `base`, or one that was trained as it was for another kind of dark channel."""
+    """Checkpoint of the dc-Net of `base`, or of one trained for another kind of dark channel, otherwise alike."""
     settings = load_checkpoint(base.dark_channel_net)["config"] if base.dark_channel_net else {"dark_channel": kind}
     if settings["dark_channel"] == kind:
         return base.dark_channel_net
     settings["weights"] = LossWeights(**settings["weights"])
-    config = TrainConfig(**settings | {"run": base.run / f"judge_{kind}", "dark_channel": kind})
+    config = TrainConfig(**settings | {"run": base.run / f"dark_channel_net_{kind}", "dark_channel": kind})
     config = with_config_hash(config)
+    recorded = config.run.with_name(config.run.name.replace("dark_channel_net_", "judge_"))  # name in release 0.1.0
+    if (recorded / "checkpoint.pt").is_file():
+        config = dataclasses.replace(config, run=recorded)
     deque(follow(config, leave=False), maxlen=0)
     return config.run / "checkpoint.pt"
 
 
 def finish_run(config: TrainConfig) -> Path:
-    """Train to the end in the settings' own folder, or find that this was done; give the weights."""
+    """Train to the end in the folder of these settings, unless finished weights exist; return their path.
+
+    Warns:
+        UserWarning: the weights were trained with another version of the code.
+    """
     config = with_config_hash(config)
     weights = config.run / WEIGHTS_FILE
     if not weights.is_file():
@@ -137,20 +145,20 @@ def finish_run(config: TrainConfig) -> Path:
 def study(
     base: TrainConfig, variants: Sequence[str], seeds: Sequence[int], warmup: int, width: int = 64, **test
 ) -> Iterator[pd.DataFrame]:
-    """Train and judge variants; yield the table after each, written as `ablations.csv` beside the runs.
+    """Train and evaluate variants, and write `ablations.csv` to `base.run` after each.
+
+    With "supervised only" among the variants, `differences.csv` is written too; see `subtract`.
 
     Args:
-        base: of the full method; its seed is replaced.
+        base: settings of the full method; its seed is replaced.
         variants: names in `VARIANTS`.
-        seeds: one training each.
+        seeds: seeds of the trainings of each variant.
         warmup, width: as for `train_variant`.
-        **test: for `ssdie.workbook.comparison.compare_on_test_sets`.
-
-    Writes `differences.csv` too, where "supervised only" is one of the variants, see `subtract`.
+        **test: passed to `ssdie.workbook.comparison.compare_on_test_sets`.
 
     Yields:
-        A row per variant: variant, seeds, steps, means with 95 % intervals over pictures (each the mean over
-        seeds), TEST_METRIC_spread, the standard deviation over seeds, and weights, those of the first seed.
+        The table after each variant, with a row per variant: variant, seeds, steps; means over seeds and images with
+        95 % intervals over images; TEST_METRIC_spread, the standard deviation over seeds; weights of the first seed.
     """
     done: list[pd.DataFrame] = []
     files: dict[str, str] = {}
@@ -168,21 +176,25 @@ def study(
 
 
 def _compare_once(weights: Path, variant: str, seed: int, test: Mapping) -> pd.DataFrame:
-    """Rows per picture, measured anew only where the test is another."""
-    kept = weights.with_name(f"pictures_{test.get('limit', 0)}_{test.get('long_side', 640)}.csv")
-    if not kept.is_file():
-        write_table(kept, compare_on_test_sets({variant: weights}, **test)[0])
-    return pd.read_csv(kept).assign(variant=variant, seed=seed)
+    """Evaluate weights; one row per image, read from the file of an earlier evaluation with equal settings."""
+    path = weights.with_name(f"pictures_{test.get('limit', 0)}_{test.get('long_side', 640)}.csv")
+    if not path.is_file():
+        write_table(path, compare_on_test_sets({variant: weights}, **test)[0])
+    return pd.read_csv(path).assign(variant=variant, seed=seed)
 
 
 def subtract(pictures: pd.DataFrame, variant: str) -> pd.DataFrame:
-    """Take a variant's numbers from those of all, picture by picture and seed by seed.
+    """Subtract the scores of one variant from those of all, for each image and seed.
 
-    Pictures differ more than variants do: the interval of a mean difference is far narrower than that of a mean.
+    Scores vary more between images than between variants, so the confidence interval of a mean difference is much
+    narrower than that of a mean.
 
     Args:
         pictures: columns variant, test, picture, seed, and names of `ssdie.evaluation.metrics.METRICS`.
-        variant: that is subtracted; rows that it has no twin for are left out.
+        variant: the variant that is subtracted.
+
+    Returns:
+        Table with the columns of `pictures`; without the rows for which `variant` has no score.
 
     Example:
         >>> rows = [("a", "paired", "p", 0, 20.0), ("b", "paired", "p", 0, 21.5)]
@@ -193,13 +205,13 @@ def subtract(pictures: pd.DataFrame, variant: str) -> pd.DataFrame:
     keys = ["test", "picture", "seed"]
     numbers = [m for m in METRICS if m in pictures]
     indexed = pictures.set_index(keys)
-    twins = indexed.loc[indexed["variant"] == variant, numbers]
-    indexed[numbers] -= twins.reindex(indexed.index)
+    subtracted = indexed.loc[indexed["variant"] == variant, numbers]
+    indexed[numbers] -= subtracted.reindex(indexed.index)
     return indexed.dropna(subset=numbers, how="all").reset_index()
 
 
 def tabulate(pictures: pd.DataFrame, steps: int) -> pd.DataFrame:
-    """Turn rows per picture and seed into the table of `study`."""
+    """Summarise rows per image and seed as in the table of `study`; `steps` fills the column of that name."""
     table = widen(pictures, "variant")
     by_seed = [widen(part, "variant").assign(seed=seed) for seed, part in pictures.groupby("seed")]
     means = [c for c in table if f"{c}_low" in table]

@@ -1,4 +1,4 @@
-"""What notebooks share: a folder to write to, runs that find their own folder, the two tests of a method."""
+"""Methods compared in the notebooks: metrics on both test sets, fixed example images, run time."""
 
 import statistics
 from collections.abc import Callable, Mapping, Sequence
@@ -24,7 +24,7 @@ PAIRED = [name for name, metric in METRICS.items() if metric.needs == "clear"]
 UNPAIRED = [name for name in METRICS if name not in PAIRED]
 
 
-# The two tests ----------------------------------------------------------------------------------------------
+# Test sets ----------------------------------------------------------------------------------------------
 
 
 def compare_on_test_sets(
@@ -34,19 +34,20 @@ def compare_on_test_sets(
     peers: Mapping[str, Path] | None = None,
     **options,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Put methods to both tests: pairs with a clear twin, and real photos without one.
+    """Evaluate methods on both test sets: synthetic pairs with reference images, and real photos without.
 
     Args:
-        methods: as for `ssdie.evaluation.methods.evaluate`, by name.
-        limit: pictures of each test; 0 takes all.
-        long_side: at which real photos are measured; pixels.
-        peers: folders by name, with ready pictures in `synthetic` and `real`; not for the embedded sample.
-        **options: for `evaluate`.
+        methods: methods by name, as for `ssdie.evaluation.methods.evaluate`.
+        limit: number of images of each test set; 0 takes all.
+        long_side: longer side to which real photos are shrunk before they are measured, pixels.
+        peers: folders of further methods by name, with finished images in `synthetic` and `real`; ignored for the
+            embedded sample.
+        **options: passed to `evaluate`.
 
     Returns:
-        (pictures, table): the first has a row per picture, method and test; its column test is "paired" (SSDIE_DATA's
-        `bench/synthetic`, or the embedded sample) or "unpaired" (its `dusty/val`, or the embedded sample once more).
-        The second has a row per method, as `ssdie.evaluation.tables.widen` gives it.
+        pictures: a row per image, method and test set. The column test is "paired" (`bench/synthetic` of SSDIE_DATA, or
+            the embedded sample) or "unpaired" (`dusty/val` of SSDIE_DATA, or the embedded sample again).
+        table: a row per method, as returned by `ssdie.evaluation.tables.widen`.
     """
     root = data_root()
     paired, unpaired = (root / "bench" / "synthetic", root / "dusty" / "val") if root else (None, None)
@@ -66,18 +67,21 @@ def compare_on_test_sets(
     return pictures, widen(pictures)
 
 
-# Pictures to look at ----------------------------------------------------------------------------------------
+# Example images ----------------------------------------------------------------------------------------
 
 
 def fixed_pairs(
     count: int = 3, long_side: int = 384, density: float | None = None
 ) -> dict[str, tuple[torch.Tensor, torch.Tensor]]:
-    """Give the same synthetic pairs every time, of the split "val": (dusty, clear), (1, 3, H, W), by name.
+    """Make synthetic pairs from fixed photos of the split "val" with fixed seeds.
 
     Args:
-        count: of pairs.
-        long_side: of the pictures, at most; pixels.
-        density: of the dust, as for `ssdie.synthesis.recipes.sample_dust`; None draws it.
+        count: number of pairs.
+        long_side: maximum longer side, pixels.
+        density: extinction of green, as for `ssdie.synthesis.recipes.sample_dust`; None draws it.
+
+    Returns:
+        (dusty, clear), both (1, 3, H, W) in [0, 1], by name of the photo.
     """
     pairs = {}
     for seed, photo in enumerate(_spread(find_photos(split="val").clear, count), start=1):
@@ -89,13 +93,21 @@ def fixed_pairs(
 
 
 def fixed_photos(count: int = 3, long_side: int = 384) -> dict[str, torch.Tensor]:
-    """Give the same real dusty photos (or stand-ins) every time, of the split "val": name to (1, 3, H, W)."""
+    """Read fixed real dusty photos of the split "val", or their substitutes in the embedded sample.
+
+    Args:
+        count: number of photos.
+        long_side: maximum longer side, pixels.
+
+    Returns:
+        (1, 3, H, W) in [0, 1] by name of the photo.
+    """
     photos = _spread(find_photos(split="val").dusty, count)
     return {photo.name: fit_long_side(photo.read()[None], long_side) for photo in photos}
 
 
 def _spread(items: Sequence, count: int) -> list:
-    """Take `count` of them, evenly spread."""
+    """Select `count` items at equal distances."""
     count = min(count, len(items))
     return [items[(2 * k + 1) * len(items) // (2 * count)] for k in range(count)]
 
@@ -103,7 +115,15 @@ def _spread(items: Sequence, count: int) -> list:
 def apply_methods(
     photos: Mapping[str, torch.Tensor], methods: Mapping[str, str | Callable]
 ) -> list[dict[str, torch.Tensor]]:
-    """Enhance photos (1, 3, H, W) by methods as for `ssdie.evaluation.methods.resolve_methods`; a row a photo."""
+    """Enhance photos by several methods.
+
+    Args:
+        photos: (1, 3, H, W) in [0, 1] by name.
+        methods: methods by label, as for `ssdie.evaluation.methods.resolve_methods`.
+
+    Returns:
+        A row per photo: the enhanced images (1, 3, H, W) in [0, 1] by label.
+    """
     solvers = resolve_methods(methods)
     with torch.inference_mode():
         return [
@@ -115,12 +135,12 @@ def apply_methods(
 def measure_runtime(
     methods: Mapping[str, str | Callable], sizes: Sequence[tuple[int, int]], repeats: int = 3
 ) -> pd.DataFrame:
-    """Measure the time that methods take, from tensor to tensor.
+    """Measure the run time of methods, from input tensor to output tensor.
 
     Args:
         methods: as for `apply_methods`.
-        sizes: height and width of the picture; pixels.
-        repeats: after one that does not count.
+        sizes: heights and widths of the test image, pixels.
+        repeats: number of timed calls, after one warm-up call.
 
     Returns:
         A row per method and size: method, size, megapixels, seconds (median), threads.

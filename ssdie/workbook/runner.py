@@ -1,4 +1,4 @@
-"""Run the notebooks headlessly, in order, each with the parameters that a profile has for it."""
+"""Run the notebooks non-interactively, in order, with the parameters of a profile."""
 
 import hashlib
 import json
@@ -11,27 +11,37 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+import nbformat
 import pandas as pd
 import papermill
 from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 from papermill.exceptions import PapermillExecutionError
 
 from ssdie.data.photos import fingerprint_splits
+from ssdie.utils.machine import cpu_model, usable_cores
 from ssdie.utils.paths import atomic, lock_folder, project_root
 from ssdie.utils.provenance import FOLDERS, device_name, make_manifest, read_manifest, write_manifest
 from ssdie.workbook.profiles import NEEDS, NOTEBOOKS, choose_parameters, notebook_path, read_defaults, select_notebooks
 
-LOST = ("failed", "skipped")
+NO_RESULT = ("failed", "skipped")
 
 
 @dataclass
 class Outcome:
-    """How a notebook fared: "done", "kept" from before, "failed", "skipped"; `message` says where and why not."""
+    """Result of running a notebook.
+
+    Args:
+        notebook: name of the notebook.
+        status: "done"; "kept", the result of an earlier run; "failed"; or "skipped", since a notebook it needs failed.
+        seconds: duration.
+        message: for "failed" and "skipped": where and why.
+    """
 
     notebook: str
     status: str
     seconds: float = 0.0
     message: str = ""
+    cpu_seconds: float = 0.0  # of all its processes
 
 
 def reproduce(
@@ -41,20 +51,20 @@ def reproduce(
     out: str | Path = "runs",
     resume: bool = False,
 ) -> list[Outcome]:
-    """Run the notebooks of a profile one after the other; where one fails, those that need it are skipped.
+    """Run the notebooks of a profile in order; notebooks that need the result of a failed one are skipped.
 
     Args:
-        profile: "quick" (minutes, to see that everything works), "budget" (the released weights) or "paper".
-        only: notebooks to run, each by the start of its name ("03"); None runs all.
-        parameters: override the profile's; every notebook that has the parameter takes it.
-        out: folder for results; `out/profile` gets the executed notebooks, their files, durations.csv and a manifest.
-        resume: keep what is done there with the same parameters, code and photos.
+        profile: "quick" (minutes, checks that everything works), "budget" (the released weights) or "paper".
+        only: starts of the names of notebooks to run ("03"); None runs all.
+        parameters: values that replace those of the profile in every notebook that has the parameter.
+        out: folder for results; the executed notebooks, their files, durations.csv and a manifest go to `out/profile`.
+        resume: keep finished notebooks whose parameters, code and photos have not changed.
 
     Returns:
         An outcome for each notebook.
 
     Raises:
-        ValueError: a profile, notebook or parameter that is not known, or a value of another type.
+        ValueError: unknown profile, notebook or parameter, or a value of another type.
         FileNotFoundError: there are no notebooks here.
         BlockingIOError: another run writes to the same folder.
     """
@@ -66,20 +76,32 @@ def reproduce(
 
 
 def run_notebooks(jobs: Mapping[str, Mapping[str, object]], folder: str | Path, resume: bool = False) -> list[Outcome]:
-    """Run notebooks, each with its parameters, in a folder that no other run holds; arguments as for `reproduce`."""
+    """Run notebooks while holding the lock of the output folder.
+
+    Args:
+        jobs: parameters by name of the notebook, in the order of execution.
+        folder: output folder; relative paths start at the checkout.
+        resume: as for `reproduce`.
+
+    Returns:
+        An outcome for each notebook.
+
+    Raises:
+        BlockingIOError: another run writes to the same folder.
+    """
     place = project_root() / folder
     outcomes: dict[str, Outcome] = {}
     with lock_folder(place), own_kernel():
         photos, device = fingerprint_splits(), device_name()
         for name, parameters in jobs.items():
-            lost = [need for need in NEEDS.get(name, ()) if need in outcomes and outcomes[need].status in LOST]
-            anew = any(outcomes[need].status != "kept" for need in NEEDS.get(name, ()) if need in outcomes)
+            missing = [n for n in NEEDS.get(name, ()) if n in outcomes and outcomes[n].status in NO_RESULT]
+            rerun = any(outcomes[need].status != "kept" for need in NEEDS.get(name, ()) if need in outcomes)
             settings = {k: v for k, v in parameters.items() if k not in FOLDERS}
             record = make_manifest(settings, settings.get("seed", 0), photos, device)
-            record["notebook"] = hashlib.sha256(notebook_path(name).read_bytes()).hexdigest()
-            if lost:
-                outcomes[name] = Outcome(name, "skipped", message=f"{name}: skipped, it needs {', '.join(lost)}")
-            elif resume and not anew and _is_done(read_manifest(place).get(name, {}), record):
+            record["notebook"] = hash_code(name)
+            if missing:
+                outcomes[name] = Outcome(name, "skipped", message=f"{name}: skipped, it needs {', '.join(missing)}")
+            elif resume and not rerun and _is_done(read_manifest(place).get(name, {}), record):
                 outcomes[name] = Outcome(name, "kept")
             else:
                 _record(place, name, {"status": "begun", **record})
@@ -90,25 +112,32 @@ def run_notebooks(jobs: Mapping[str, Mapping[str, object]], folder: str | Path, 
 
 
 def _is_done(before: Mapping, now: Mapping) -> bool:
-    """Whether a notebook was run to its end, and nothing that makes its numbers has changed since."""
+    """Return whether a notebook has finished and nothing that affects its numbers has changed since."""
     keys = ("code", "notebook", "versions", "photos", "parameters", "device", "seed")
     return before.get("status") == "done" and all(before.get(key) == now[key] for key in keys)
 
 
 def _record(place: Path, name: str, record: Mapping) -> None:
-    """Write a notebook's part of the run's manifest."""
+    """Update the entry of a notebook in the manifest of the run."""
     write_manifest(place, {**read_manifest(place), name: record})
+
+
+def hash_code(name: str) -> str:
+    """Return the SHA-256 of a notebook's code cells: new words in it do not make its results old."""
+    cells = nbformat.read(notebook_path(name), as_version=4).cells
+    code = [cell.source for cell in cells if cell.cell_type == "code"]
+    return hashlib.sha256(json.dumps(code).encode()).hexdigest()
 
 
 # Running ----------------------------------------------------------------------------------------------------
 
 
 @contextmanager
-def own_kernel(reader: bool = False) -> Iterator[None]:
-    """Let the kernel `python3` be this interpreter, whatever else is installed.
+def own_kernel(interactive: bool = False) -> Iterator[None]:
+    """Make this interpreter the Jupyter kernel `python3`, whatever kernels are installed.
 
     Args:
-        reader: somebody looks on; otherwise without progress bars, and with figures in the place of sliders.
+        interactive: show progress bars and widgets; otherwise no progress bars, and static figures instead of widgets.
     """
     with tempfile.TemporaryDirectory(prefix="ssdie-kernel-") as folder:
         kernel = Path(folder) / "kernels" / "python3"
@@ -117,7 +146,7 @@ def own_kernel(reader: bool = False) -> Iterator[None]:
             "IPYTHONDIR": str(Path(folder) / "ipython"),
             "MPLBACKEND": "module://matplotlib_inline.backend_inline",
             "PYDEVD_DISABLE_FILE_VALIDATION": "1",
-            **({} if reader else {"TQDM_DISABLE": "1", "SSDIE_STATIC": "1"}),
+            **({} if interactive else {"TQDM_DISABLE": "1", "SSDIE_STATIC": "1"}),
         }
         command = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
         command.append("--log-level=CRITICAL")
@@ -134,18 +163,21 @@ def own_kernel(reader: bool = False) -> Iterator[None]:
 
 
 def run_notebook(name: str, parameters: Mapping[str, object], folder: str | Path) -> Outcome:
-    """Run a notebook in the checkout's folder; keep the executed copy, also when a cell fails.
+    """Run a notebook with the checkout as working directory; the executed copy is kept even if a cell fails.
 
     Args:
-        name: without suffix.
-        parameters: that it has.
-        folder: for the executed copy.
+        name: name of the notebook without suffix.
+        parameters: values of its parameters.
+        folder: folder of the executed copy; relative paths start at the checkout.
+
+    Returns:
+        Its outcome, "done" or "failed".
     """
     copy = (project_root() / folder / f"{name}.ipynb").resolve()
     copy.parent.mkdir(parents=True, exist_ok=True)
-    begin, message = time.perf_counter(), ""
+    begin, cpu, message = time.perf_counter(), _cpu_of_children(), ""
     print(f"{name} ...", flush=True)
-    figures = parameters.get("figures")  # a folder that runs share
+    figures = parameters.get("figures")  # a folder shared by several runs
     try:
         with lock_folder(project_root() / figures) if figures else nullcontext():
             papermill.execute_notebook(
@@ -156,28 +188,36 @@ def run_notebook(name: str, parameters: Mapping[str, object], folder: str | Path
         message = f"{name}, cell [{error.exec_count}]: {_last_line(error)}"
     except (CellExecutionError, CellTimeoutError, DeadKernelError, BlockingIOError) as error:
         message = f"{name}: {str(error).strip().splitlines()[-1]}"
-    return Outcome(name, "failed" if message else "done", time.perf_counter() - begin, message)
+    status, seconds = "failed" if message else "done", time.perf_counter() - begin
+    return Outcome(name, status, seconds, message, _cpu_of_children() - cpu)
+
+
+def _cpu_of_children() -> float:
+    """Return the CPU seconds of all child processes that have ended; 0 on Windows, which does not count them."""
+    times = os.times()
+    return times.children_user + times.children_system
 
 
 def _last_line(error: PapermillExecutionError) -> str:
-    """What the traceback ends with."""
+    """Last line of the traceback."""
     return f"{error.ename}: {error.evalue}".strip().splitlines()[-1]
 
 
 def write_durations(folder: str | Path, outcomes: Sequence[Outcome]) -> None:
-    """Write `durations.csv`; notebooks that were not asked for keep their rows."""
+    """Update `durations.csv` in a folder; the rows of other notebooks are kept."""
     path = project_root() / folder / "durations.csv"
     rows = {}
     if path.is_file():
         rows = {row["notebook"]: row for row in pd.read_csv(path, keep_default_na=False).to_dict("records")}
-    rows |= {o.notebook: asdict(o) for o in outcomes if o.status not in ("kept", "skipped")}
+    machine = {"cpu": cpu_model(), "cores": usable_cores()}
+    rows |= {o.notebook: asdict(o) | machine for o in outcomes if o.status not in ("kept", "skipped")}
     table = pd.DataFrame([rows[name] for name in NOTEBOOKS if name in rows])
     with atomic(path) as temporary:
         table.to_csv(temporary, index=False, float_format="%.1f")
 
 
 def format_outcomes(outcomes: Sequence[Outcome]) -> str:
-    """Lay out notebooks and durations as a table.
+    """Format notebooks, outcomes and durations as a text table.
 
     Example:
         >>> print(format_outcomes([Outcome("00_enhance_a_photo", "done", 61.0)]))
@@ -191,15 +231,15 @@ def format_outcomes(outcomes: Sequence[Outcome]) -> str:
 
 
 def _clock(seconds: float) -> str:
-    """Minutes and seconds."""
+    """Format a duration as minutes:seconds, or "-" for 0."""
     return f"{int(seconds) // 60}:{int(seconds) % 60:02d}" if seconds else "-"
 
 
 def print_outcomes(outcomes: Sequence[Outcome]) -> int:
-    """Print how notebooks fared; 1 where one failed."""
+    """Print the outcomes; return the exit status, 1 if a notebook failed or was skipped."""
     print(format_outcomes(outcomes))
     messages = [o.message for o in outcomes if o.message]
     print(*messages, sep="\n", end="\n" if messages else "", file=sys.stderr)
     if messages:
-        print("What is done stays; `--resume` goes on with the others.", file=sys.stderr)
+        print("Finished notebooks are kept; run the others with `--resume`.", file=sys.stderr)
     return 1 if messages else 0

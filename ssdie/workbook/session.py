@@ -1,4 +1,4 @@
-"""What notebooks share: a folder to write to, runs that find their own folder, the two tests of a method."""
+"""Functions shared by the notebooks: output folders, training runs, paths, logs and tables."""
 
 import dataclasses
 import hashlib
@@ -25,20 +25,22 @@ from ssdie.utils.paths import atomic, project_root, shorten, write_text
 from ssdie.utils.provenance import FOLDERS, current_manifest, device_name, make_manifest, write_manifest
 from ssdie.workbook.profiles import read_defaults
 
+OLD_PATHS = {"judge": "dark_channel_net"}  # names of paths in release 0.1.0
+
 
 def open_folder(run: str | Path, name: str, seed: int = 0) -> Path:
-    """Seed everything, make the folder of a notebook with its manifest, and say what it has to work with.
+    """Seed all random generators, create the notebook's folder with its manifest, and print versions, device and data.
 
     Args:
-        run: folder of the profile, such as "runs/quick"; a relative one lies in the checkout.
-        name: of the notebook's own folder within.
-        seed: of Python, NumPy and torch.
+        run: folder of the profile, such as "runs/quick"; relative paths start at the checkout.
+        name: name of the notebook and of its folder in `run`.
+        seed: seed of Python, NumPy and torch.
 
     Returns:
-        The folder.
+        The folder of the notebook.
     """
     random.seed(seed)
-    np.random.seed(seed)  # noqa: NPY002  whatever draws from NumPy's global state
+    np.random.seed(seed)  # noqa: NPY002  libraries may use the global state
     torch.manual_seed(seed)
     folder = run_folder(run) / name
     folder.mkdir(parents=True, exist_ok=True)
@@ -51,12 +53,12 @@ def open_folder(run: str | Path, name: str, seed: int = 0) -> Path:
 
 
 def run_folder(run: str | Path) -> Path:
-    """Give the folder of a profile; a relative one lies in the checkout, wherever a notebook was started."""
+    """Return the absolute folder of a profile; relative paths start at the checkout, not at the working directory."""
     return (project_root() / run).resolve()
 
 
 def describe_data(sources: Sources) -> str:
-    """Say in a line what there is to train on.
+    """Describe the photos for training in one line.
 
     Example:
         >>> describe_data(Sources([], [], "somewhere"))
@@ -68,10 +70,11 @@ def describe_data(sources: Sources) -> str:
 
 
 def with_config_hash(config: TrainConfig) -> TrainConfig:
-    """Append a fingerprint of the settings to the run's folder: other settings never meet, equal ones resume.
+    """Append a hash of the settings to the folder of a run, so that only runs with equal settings share a folder.
 
-    Paths of earlier stages are settings too; they carry their own fingerprint, so that a change in stage 1
-    leads to a new stage 3.
+    Training with equal settings resumes. Paths of earlier stages are settings too and contain their own hash, so a
+    change in stage 1 also gives stage 3 a new folder. Settings that may change between resumed runs
+    (`ssdie.training.checkpoint.RESUMABLE_CHANGES`) are not part of the hash.
 
     Example:
         >>> short, long = (with_config_hash(TrainConfig("supervised", "run", steps=n)).run for n in (1, 2))
@@ -85,8 +88,16 @@ def with_config_hash(config: TrainConfig) -> TrainConfig:
 
 
 def follow(config: TrainConfig, leave: bool = True) -> Iterator[dict[str, float]]:
-    """Train, or resume, as `ssdie.training.stages.train` does, and show how far it is; yield its reports."""
-    name = config.run.name.rpartition("-")[0] or config.run.name  # without the fingerprint
+    """Train or resume with a progress bar.
+
+    Args:
+        config: settings, as for `ssdie.training.stages.train`.
+        leave: keep the finished progress bar.
+
+    Yields:
+        The reports of `train`.
+    """
+    name = config.run.name.rpartition("-")[0] or config.run.name  # without the hash
     with tqdm(desc=name, total=config.steps, leave=leave, unit="step") as bar:
         for report in train(config):
             bar.update(int(report["step"]) - bar.n)
@@ -96,7 +107,7 @@ def follow(config: TrainConfig, leave: bool = True) -> Iterator[dict[str, float]
 
 
 def save_paths(path: str | Path, **paths: Path) -> None:
-    """Write paths for a later notebook as JSON, relative to the checkout where they lie inside it."""
+    """Write named paths as JSON for a later notebook; paths inside the checkout are stored relative to it."""
     write_text(path, json.dumps(paths, indent=2, default=shorten) + "\n")
 
 
@@ -107,17 +118,21 @@ def load_paths(run: str | Path, notebook: str) -> dict[str, Path]:
         run: folder of the profile.
         notebook: name of the earlier notebook.
 
+    Returns:
+        Absolute paths by name.
+
     Raises:
-        FileNotFoundError: that notebook has not been run.
+        FileNotFoundError: the notebook has not been run.
     """
     path = run_folder(run) / notebook / "files.json"
     if not path.is_file():
         raise FileNotFoundError(f"{shorten(path)} is missing. Run notebook {notebook[:2]} with this `run` first.")
-    return {name: project_root() / value for name, value in json.loads(path.read_text(encoding="utf-8")).items()}
+    paths = json.loads(path.read_text(encoding="utf-8"))
+    return {OLD_PATHS.get(name, name): project_root() / value for name, value in paths.items()}
 
 
 def join_logs(runs: Sequence[Path]) -> list[dict[str, float]]:
-    """Read the logs of runs that follow one another as if they were one: steps go on counting."""
+    """Concatenate the logs of consecutive runs; the steps of each continue after those of the run before it."""
     rows: list[dict[str, float]] = []
     for run in runs:
         before = rows[-1]["step"] if rows else 0
@@ -126,25 +141,25 @@ def join_logs(runs: Sequence[Path]) -> list[dict[str, float]]:
 
 
 def write_table(path: str | Path, table: pd.DataFrame) -> pd.DataFrame:
-    """Write a table as CSV, whole or not at all; give it back, to be shown."""
+    """Write a table as CSV, atomically, with 6 significant digits; return the table for display."""
     with atomic(path) as temporary:
         table.to_csv(temporary, index=False, float_format="%.6g")
     return table
 
 
 def describe_weights(path: str | Path) -> str:
-    """Say which weights these are: file, network, photos, commit."""
+    """Describe a file of weights in one line: path, network and options, training data, commit."""
     header = read_header(path)
     options = ", ".join(f"{k} {v}" for k, v in header["options"].items())
     origin = f"{header.get('data', 'unknown data')}, commit {header.get('commit', 'unknown')}"
     return f"{shorten(path)}: {header['generator']} ({options}), trained on {origin}"
 
 
-# Of notebooks ------------------------------------------------------------------------------------------------------
+# Manifest of a notebook ------------------------------------------------------------------------------------
 
 
 def begin_notebook(folder: str | Path, name: str, seed: int) -> dict:
-    """Write the manifest of a notebook into its folder; figures that are saved from now on carry it."""
+    """Write the manifest of a notebook into its folder, and make it the metadata of figures saved from now on."""
     manifest = make_manifest(_notebook_parameters(name), seed, fingerprint_splits(), device_name())
     write_manifest(folder, manifest)
     current_manifest.clear()
@@ -153,7 +168,7 @@ def begin_notebook(folder: str | Path, name: str, seed: int) -> dict:
 
 
 def _notebook_parameters(name: str) -> dict:
-    """The parameters that a running notebook has, but for folders; none outside of one."""
+    """Parameters of the running notebook without those that name folders; empty outside of a notebook."""
     shell = get_ipython()
     if shell is None or not (project_root() / "notebooks" / f"{name}.ipynb").is_file():
         return {}

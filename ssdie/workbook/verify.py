@@ -21,7 +21,8 @@ TOLERANCES = {
 RELATIVE = 0.02  # largest relative deviation of any other number: losses, gradients
 UNCOMPARED = ("weights", "seconds")  # columns with paths and times
 DIGEST = re.compile(r"-[0-9a-f]{8}$")  # at the end of a training folder's name, see session.with_config_hash
-OLD_PARAMETERS = {"judge_steps": "dark_channel_steps"}  # in runs recorded with release 0.1.0: name then, name now
+OLD_PARAMETERS = {"judge_steps": "dark_channel_steps"}  # of release 0.1.0: old name, new name
+OLD_FOLDERS = {"judge_": "dark_channel_net_"}  # of release 0.1.0: old and new start of the name of a training folder
 
 
 def verify(run: str | Path, resume: bool = False) -> int:
@@ -150,16 +151,30 @@ def _tolerance(column: str, values: np.ndarray) -> np.ndarray | float:
 
 
 def _pairs(recorded: Path, again: Path, notebooks: list[str]) -> Iterator[tuple[Path, Path]]:
-    """Pair tables and training logs of two runs; the digest in the name of a training's folder may differ."""
+    """Pair tables and training logs of two runs; hashes in the names of training folders may differ."""
     for name in notebooks:
         yield from ((path, again / name / path.name) for path in sorted((recorded / name).glob("*.csv")))
-        theirs = sorted((again / name).glob("*/log.csv"))
+        reruns = sorted((again / name).glob("*/log.csv"))
         for path in sorted((recorded / name).glob("*/log.csv")):
             exact = again / path.relative_to(recorded)
-            plain = DIGEST.sub("", path.parent.name)
-            candidates = [p for p in theirs if DIGEST.sub("", p.parent.name) == plain]
-            rivals = [p for p in path.parent.parent.glob("*/log.csv") if DIGEST.sub("", p.parent.name) == plain]
-            if exact in theirs:
+            kind = _strip_hash(path.parent.name)
+            candidates = [p for p in reruns if _strip_hash(p.parent.name) == kind]
+            alike = [p for p in path.parent.parent.glob("*/log.csv") if _strip_hash(p.parent.name) == kind]
+            if exact in reruns:
                 yield path, exact
-            elif len(candidates) == len(rivals) == 1:
+            elif len(candidates) == len(alike) == 1:
                 yield path, candidates[0]
+
+
+def _strip_hash(folder: str) -> str:
+    """Name of a training folder without its hash, with the current names of folders of release 0.1.0.
+
+    Example:
+        >>> _strip_hash("judge_each-01234567")
+        'dark_channel_net_each'
+    """
+    name = DIGEST.sub("", folder)
+    for old, new in OLD_FOLDERS.items():
+        if name.startswith(old):
+            name = new + name.removeprefix(old)
+    return name

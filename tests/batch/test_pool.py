@@ -51,6 +51,13 @@ def test_few_tasks_are_taken_before_their_turn():
     assert given == 100
 
 
+def is_running(pid: int) -> bool:
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
 def test_no_process_outlives_a_killed_client():
     code = """
 import os
@@ -69,6 +76,6 @@ if __name__ == "__main__":
     process.wait()
     process.stdout.close()
     end = time.monotonic() + 20
-    while any(psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE for pid in workers):
+    while any(map(is_running, workers)):
         assert time.monotonic() < end
         time.sleep(0.05)

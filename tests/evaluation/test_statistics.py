@@ -4,7 +4,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ssdie.evaluation.statistics import bootstrap_interval, mean_ranks, network_costs, paired_differences
+from ssdie.evaluation.statistics import (
+    bootstrap_interval,
+    mean_ranks,
+    network_costs,
+    paired_differences,
+    rank_methods,
+)
 from ssdie.evaluation.tables import format_report, summarise
 
 
@@ -44,6 +50,12 @@ def test_ranks_follow_the_direction_and_share_ties():
     assert set(table["metrics"]) == {3} and table["first"].tolist() == [1, 1, 0]
 
 
+def test_a_metric_without_a_value_has_no_ranks():
+    rows = [("p", "a", np.nan, 1.0), ("p", "b", np.nan, 2.0)]
+    ranks = rank_methods(pd.DataFrame(rows, columns=["picture", "method", "psnr", "cast"]))
+    assert list(ranks) == ["cast"] and ranks["cast"].tolist() == [1, 2]
+
+
 def test_networks_have_parameters_and_operations():
     costs = network_costs({"input": "input", "ssdie": "ssdie", "toenet": "toenet"}).set_index("method")
     assert list(costs.index) == ["ssdie", "toenet"]
@@ -53,10 +65,11 @@ def test_networks_have_parameters_and_operations():
 
 def test_the_report_has_means_differences_and_ranks(pictures):
     report = format_report(pictures, summarise(pictures))
-    assert [line for line in report.splitlines() if line.endswith(":")] == [
-        "Mean and 95 % interval:",
-        "Difference to ssdie, image by image:",
-        "Mean rank over all metrics with a direction:",
+    assert [line for line in report.splitlines() if line.startswith("#")] == [
+        "# Comparison of 2 methods on 40 images",
+        "## Mean and 95 % bootstrap interval",
+        "## Difference to ssdie, image by image",
+        "## Mean rank over all metrics with a direction",
     ]
     alone = pictures[pictures["method"] == "a"]
     assert "rank" not in format_report(alone, summarise(alone))

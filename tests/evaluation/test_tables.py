@@ -5,7 +5,15 @@ import pandas as pd
 import pytest
 
 from ssdie.evaluation.metrics import metric_table
-from ssdie.evaluation.tables import format_markdown, format_table, lay_out, summarise
+from ssdie.evaluation.tables import (
+    describe_metric,
+    format_latex,
+    format_markdown,
+    format_table,
+    lay_out,
+    summarise,
+    widen,
+)
 from ssdie.utils.paths import project_root
 
 
@@ -27,7 +35,7 @@ def test_methods_keep_their_order(pictures):
     assert summary[["unit", "direction"]].iloc[0].tolist() == ["dB", "higher"]
 
 
-def test_the_interval_is_that_of_the_mean(pictures):
+def test_the_interval_is_the_confidence_interval_of_the_mean(pictures):
     """For n normal values it is mean -+ 1.96 s / sqrt(n)."""
     row = summarise(pictures, bootstrap=20_000).iloc[0]
     values = pictures["psnr"][:50]
@@ -80,3 +88,29 @@ def test_the_spread_over_seeds_follows_the_mean():
 
 def test_the_documentation_holds_the_table_of_all_metrics():
     assert format_markdown(metric_table()) in (project_root() / "docs" / "peers.md").read_text(encoding="utf-8")
+
+
+def test_widen_averages_seeds_before_it_resamples_pictures():
+    rows = [(p, s, 10.0 * p + s) for p in (1, 2, 3) for s in (0, 2)]
+    pictures = pd.DataFrame(rows, columns=["picture", "seed", "psnr"]).assign(test="paired", variant="full")
+    row = widen(pictures, "variant").iloc[0]
+    assert row["paired_psnr"] == pytest.approx(21.0)
+    assert row["paired_psnr_low"] >= 11.0 and row["paired_psnr_high"] <= 31.0  # means over seeds, not single runs
+
+
+def test_widen_omits_metrics_without_values():
+    pictures = pd.DataFrame({"picture": ["a"], "test": ["paired"], "method": ["m"], "psnr": [20.0], "cast": [np.nan]})
+    assert [c for c in widen(pictures) if "cast" in c] == []
+
+
+def test_lay_out_joins_mean_and_interval():
+    table = pd.DataFrame(
+        {"method": ["m"], "unpaired_cast": [7.0], "unpaired_cast_low": [6.0], "unpaired_cast_high": [8.0]}
+    )
+    assert lay_out(table).loc["m", "cast ↓ unpaired"] == "7.00 [6.00, 8.00]"
+    assert describe_metric("unpaired_cast") == "cast ↓\nunpaired"
+
+
+def test_latex_special_characters_are_escaped():
+    latex = format_latex(pd.DataFrame({"a_b": ["50 %"], "n": [1]}))
+    assert r"a\_b & n \\" in latex and r"50 \% & 1 \\" in latex

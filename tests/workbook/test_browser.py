@@ -1,10 +1,21 @@
-"""The explorers as a reader uses them: JupyterLab in headless Chromium. Pictures of the pages go to runs/browser."""
+"""The explorers in JupyterLab, driven in headless Chromium. Screenshots are written to runs/browser."""
 
 import json
 
 import numpy as np
 import pytest
-from lab import browse, changed, copy_notebook, drag, faults, look, note_time, open_and_run, serve, time_answers
+from lab import (
+    browse,
+    copy_notebook,
+    drag,
+    list_errors,
+    measure_response,
+    open_and_run,
+    record_time,
+    serve,
+    take_screenshot,
+    wait_for_change,
+)
 from PIL import Image
 
 from ssdie.data.sample import sample_pair
@@ -31,7 +42,7 @@ def data(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def lab(data, tmp_path_factory):
-    """A page in a browser, the address of a server with the explorers, and the folder to which they write."""
+    """A browser page, the address of a Jupyter server with the explorers, and the folder to which they write."""
     folder = tmp_path_factory.mktemp("lab")
     (folder / "notebooks").mkdir()
     for name in NAMES:
@@ -42,50 +53,50 @@ def lab(data, tmp_path_factory):
 
 @pytest.fixture
 def notebook(lab, request):
-    """The page with a notebook, all of its cells run, and the folder to which it writes."""
+    """A page with a notebook whose cells have all run, and the folder to which it writes."""
     page, address, run = lab
     open_and_run(page, address, request.param)
-    assert faults(page) == []
+    assert list_errors(page) == []
     return page, run / request.param
 
 
 def control(page, label: str):
-    """A control of ipywidgets by its label."""
+    """Locate a control of ipywidgets by its label."""
     return page.locator(f'label:text-is("{label}")').locator("..")
 
 
 def handle(page, label: str):
-    """What is moved of a slider."""
+    """Locate the handle of a slider."""
     return control(page, label).locator(".noUi-handle")
 
 
 def button(page, label: str):
-    """A button of an explorer."""
+    """Locate a button of an explorer by its text."""
     return page.locator(".widget-button").filter(has_text=label)
 
 
 def choose(page, label: str, option: str) -> None:
-    """Choose from a list of an explorer."""
+    """Select an option of a drop-down list by its label."""
     control(page, label).locator("select").select_option(option)
 
 
-def show(page) -> None:
-    """Scroll to the explorer."""
+def scroll_to_explorer(page) -> None:
+    """Scroll to the top of the explorer."""
     page.locator(".jp-OutputArea-output .widget-vbox").first.evaluate("panel => panel.scrollIntoView()")
 
 
-def move_divider(page, share: float) -> None:
-    """Drag the divider by the mouse from where it is to a share of the width."""
+def move_divider(page, position: float) -> None:
+    """Drag the divider with the mouse to a position, a fraction of the width."""
     box, line = (page.locator(f".ssdie-compare {part}").bounding_box() for part in (".before", ".line"))
     middle = box["y"] + box["height"] / 2
     page.mouse.move(line["x"] + 1, middle)
     page.mouse.down()
-    page.mouse.move(box["x"] + share * box["width"], middle, steps=5)
+    page.mouse.move(box["x"] + position * box["width"], middle, steps=5)
     page.mouse.up()
 
 
 def divider(page) -> float:
-    """Where the divider is drawn, as a share of the width."""
+    """Position of the divider as a fraction of the width."""
     return float(page.locator(".ssdie-compare .line").evaluate("line => line.style.left").rstrip("%")) / 100
 
 
@@ -93,24 +104,31 @@ def divider(page) -> float:
 def test_dust(notebook, data):
     page, folder = notebook
     dusty = page.locator(".widget-image").nth(1)
-    show(page)
-    look(page, "explore_dust")
+    scroll_to_explorer(page)
+    take_screenshot(page, "explore_dust")
     shown = [dusty.get_attribute("src")]
     drag(page, control(page, "density"), 0.95)
-    shown.append(changed(page, dusty, shown[-1]))
+    shown.append(wait_for_change(page, dusty, shown[-1]))
     handle(page, "noise").press("ArrowRight")
-    shown.append(changed(page, dusty, shown[-1]))
-    choose(page, "depth", "by height in the picture")
-    shown.append(changed(page, dusty, shown[-1]))
+    shown.append(wait_for_change(page, dusty, shown[-1]))
+    choose(page, "depth", "by height in the image")
+    shown.append(wait_for_change(page, dusty, shown[-1]))
     choose(page, "depth", "of the scene")
-    shown.append(changed(page, dusty, shown[-1]))
+    shown.append(wait_for_change(page, dusty, shown[-1]))
     button(page, "random").click()
-    changed(page, dusty, shown[-1])
+    wait_for_change(page, dusty, shown[-1])
     button(page, "save").click()
     page.get_by_role("status").get_by_text("saved").wait_for()
-    look(page, "explore_dust_random")
-    note_time("explore_dust, density", time_answers(page, handle(page, "density"), dusty))
-    assert faults(page) == []
+    take_screenshot(page, "explore_dust_random")
+    record_time("explore_dust, density", measure_response(page, handle(page, "density"), dusty))
+    assert list_errors(page) == []
+
+    button(page, "enhance").click()
+    page.locator(".ssdie-compare .after").wait_for()
+    page.get_by_text("in the enhancement explorer below").wait_for()
+    page.locator(".ssdie-compare").scroll_into_view_if_needed()
+    take_screenshot(page, "explore_dust_enhance")
+    assert list_errors(page) == []
 
     (saved,) = (path for path in folder.glob("*.json") if path.name != "manifest.json")
     name = json.loads(saved.read_text())["scene"]
@@ -123,8 +141,8 @@ def test_dust(notebook, data):
 def test_enhancement(notebook, tmp_path):
     page, _ = notebook
     after = page.locator(".ssdie-compare .after")
-    show(page)
-    look(page, "explore_enhancement")
+    scroll_to_explorer(page)
+    take_screenshot(page, "explore_enhancement")
     shown = [after.get_attribute("src")]
 
     move_divider(page, 0.2)
@@ -133,32 +151,32 @@ def test_enhancement(notebook, tmp_path):
     assert divider(page) == pytest.approx(0.205, abs=0.01) and after.get_attribute("src") == shown[0]
 
     handle(page, "strength").press("ArrowLeft")
-    shown.append(changed(page, after, shown[-1]))
-    choose(page, "method", "msrcr")
-    shown.append(changed(page, after, shown[-1]))
-    choose(page, "method", "ssdie")
-    shown.append(changed(page, after, shown[-1]))
+    shown.append(wait_for_change(page, after, shown[-1]))
+    choose(page, "method", "MSRCR")
+    shown.append(wait_for_change(page, after, shown[-1]))
+    choose(page, "method", "SSDIE-Net")
+    shown.append(wait_for_change(page, after, shown[-1]))
     page.locator(".ssdie-gallery button").first.click()
-    shown.append(changed(page, after, shown[-1]))
+    shown.append(wait_for_change(page, after, shown[-1]))
     page.get_by_role("button", name="dark channel").click()
-    shown.append(changed(page, after, shown[-1]))
-    look(page, "explore_enhancement_dark_channel")
+    shown.append(wait_for_change(page, after, shown[-1]))
+    take_screenshot(page, "explore_enhancement_dark_channel")
     page.get_by_role("button", name="photo", exact=True).click()
-    shown.append(changed(page, after, shown[-1]))
+    shown.append(wait_for_change(page, after, shown[-1]))
     after_box = after.bounding_box()
     page.mouse.dblclick(after_box["x"] + 0.7 * after_box["width"], after_box["y"] + 0.6 * after_box["height"])
-    shown.append(changed(page, after, shown[-1]))
-    assert divider(page) == pytest.approx(0.205, abs=0.01)  # the double click has moved nothing
-    look(page, "explore_enhancement_zoom")
+    shown.append(wait_for_change(page, after, shown[-1]))
+    assert divider(page) == pytest.approx(0.205, abs=0.01)  # the double click has not moved the divider
+    take_screenshot(page, "explore_enhancement_zoom")
     page.get_by_role("button", name="photo", exact=True).click()
-    changed(page, after, shown[-1])
-    note_time("explore_enhancement, strength", time_answers(page, handle(page, "strength"), after))
-    note_time("explore_enhancement, working size", time_answers(page, handle(page, "working size"), after))
-    assert faults(page) == []
+    wait_for_change(page, after, shown[-1])
+    record_time("explore_enhancement, strength", measure_response(page, handle(page, "strength"), after))
+    record_time("explore_enhancement, working size", measure_response(page, handle(page, "working size"), after))
+    assert list_errors(page) == []
 
 
 @pytest.mark.parametrize("notebook", ["explore_enhancement"], indirect=True)
-def test_photos_of_ones_own(notebook, tmp_path):
+def test_uploaded_photos(notebook, tmp_path):
     page, _ = notebook
     after, text, mine = page.locator(".ssdie-compare .after"), tmp_path / "notes.png", tmp_path / "mine.jpg"
     text.write_text("only words")
@@ -173,35 +191,35 @@ def test_photos_of_ones_own(notebook, tmp_path):
     before, names = after.get_attribute("src"), page.locator(".ssdie-gallery button")
     known = names.count()
     upload(text)
-    page.get_by_role("alert").get_by_text("notes.png: it is no picture").wait_for()
-    show(page)
-    look(page, "explore_enhancement_no_picture")
+    page.get_by_role("alert").get_by_text("notes.png cannot be read").wait_for()
+    scroll_to_explorer(page)
+    take_screenshot(page, "explore_enhancement_no_picture")
     assert after.get_attribute("src") == before and names.count() == known
     upload(mine)
-    changed(page, after, before)
-    show(page)
+    wait_for_change(page, after, before)
+    scroll_to_explorer(page)
     assert page.get_by_role("alert").count() == 0 and names.count() == known + 1
     with page.expect_download() as download:
         page.get_by_role("button", name="download at full size").click()
     assert download.value.suggested_filename == "mine_ssdie.jpg"
     assert Image.open(download.value.path()).size == (1300, 900)
-    look(page, "explore_enhancement_own_photo")
-    assert faults(page) == []
+    take_screenshot(page, "explore_enhancement_own_photo")
+    assert list_errors(page) == []
 
 
 @pytest.mark.parametrize("notebook", ["explore_training"], indirect=True)
 def test_training(notebook):
     page, folder = notebook
     after = page.locator(".ssdie-compare .after")
-    show(page)
+    scroll_to_explorer(page)
     before = after.get_attribute("src")
     page.get_by_text("learning rate").first.wait_for()  # a report
-    show(page)
-    look(page, "explore_training_begin")
-    page.get_by_text("step 40, done").wait_for()  # while the reader does nothing
+    scroll_to_explorer(page)
+    take_screenshot(page, "explore_training_begin")
+    page.get_by_text("step 40, done").wait_for()  # without any action in the page
     assert after.get_attribute("src") != before and (folder / "small" / "generator.safetensors").is_file()
     page.locator(".ssdie-gallery button").nth(1).click()
-    changed(page, after, after.get_attribute("src"))
-    show(page)
-    look(page, "explore_training")
-    assert faults(page) == []
+    wait_for_change(page, after, after.get_attribute("src"))
+    scroll_to_explorer(page)
+    take_screenshot(page, "explore_training")
+    assert list_errors(page) == []

@@ -1,4 +1,4 @@
-"""What notebooks share, and the ablation study."""
+"""Functions shared by the notebooks, and the ablation study."""
 
 import dataclasses
 import random
@@ -20,14 +20,23 @@ from ssdie.training.config import TrainConfig
 from ssdie.training.stages import train
 from ssdie.utils.paths import project_root, shorten
 from ssdie.workbook import comparison
-from ssdie.workbook.ablations import VARIANTS, list_variants, study, subtract, tabulate, train_variant, vary
+from ssdie.workbook.ablations import (
+    VARIANTS,
+    _dark_channel_net_of,
+    list_variants,
+    study,
+    subtract,
+    tabulate,
+    train_variant,
+    vary,
+)
 
-FULL = TrainConfig("semi-supervised", "runs/x", options={"head": "scattering"}, dark_channel_net="judge.pt", steps=3)
+FULL = TrainConfig("semi-supervised", "runs/x", options={"head": "scattering"}, dark_channel_net="dc_net.pt", steps=3)
 
 
 @pytest.fixture(autouse=True)
 def embedded(monkeypatch):
-    """Look at the embedded sample, whatever SSDIE_DATA says."""
+    """Use the embedded sample, whether SSDIE_DATA is set or not."""
     monkeypatch.delenv("SSDIE_DATA", raising=False)
 
 
@@ -37,8 +46,8 @@ def test_folder_is_made_and_everything_is_seeded(tmp_path, capsys):
         folder = workbook.open_folder(tmp_path / "quick", "01_dust", seed=3)
         draws.append((random.random(), np.random.rand(), torch.rand(()).item()))  # noqa: NPY002
     assert folder == tmp_path / "quick" / "01_dust" and folder.is_dir() and draws[0] == draws[1]
-    told = capsys.readouterr().out
-    assert "embedded sample: 24 clear photos" in told and "stand-ins" in told and "torch" in told
+    output = capsys.readouterr().out
+    assert "embedded sample: 24 clear photos" in output and "stand-ins" in output and "torch" in output
 
 
 def test_a_relative_run_lies_in_the_checkout(monkeypatch, tmp_path):
@@ -47,7 +56,7 @@ def test_a_relative_run_lies_in_the_checkout(monkeypatch, tmp_path):
     assert shorten(project_root() / "runs") == "runs"
 
 
-def test_only_settings_that_make_a_difference_change_the_folder():
+def test_only_settings_that_affect_the_result_change_the_folder():
     name = workbook.with_config_hash(FULL).run.name
     same = [{"run": Path("elsewhere/x")}, {"workers": 4}, {"report_every": 1}, {"save_every": 9}]
     other = [
@@ -69,12 +78,17 @@ def test_saved_paths_are_relative_to_the_checkout_and_load_as_absolute_paths(tmp
     assert workbook.load_paths(tmp_path, "02_x") == {"inside": inside, "outside": outside}
 
 
+def test_paths_of_release_0_1_0_are_loaded_under_their_current_names(tmp_path):
+    workbook.save_paths(tmp_path / "02_x" / "files.json", judge=tmp_path / "a.pt")
+    assert workbook.load_paths(tmp_path, "02_x") == {"dark_channel_net": tmp_path / "a.pt"}
+
+
 def test_a_missing_earlier_notebook_is_named(tmp_path):
     with pytest.raises(FileNotFoundError, match="notebook 02"):
         workbook.load_paths(tmp_path, "02_supervised_pretraining")
 
 
-def test_joined_logs_go_on_counting(tmp_path):
+def test_steps_of_joined_logs_continue(tmp_path):
     for name, steps in (("one", (5, 10)), ("two", (4, 8))):
         (tmp_path / name).mkdir()
         rows = "".join(f"{step},1.5\n" for step in steps)
@@ -83,14 +97,14 @@ def test_joined_logs_go_on_counting(tmp_path):
     assert [row["step"] for row in rows] == [5, 10, 14, 18] and rows[3]["style"] == 1.5
 
 
-def test_fixed_pictures_are_the_same_every_time():
+def test_fixed_images_are_reproducible():
     (first, second), photos = (comparison.fixed_pairs(2, 64) for _ in range(2)), comparison.fixed_photos(2, 64)
     assert list(first) == list(second) and len(first) == len(photos) == 2
     assert all(torch.equal(a, b) for name in first for a, b in zip(first[name], second[name], strict=True))
     assert all(max(photo.shape) == 64 for photo in photos.values())
 
 
-def test_judge_puts_methods_to_both_tests():
+def test_methods_are_compared_on_both_test_sets():
     pictures, table = comparison.compare_on_test_sets({"input": "input", "gray": "gray_world"}, limit=2)
     assert set(pictures["test"]) == {"paired", "unpaired"} and set(pictures["data"]) == {"embedded sample"}
     table = table.set_index("method")
@@ -118,7 +132,7 @@ def test_runtime_has_a_row_for_each_method_and_size():
 # Ablations --------------------------------------------------------------------------------------------------
 
 
-def test_each_variant_changes_what_it_says_and_nothing_else():
+def test_each_variant_changes_only_its_own_settings():
     for name, changes in VARIANTS.items():
         varied, full = (dataclasses.asdict(c) for c in (vary(FULL, name, width=16), FULL))
         assert {key for key in full if full[key] != varied[key]} <= set(changes), name
@@ -135,7 +149,7 @@ def test_generators_of_all_variants_can_be_built():
         build_generator(varied.generator, **varied.options)
 
 
-def test_the_head_that_the_full_method_has_is_no_variant():
+def test_variants_equal_to_the_full_method_are_not_listed():
     assert "scattering head" not in list_variants(FULL) and "tanh head" in list_variants(FULL)
     plain = dataclasses.replace(FULL, options={"head": "tanh"})
     assert "tanh head" not in list_variants(plain) and "scattering head" in list_variants(plain)
@@ -151,14 +165,14 @@ def test_a_variant_of_the_network_keeps_its_other_options():
     assert "smooth maps" not in list_variants(released) and "no smooth maps" in list_variants(released)
 
 
-def test_variants_share_a_warm_up_where_they_may(monkeypatch, tmp_path):
+def test_variants_with_equal_warm_up_settings_share_it(monkeypatch, tmp_path):
     runs = []
 
-    def note(config):
+    def record(config):
         runs.append(workbook.with_config_hash(config).run.name)
         return tmp_path / runs[-1] / "generator.safetensors"
 
-    monkeypatch.setattr(ssdie.workbook.ablations, "finish_run", note)
+    monkeypatch.setattr(ssdie.workbook.ablations, "finish_run", record)
     monkeypatch.setattr(ssdie.workbook.ablations, "load_checkpoint", lambda path: {"config": {"dark_channel": "joint"}})
     for variant in ("full", "no Retinex", "supervised only", "published pseudo-label", "reference recipe"):
         train_variant(FULL, variant, warmup=2)
@@ -167,7 +181,7 @@ def test_variants_share_a_warm_up_where_they_may(monkeypatch, tmp_path):
     assert len(set(runs[1::2])) == 5
 
 
-def test_without_a_warm_up_given_weights_are_tuned(monkeypatch, tmp_path):
+def test_without_a_warm_up_the_given_weights_are_fine_tuned(monkeypatch, tmp_path):
     runs = []
     monkeypatch.setattr(ssdie.workbook.ablations, "finish_run", lambda config: runs.append(config) or config.run)
     monkeypatch.setattr(ssdie.workbook.ablations, "load_checkpoint", lambda path: {"config": {"dark_channel": "joint"}})
@@ -175,14 +189,16 @@ def test_without_a_warm_up_given_weights_are_tuned(monkeypatch, tmp_path):
     assert [(c.stage, c.init) for c in runs] == [("semi-supervised", tmp_path / "given.safetensors")]
 
 
-def test_a_variant_with_another_dark_channel_trains_its_own_judge(tmp_path):
+def test_a_variant_with_another_dark_channel_trains_its_own_dark_channel_net(tmp_path):
     small = {"steps": 1, "batch": 2, "size": 32, "report_every": 1}
-    deque(train(TrainConfig("dark-channel", tmp_path / "judge", **small)), maxlen=0)
+    deque(train(TrainConfig("dark-channel", tmp_path / "dc_net", **small)), maxlen=0)
     terms = LossWeights(perceptual=0, style=0)
     base = TrainConfig("semi-supervised", tmp_path, options={"width": 8}, copies=1, weights=terms, **small)
-    base = dataclasses.replace(base, dark_channel_net=tmp_path / "judge" / "checkpoint.pt")
+    base = dataclasses.replace(base, dark_channel_net=tmp_path / "dc_net" / "checkpoint.pt")
     weights = train_variant(base, "dark channel of each colour", warmup=1)
-    assert weights.is_file() and len(list(tmp_path.glob("judge_each-*/checkpoint.pt"))) == 1
+    (network,) = tmp_path.glob("dark_channel_net_each-*/checkpoint.pt")
+    recorded = network.parent.rename(tmp_path / network.parent.name.replace("dark_channel_net_", "judge_"))
+    assert weights.is_file() and _dark_channel_net_of(base, "each") == recorded / "checkpoint.pt"  # as 0.1.0 named it
 
 
 def test_a_finished_variant_is_not_trained_again(monkeypatch, tmp_path):
@@ -194,12 +210,12 @@ def test_a_finished_variant_is_not_trained_again(monkeypatch, tmp_path):
         (config.run / "generator.safetensors").touch()
         yield {"step": config.steps}
 
-    def pretend_to_judge(methods, **test):
+    def pretend_to_compare(methods, **test):
         rows = [{"picture": p, "method": m, "test": "paired", "psnr": 20.0} for p in "ab" for m in methods]
         return pd.DataFrame(rows), None
 
     monkeypatch.setattr(ssdie.workbook.ablations, "follow", pretend)
-    monkeypatch.setattr(ssdie.workbook.ablations, "compare_on_test_sets", pretend_to_judge)
+    monkeypatch.setattr(ssdie.workbook.ablations, "compare_on_test_sets", pretend_to_compare)
     monkeypatch.setattr(ssdie.workbook.ablations, "load_checkpoint", lambda path: {"config": {"dark_channel": "joint"}})
     base = dataclasses.replace(FULL, run=tmp_path)
     for _ in range(2):
@@ -211,16 +227,16 @@ def test_a_finished_variant_is_not_trained_again(monkeypatch, tmp_path):
     assert pd.read_csv(tmp_path / "differences.csv")["paired_psnr"].tolist() == [0.0, 0.0]
 
 
-def test_differences_are_taken_picture_by_picture_and_seed_by_seed():
+def test_differences_are_taken_for_each_image_and_seed():
     rows = [(v, "paired", p, s, 10.0 * p + s + (v == "b")) for v in "ab" for p in (1, 2, 3) for s in (0, 1)]
-    rows += [("b", "unpaired", 9, 0, 5.0)]  # without a twin
+    rows += [("b", "unpaired", 9, 0, 5.0)]  # without a score of variant a
     pictures = pd.DataFrame(rows, columns=["variant", "test", "picture", "seed", "psnr"]).sample(frac=1, random_state=0)
     table = widen(subtract(pictures, "a"), "variant").set_index("variant")
     assert table.loc["b", ["paired_psnr", "paired_psnr_low", "paired_psnr_high"]].tolist() == [1.0, 1.0, 1.0]
     assert table.loc["a", "paired_psnr"] == 0 and "unpaired_psnr" not in table
 
 
-def test_spread_is_that_of_the_seeds():
+def test_spread_is_the_standard_deviation_over_seeds():
     rows = [(p, s, 10.0 * p + 2 * s) for p in (1, 2) for s in (0, 1)]
     pictures = pd.DataFrame(rows, columns=["picture", "seed", "psnr"]).assign(test="paired", variant="full")
     row = tabulate(pictures, steps=4).iloc[0]

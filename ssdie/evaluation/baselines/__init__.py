@@ -38,3 +38,19 @@ BASELINES: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
     "cvcgcbd": cvcgcbd,
     "bartani": bartani,
 }
+METHOD_TITLES = {  # names in figures and explorers
+    "input": "dusty",
+    "gray_world": "gray world",
+    "clahe_lab": "CLAHE",
+    "dark_channel_prior": "DCP",
+    "gray_world_dcp": "gray world + DCP",
+    "msrcr": "MSRCR",
+    "lab_colour_balance": "Lab balance",
+    "airlight_white": "airlight white",
+    "rop": "ROP",
+    "rop_plus": "ROP+",
+    "cvcgcbd": "CVCGCBD",
+    "bartani": "Bartani 2022",
+    "toenet": "TOENet",
+    "ssdie": "SSDIE-Net",
+}

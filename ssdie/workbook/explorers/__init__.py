@@ -1,5 +1,7 @@
 """Interactive explorers for JupyterLab.
 
-- `dust`: parameters of the synthesis. `enhancement`: methods side by side. `training`: a run as it trains.
-- `widgets`: controls they share.
+- `dust`, `dust_settings`: parameters of the dust synthesis.
+- `enhancement`, `views`: methods, strength and working size. `files`: photos read, enhanced, encoded for download.
+- `training`: the losses and photos of a run.
+- `widgets`, `charts`: controls and charts shared by the explorers.
 """

@@ -1,4 +1,5 @@
 """Figures of the notebooks.
 
-- `grids`: pictures side by side. `charts`: curves and intervals. `diagrams`: the method and its networks.
+- `grids`: the common style, and images side by side. `charts`: curves and intervals.
+- `diagrams`: the method and its network, made of the elements in `drawing`.
 """

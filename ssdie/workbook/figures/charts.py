@@ -1,4 +1,4 @@
-"""Charts of the notebooks and the paper: colours of dust, curves of training, means with intervals."""
+"""Charts of the notebooks and the paper: airlight colours, training curves, means with confidence intervals."""
 
 from collections.abc import Mapping, Sequence
 
@@ -15,7 +15,7 @@ from ssdie.evaluation.tables import describe_metric
 from ssdie.workbook.figures.grids import BLUE, COLUMN, FAINT, INK, ORANGE, PAGE, PALETTE, styled
 
 SUPERVISED = ("reconstruction", "perceptual", "style", "gradient")
-TERMS = (*SUPERVISED, "consistency", "dark_channel", "retinex", "adversarial")  # in the order of the paper
+TERMS = (*SUPERVISED, "consistency", "dark_channel", "retinex", "adversarial")  # in the paper's order
 
 
 # Distributions ----------------------------------------------------------------------------------------------
@@ -23,17 +23,17 @@ TERMS = (*SUPERVISED, "consistency", "dark_channel", "retinex", "adversarial")  
 
 @styled
 def plot_airlight(groups: Mapping[str, torch.Tensor], width: float = PAGE) -> Figure:
-    """Scatter colours of dust in the a*b* plane of CIE Lab, each point in its own colour.
+    """Scatter airlight colours in the a*b* plane of CIE Lab, each point in its own colour.
 
     Args:
-        groups: (n, 3) RGB in [0, 1] by title, a panel each.
-        width: of the figure; inches.
+        groups: colours (n, 3), RGB in [0, 1], by title; one panel each.
+        width: width of the figure, inches.
     """
     figure, panels = plt.subplots(
         1, len(groups), figsize=(width, 2.75), sharex=True, sharey=True, squeeze=False, layout="constrained"
     )
-    for axes, (title, colours) in zip(panels[0], groups.items(), strict=True):
-        rgb = torch.as_tensor(colours).clamp(0, 1).numpy()
+    for axes, (title, colors) in zip(panels[0], groups.items(), strict=True):
+        rgb = torch.as_tensor(colors).clamp(0, 1).numpy()
         lab = rgb2lab(rgb[None])[0]
         axes.axhline(0, color="#b5bac2", lw=0.8, zorder=1)
         axes.axvline(0, color="#b5bac2", lw=0.8, zorder=1)
@@ -52,14 +52,14 @@ def plot_scores(
     marks: Mapping[str, float],
     width: float = PAGE,
 ) -> Figure:
-    """Draw a point with its interval per row, and reference lines.
+    """Draw one value with its interval per row, and dashed reference lines.
 
     Args:
         table: columns `name`, `value`, low and high.
-        value, name: columns.
-        limits: of the axis.
-        marks: positions of dashed lines by what they mean.
-        width: of the figure; inches.
+        value, name: columns of the values and of the row labels.
+        limits: limits of the horizontal axis.
+        marks: positions of the reference lines by label.
+        width: width of the figure, inches.
     """
     figure, axes = plt.subplots(figsize=(width, 0.7 + 0.36 * len(table)), layout="constrained")
     draw_means(axes, table, value, ("low", "high"), name)
@@ -82,19 +82,20 @@ def draw_means(
     name: str,
     marked: str | None = None,
 ) -> None:
-    """Draw means and their intervals as the table has them, a row for each of its rows, the first on top.
+    """Draw means and intervals from a table, one row each, the first on top.
 
     Args:
-        axes: to draw on.
-        table: columns `value`, `ends` (the interval's) and `name`; rows without a value stay empty.
-        value, ends, name: columns.
-        marked: row in another colour.
+        axes: axes to draw on.
+        table: columns `value`, `ends` (both ends of the interval) and `name`; rows without a value stay empty.
+        value, ends, name: names of the columns.
+        marked: name of a row that is drawn in another colour.
     """
-    # seaborn estimates from samples; of (low, mean, high) the median is the mean, the range is the interval
+    # seaborn computes estimates from samples: for the samples low, mean and high, the median is the mean and the
+    # percentile interval of 100 % is the given interval
     samples = table.melt(name, [ends[0], value, ends[1]], value_name="sample")
-    colours = {row: ORANGE if row == marked else BLUE for row in table[name]}
+    colors = {row: ORANGE if row == marked else BLUE for row in table[name]}
     sns.pointplot(
-        samples, x="sample", y=name, hue=name, palette=colours, order=list(table[name]), legend=False, ax=axes,
+        samples, x="sample", y=name, hue=name, palette=colors, order=list(table[name]), legend=False, ax=axes,
         estimator="median", errorbar=("pi", 100), ls="none", markersize=4.5, err_kws={"linewidth": 1.4},
     )  # fmt: skip
     axes.grid(axis="y", visible=False)
@@ -110,12 +111,12 @@ def plot_curves(
     terms: Sequence[str] | None = None,
     width: float = PAGE,
 ) -> Figure:
-    """Draw a panel for each term of the objective, a line for each run.
+    """Draw training curves: a panel for each term of the objective, a line for each run.
 
     Args:
-        logs: rows of `log.csv` by the name of the run, as `ssdie.training.log.read_log` gives them.
-        terms: columns to draw; None draws every one but step, learning rate and gradients' norms.
-        width: of the figure, where it has more than one panel; inches.
+        logs: rows of `log.csv` by name of the run, as returned by `ssdie.training.log.read_log`.
+        terms: columns to draw; None draws all except step, learning rate and gradient norms.
+        width: width of a figure with more than one panel, inches; a single panel is at most one column wide.
     """
     table = pd.concat([pd.DataFrame(rows).assign(run=name) for name, rows in logs.items()], ignore_index=True)
     hidden = [name for name in table if name in ("step", "learning_rate", "run") or name.endswith("_gradient")]
@@ -125,13 +126,11 @@ def plot_curves(
     rows = -(-len(terms) // columns)
     size = (width if columns > 1 else min(width, COLUMN), 1.75 * rows + 0.25)
     figure, panels = plt.subplots(rows, columns, figsize=size, squeeze=False, layout="constrained", sharex=True)
-    colours = dict(zip(logs, PALETTE, strict=False))
+    colors = dict(zip(logs, PALETTE, strict=False))
     for axes, term in zip(panels.flat, terms, strict=False):
         shown = table[["step", term, "run"]].dropna()
         marker = {"marker": "o", "markeredgewidth": 0} if len(shown) < 3 else {}
-        sns.lineplot(
-            shown, x="step", y=term, hue="run", palette=colours, errorbar=None, legend=False, ax=axes, **marker
-        )
+        sns.lineplot(shown, x="step", y=term, hue="run", palette=colors, errorbar=None, legend=False, ax=axes, **marker)
         axes.set(title=term.replace("_", " "), xlabel="", ylabel="")
         axes.margins(x=0.02)
         axes.locator_params(axis="x", integer=True)
@@ -143,7 +142,7 @@ def plot_curves(
         last.set_xlabel("step")
         last.tick_params(labelbottom=True)
     if len(logs) > 1:
-        handles = [Line2D([], [], color=colour, label=name) for name, colour in colours.items()]
+        handles = [Line2D([], [], color=color, label=name) for name, color in colors.items()]
         figure.legend(handles=handles, loc="outside upper right", ncols=len(handles))
     return figure
 
@@ -157,15 +156,15 @@ def plot_intervals(
     title: str = "",
     width: float = PAGE,
 ) -> Figure:
-    """Draw means with 95 % intervals, a row per variant and a panel per metric.
+    """Draw means with 95 % confidence intervals: a row per variant, a panel per metric.
 
     Args:
-        table: columns `name`, and for each metric METRIC, METRIC_low and METRIC_high.
-        metrics: columns; the part after ``paired_`` or ``unpaired_`` is a name of `ssdie.evaluation.metrics.METRICS`.
-        name: column with the names of the rows.
-        marked: row that the others are compared with.
-        title: of the figure.
-        width: of the figure; inches.
+        table: column `name`, and for each metric the columns METRIC, METRIC_low and METRIC_high.
+        metrics: columns; after ``paired_`` or ``unpaired_`` follows a name of `ssdie.evaluation.metrics.METRICS`.
+        name: column with the row labels.
+        marked: row with which the others are compared; drawn in another colour, with a dashed line at its mean.
+        title: title of the figure.
+        width: width of the figure, inches.
     """
     size = (width, 0.9 + 0.24 * len(table))
     figure, panels = plt.subplots(1, len(metrics), figsize=size, sharey=True, squeeze=False, layout="constrained")

@@ -1,78 +1,26 @@
-"""Diagrams of the method and of the network; channels and sizes are read from the network that is drawn."""
+"""Diagrams of the training method and of the generator; channels and sizes are read from the network itself."""
 
 import copy
-from collections.abc import Sequence
-from dataclasses import dataclass
 
-import matplotlib.pyplot as plt
 import torch
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 from torch import nn
 
 from ssdie.losses import LossWeights
 from ssdie.networks.generators import MSFF, count_parameters
 from ssdie.networks.layers import ContextPyramid
-from ssdie.workbook.figures.grids import FAINT, INK, PAGE, Picture, crop_to_fill, show_picture, styled
-
-# face and edge of a box, by what it does
-PLAIN, NETWORK, LOSS, JUDGE = (
-    ("#f2f4f7", "#aab2bd"),
-    ("#dcebf7", "#0173b2"),
-    ("#fdebd5", "#de8f05"),
-    ("#dff3ea", "#029e73"),
+from ssdie.workbook.figures.drawing import (
+    ADVERSARY,
+    LOSS,
+    NETWORK,
+    PLAIN,
+    Box,
+    draw_arrow,
+    draw_box,
+    draw_picture,
+    make_canvas,
 )
-
-
-@dataclass
-class Box:
-    """A rectangle on the drawing, in inches: lower left corner, width, height."""
-
-    x: float
-    y: float
-    width: float
-    height: float
-
-    def at(self, right: float = 0.5, up: float = 0.5) -> tuple[float, float]:
-        """A point of the box, by its share of width and height."""
-        return self.x + right * self.width, self.y + up * self.height
-
-
-def draw_box(
-    axes: Axes, box: Box, text: str, colours: tuple[str, str] = PLAIN, size: float = 7.0, name: str | None = None
-) -> Box:
-    """Draw a rounded box with text in its middle, in $ signs mathematics; `name`: of the module it stands for."""
-    style = {"boxstyle": "round,pad=0,rounding_size=0.06", "fc": colours[0], "ec": colours[1], "lw": 0.9, "zorder": 2}
-    axes.add_patch(FancyBboxPatch((box.x, box.y), box.width, box.height, gid=name, **style))
-    axes.text(*box.at(), text, ha="center", va="center", fontsize=size, linespacing=1.35, zorder=3)
-    return box
-
-
-def draw_picture(axes: Axes, box: Box, picture: Picture, caption: str) -> Box:
-    """Draw a picture, cut to the box, with its name below."""
-    inner = axes.inset_axes((box.x, box.y, box.width, box.height), transform=axes.transData)
-    show_picture(inner, crop_to_fill(picture, (round(box.height * 250), round(box.width * 250))))
-    axes.text(box.at(0.5)[0], box.y - 0.05, caption, ha="center", va="top", fontsize=7, linespacing=1.2)
-    return box
-
-
-def draw_arrow(axes: Axes, points: Sequence[tuple[float, float]], colour: str = INK) -> None:
-    """Draw a line through the points, with a head at its end."""
-    style = {"color": colour, "lw": 0.9, "zorder": 1.5}
-    if len(points) > 2:
-        axes.plot(*zip(*points[:-1], strict=True), solid_capstyle="round", solid_joinstyle="round", **style)
-    head = {"arrowstyle": "-|>", "mutation_scale": 7, "shrinkA": 0, "shrinkB": 0, "joinstyle": "miter"}
-    axes.add_patch(FancyArrowPatch(*points[-2:], **head, **style))
-
-
-def make_canvas(width: float, height: float) -> tuple[Figure, Axes]:
-    """Give a figure and axes whose units are inches."""
-    figure = plt.figure(figsize=(width, height))
-    axes = figure.add_axes((0, 0, 1, 1))
-    axes.set(xlim=(0, width), ylim=(0, height))
-    axes.set_axis_off()
-    return figure, axes
+from ssdie.workbook.figures.grids import FAINT, INK, PAGE, Picture, styled
 
 
 @styled
@@ -88,15 +36,15 @@ def draw_method(
     network: nn.Module,
     weights: LossWeights,
 ) -> Figure:
-    """Draw how SSDIE-Net is trained: one branch on synthetic pairs, one on real photos.
+    """Draw the training of SSDIE-Net: a supervised branch on synthetic pairs, an unsupervised one on real photos.
 
     Args:
-        clear, depth, synthetic: a scene, its depth (1, H, W), and the scene under synthetic dust.
-        restored: what the generator makes of `synthetic`.
-        real, copy_, pseudo_label: a dusty photo, an augmented copy of it, its Retinex.
-        enhanced: what the generator makes of the copy.
-        network: the generator, which is named.
-        weights: of the terms; one without weight is left out.
+        clear, depth, synthetic: a scene (3, H, W), its depth (1, H, W), and the scene with synthetic dust (3, H, W).
+        restored: output of the generator for `synthetic`.
+        real, copy_, pseudo_label: a dusty photo, an augmented copy of it, and its pseudo-label.
+        enhanced: output of the generator for `copy_`.
+        network: the generator; its class gives the name in the diagram.
+        weights: weights of the loss terms; terms of weight 0 are left out.
     """
     figure, axes = make_canvas(PAGE, 4.15)
     wide, high, first, second, third = 0.88, 0.62, 3.02, 1.58, 0.62
@@ -109,7 +57,7 @@ def draw_method(
     dust = draw_box(axes, Box(2.04, first, 0.94, high), law, size=6.4)
     dusty = draw_picture(axes, Box(3.16, first, wide, high), synthetic, "dusty $I$")
     photo = draw_picture(axes, Box(0.02, second, wide, high), real, "real dusty $x$")
-    many = "$K$ copies, disturbed: $x + n_k$\n$K$ copies, augmented: $y_k$"
+    many = "$K$ noisy copies: $x + n_k$\n$K$ augmented copies: $y_k$"
     copies = draw_box(axes, Box(1.16, second, 1.82, high), many, size=6.4)
     sample = draw_picture(axes, Box(3.16, second, wide, high), copy_, "a copy $y_k$")
     label = draw_picture(axes, Box(3.16, third, wide, high), pseudo_label, "pseudo-label $R(x)$")
@@ -122,16 +70,17 @@ def draw_method(
     terms = [_weigh(weights, name) for name in ("reconstruction", "perceptual", "style", "gradient")]
     parts = "\n".join(["$L_{sup}$, target $J$", *filter(None, terms)])
     supervised = draw_box(axes, Box(5.9, first - 0.06, 1.28, high + 0.12), parts, LOSS, 6.6)
-    judged = {
+    unsupervised = {
         "consistency": (LOSS, "$|G(x) - G(x + n_k)|$"),
-        "adversarial": (JUDGE, "$D(G(y_k)) \\rightarrow$ clear"),
-        "dark_channel": (JUDGE, "dc-Net(dark $G(y_k)$) $\\rightarrow$ clear"),
+        "adversarial": (ADVERSARY, "$D(G(y_k)) \\rightarrow$ clear"),
+        "dark_channel": (ADVERSARY, "dc-Net(dark $G(y_k)$) $\\rightarrow$ clear"),
         "retinex": (LOSS, "$|G(x) - R(x)|$"),
     }
-    boxes = {name: Box(5.9, 2.06 - 0.395 * k, 1.28, 0.33) for k, name in enumerate(judged) if getattr(weights, name)}
+    boxes = {name: Box(5.9, 2.06 - 0.395 * k, 1.28, 0.33) for k, name in enumerate(unsupervised)}
+    boxes = {name: box for name, box in boxes.items() if getattr(weights, name)}
     for name, box in boxes.items():
-        colours, text = judged[name]
-        draw_box(axes, box, f"{_weigh(weights, name)}\n{text}", colours, 6.2)
+        colors, text = unsupervised[name]
+        draw_box(axes, box, f"{_weigh(weights, name)}\n{text}", colors, 6.2)
     axes.text(6.54, 2.47, "$L_{unsup}$", ha="center", va="center", fontsize=7.5)
 
     axes.text(0.94, first + high / 2, "+", ha="center", va="center", fontsize=8)
@@ -155,8 +104,8 @@ def draw_method(
 
     stages = (
         "Stage 1\n$G$ on synthetic pairs",
-        "Stage 2\ndc-Net: dark channels, clear against dusty",
-        "Stage 3\nboth branches; $D$ and $G$ in turn",
+        "Stage 2\ndc-Net: dark channels, clear or dusty",
+        "Stage 3\nboth branches; $D$ and $G$ alternate",
     )
     for k, text in enumerate(stages):
         draw_box(axes, Box(0.02 + 2.42 * k, 0.03, 2.32, 0.33), text, PLAIN, 6.4)
@@ -164,7 +113,7 @@ def draw_method(
 
 
 def _weigh(weights: LossWeights, term: str) -> str:
-    """A term with its weight, where that is not 1; nothing for a term that is off."""
+    """Label of a loss term: its weight if that is not 1, and its name; "" for a term of weight 0."""
     weight = getattr(weights, term)
     name = {"retinex": "Retinex"}.get(term, term.replace("_", " "))
     return (name if weight == 1 else f"{weight:g} × {name}") if weight else ""
@@ -174,43 +123,50 @@ def _weigh(weights: LossWeights, term: str) -> str:
 
 
 def read_shapes(network: nn.Module, size: int = 256) -> dict[str, tuple[int, int]]:
-    """Give (channels, height) of what every module puts out for a square picture, by name; "" is the network.
+    """Find the output shape of every module for a square image.
+
+    Args:
+        network: takes (N, 3, H, W); it is copied and not changed.
+        size: H and W, pixels.
+
+    Returns:
+        (channels, height) by name of the module; the name "" is the whole network.
 
     Example:
         >>> read_shapes(MSFF(), 256)["encode1.1"]
         (128, 64)
     """
     shapes: dict[str, tuple[int, int]] = {}
-    network = copy.deepcopy(network).to("meta").eval()  # shapes without numbers
+    network = copy.deepcopy(network).to("meta").eval()  # shapes are computed without values
 
-    def note(name: str, output: torch.Tensor) -> None:
+    def record(name: str, output: torch.Tensor) -> None:
         shapes[name] = (output.shape[1], output.shape[2])
 
     for name, module in network.named_modules():
-        module.register_forward_hook(lambda _, __, output, name=name: note(name, output))
+        module.register_forward_hook(lambda _, __, output, name=name: record(name, output))
     network(torch.empty(1, 3, size, size, device="meta"))
     return shapes
 
 
 @styled
 def draw_network(network: MSFF, size: int = 256) -> Figure:
-    """Draw MSFF: three encoders, two cross-attentions, three decoders; channels x side under every block.
+    """Draw MSFF: three encoders, two cross-attentions, three decoders; every block with channels and side.
 
     Args:
-        network: to draw.
-        size: side of the input; pixels.
+        network: network to draw.
+        size: side of the square input, pixels.
     """
     shapes = read_shapes(network, size)
     figure, axes = make_canvas(PAGE, 3.55)
     rows = (2.45, 1.5, 0.55)  # scales: full, half, quarter
     wide, high = 0.74, 0.44
 
-    def block(x: float, y: float, name: str, title: str, colours: tuple[str, str], width: float = wide) -> Box:
+    def block(x: float, y: float, name: str, title: str, colors: tuple[str, str], width: float = wide) -> Box:
         channels, side = shapes[name]
-        return draw_box(axes, Box(x, y, width, high), f"{title}\n{channels} × {side}²", colours, 6.2, name)
+        return draw_box(axes, Box(x, y, width, high), f"{title}\n{channels} × {side}²", colors, 6.2, name)
 
-    def note(x: float, y: float, text: str, colour: str = FAINT, ha: str = "left") -> None:
-        axes.text(x, y, text, fontsize=6, color=colour, va="center", ha=ha)
+    def note(x: float, y: float, text: str, color: str = FAINT, ha: str = "left") -> None:
+        axes.text(x, y, text, fontsize=6, color=color, va="center", ha=ha)
 
     inputs, encoders = [], []
     for k, y in enumerate(rows):
@@ -232,7 +188,7 @@ def draw_network(network: MSFF, size: int = 256) -> Figure:
         note(2.88, rows[2] - 0.1, "then context pyramid")
     d1, d2, d3 = (
         [
-            block(3.9 + 0.88 * n, rows[k - 1], f"decode{k}.{n}", _name_convolution(part), JUDGE)
+            block(3.9 + 0.88 * n, rows[k - 1], f"decode{k}.{n}", _name_convolution(part), ADVERSARY)
             for n, part in enumerate(parts)
         ]
         for k, parts in ((1, network.decode1), (2, network.decode2), (3, network.decode3))
@@ -258,7 +214,7 @@ def draw_network(network: MSFF, size: int = 256) -> Figure:
     places = ((5.78, 0), (6.52, 0), (6.52, 1), (5.78, 1))
     names = ("final.0", "final.1", "final.2", "output")
     last = [
-        block(x, rows[row], name, _name_convolution(network.get_submodule(name)), JUDGE, 0.66)
+        block(x, rows[row], name, _name_convolution(network.get_submodule(name)), ADVERSARY, 0.66)
         for (x, row), name in zip(places, names, strict=True)
     ]
     head = {"tanh": "tanh", "scattering": "$e^{k}\\,(x - v)$"}[network.head]
@@ -279,7 +235,7 @@ def draw_network(network: MSFF, size: int = 256) -> Figure:
 
 
 def _name_convolution(part: nn.Module) -> str:
-    """Kernel and stride of the first convolution in a block; a transposed one enlarges by its stride."""
+    """Label of the first convolution in a block: kernel and stride; a transposed one upsamples by its stride."""
     layer = next(m for m in part.modules() if isinstance(m, nn.Conv2d | nn.ConvTranspose2d))
     kernel, stride = layer.kernel_size[0], layer.stride[0]
     if isinstance(layer, nn.ConvTranspose2d):

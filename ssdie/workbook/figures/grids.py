@@ -1,4 +1,4 @@
-"""The style of all figures, and figures made of pictures: functions take data and give a Figure."""
+"""The style of all figures, and figures made of images; every function takes data and returns a Figure."""
 
 import functools
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -18,21 +18,24 @@ from ssdie.utils.provenance import figure_metadata
 
 STYLE = Path(__file__).with_name("ssdie.mplstyle")
 SETTINGS = matplotlib.rc_params_from_file(STYLE, use_default_template=False)
-PAGE, COLUMN = SETTINGS["figure.figsize"][0], 3.5  # width of a figure over two columns and over one, inches
+PAGE, COLUMN = SETTINGS["figure.figsize"][0], 3.5  # width of a figure over two columns and over one column, inches
 INK, FAINT = SETTINGS["text.color"], "#6f757d"
 PALETTE = SETTINGS["axes.prop_cycle"].by_key()["color"]
 BLUE, ORANGE = PALETTE[:2]
-DEPTH_COLOURS = SETTINGS["image.cmap"]  # near bright, far dark
-GAP, TITLE, LABEL = 0.03, 0.22, 0.2  # between pictures, above them, left of them; inches
-Picture = torch.Tensor | np.ndarray  # (3, H, W), (1, 3, H, W), or one channel in the same place; in [0, 1]
+DEPTH_COLORMAP = SETTINGS["image.cmap"]  # near is bright, far is dark
+GAP, TITLE, LABEL = 0.03, 0.22, 0.2  # space between images, above them and left of them, inches
+Picture = torch.Tensor | np.ndarray  # (3, H, W), (1, H, W), or the same with a batch axis of 1; in [0, 1]
 
 
 def styled(draw: Callable[..., Figure]) -> Callable[..., Figure]:
-    """Draw in the project's style; closed for pyplot, so that a notebook shows what a cell returns, once."""
+    """Decorate a function that draws a figure: use the project's style, and close the figure in pyplot.
+
+    A closed figure is displayed once in a notebook, as the value of its cell.
+    """
 
     @functools.wraps(draw)
     def wrapper(*args, **kwargs) -> Figure:
-        with plt.style.context(STYLE, after_reset=True):  # whatever the user's own style is
+        with plt.style.context(STYLE, after_reset=True):  # independent of the user's settings
             figure = draw(*args, **kwargs)
             plt.close(figure)
         return figure
@@ -46,26 +49,26 @@ def save_figure(
     folder: str | Path = "figures",
     metadata: Mapping[str, str] | None = None,
 ) -> list[Path]:
-    """Write `name`.png and `name`.pdf, without dates: equal figures and metadata give equal files.
+    """Write a figure as PNG and PDF, without dates: equal figures and metadata give equal files.
 
     Args:
-        figure: as wide in the files as it says, nothing is cut off or added.
-        name: of the files, without suffix.
-        folder: made where it is missing.
-        metadata: what else the files tell of themselves, such as {"commit": "1a2b3c4"}; text fields of the PNG,
-            keywords of the PDF. None takes the manifest of the notebook that runs.
+        figure: figure; its size is kept.
+        name: file name without suffix.
+        folder: folder to write to; created if it is missing.
+        metadata: additional fields, such as {"commit": "1a2b3c4"}, written as text chunks of the PNG and keywords of
+            the PDF; None takes the manifest of the running notebook.
 
     Returns:
-        The two paths.
+        The paths of the PNG and the PDF file.
     """
     paths = [Path(folder) / f"{name}{suffix}" for suffix in (".png", ".pdf")]
     metadata = {key: str(value) for key, value in (figure_metadata() if metadata is None else metadata).items()}
     document = {"Title": name, "Creator": "ssdie", "CreationDate": None}
     if metadata:
         document["Keywords"] = "; ".join(f"{key}: {value}" for key, value in metadata.items())
-    for path, told in zip(paths, ({"Software": "ssdie", **metadata}, document), strict=True):
+    for path, fields in zip(paths, ({"Software": "ssdie", **metadata}, document), strict=True):
         with atomic(path) as temporary, plt.style.context(STYLE, after_reset=True):
-            figure.savefig(temporary, metadata=told)
+            figure.savefig(temporary, metadata=fields)
     return paths
 
 
@@ -73,7 +76,14 @@ def save_figure(
 
 
 def crop_to_fill(picture: Picture, size: tuple[int, int]) -> torch.Tensor:
-    """Scale a picture until it covers (height, width) and cut out the middle; (C, height, width) in [0, 1].
+    """Resize an image to cover a size, and crop the centre.
+
+    Args:
+        picture: (C, H, W) or (1, C, H, W) in [0, 1].
+        size: (height, width) of the result, pixels.
+
+    Returns:
+        (C, height, width) in [0, 1], on the CPU.
 
     Example:
         >>> crop_to_fill(torch.rand(3, 40, 80), (10, 10)).shape
@@ -89,9 +99,9 @@ def crop_to_fill(picture: Picture, size: tuple[int, int]) -> torch.Tensor:
 
 
 def show_picture(axes: Axes, picture: torch.Tensor) -> None:
-    """Draw (3, H, W) as it is, (1, H, W) in the colours of depth, without ticks."""
+    """Draw an image (3, H, W), or a depth map (1, H, W) with `DEPTH_COLORMAP`, without ticks."""
     image = to_display(picture)
-    axes.imshow(image[..., 0] if image.shape[-1] == 1 else image, cmap=DEPTH_COLOURS, vmin=0, vmax=1)
+    axes.imshow(image[..., 0] if image.shape[-1] == 1 else image, cmap=DEPTH_COLORMAP, vmin=0, vmax=1)
     axes.set(xticks=[], yticks=[])
     axes.spines[:].set_visible(False)
 
@@ -99,14 +109,17 @@ def show_picture(axes: Axes, picture: torch.Tensor) -> None:
 def make_cells(
     rows: int, columns: int, width: float, aspect: float, titles: int = 1, labels: bool = False
 ) -> tuple[Figure, np.ndarray]:
-    """Give a figure of exactly this width and its (rows, columns) axes, each for a picture of this aspect.
+    """Make a figure of exactly this width with a grid of axes for images of equal aspect ratio.
 
     Args:
-        rows, columns: of cells.
-        width: of the figure, inches.
+        rows, columns: number of cells.
+        width: width of the figure, inches.
         aspect: width over height of a cell.
-        titles: number of rows, from above, that have room for a title.
-        labels: room for a label left of each row.
+        titles: number of rows, from the top, with space for a title.
+        labels: leave space for a label left of each row.
+
+    Returns:
+        The figure and its axes (rows, columns).
     """
     left = LABEL if labels else 0.0
     wide = (width - left - GAP * (columns - 1)) / columns
@@ -121,8 +134,15 @@ def make_cells(
 
 
 def write_titles(cells: Iterable[Axes], titles: Sequence[str], width: float, largest: float = 9.0) -> None:
-    """Write titles over pictures `width` inches wide, in one size, small enough for the longest."""
-    fitting = 125 * width / max(map(len, titles))  # a letter of DejaVu Sans is 0.58 of its size wide
+    """Write titles above images that are `width` inches wide, in the font size at which the longest fits.
+
+    Args:
+        cells: axes of the images.
+        titles: one for each of the first axes.
+        width: width of an image, inches.
+        largest: largest font size, points.
+    """
+    fitting = 125 * width / max(map(len, titles))  # a letter of DejaVu Sans is 0.58 times its size wide
     for axes, title in zip(cells, titles, strict=False):
         axes.set_title(title, loc="center", fontsize=min(largest, fitting), pad=3.5)
 
@@ -135,14 +155,14 @@ def plot_grid(
     aspect: float = 1.5,
     pixels: int = 300,
 ) -> Figure:
-    """Lay pictures out as a grid, a column for each name.
+    """Arrange images in a grid with a column for each name.
 
     Args:
-        rows: the pictures of a row by column; one channel is drawn in the colours of depth.
-        labels: of the rows.
-        width: of the figure; inches.
-        aspect: width over height of every cell; pictures are cut to it around their middle.
-        pixels: width of a cell.
+        rows: images of each row by column name; single-channel images are drawn with the colour map of depth.
+        labels: labels of the rows.
+        width: width of the figure, inches.
+        aspect: width over height of every cell, to which images are cropped around their centre.
+        pixels: width of a cell, pixels.
     """
     columns = list(rows[0])
     figure, grid = make_cells(len(rows), len(columns), width, aspect, labels=labels is not None)
@@ -163,7 +183,7 @@ def plot_pictures(
     aspect: float = 1.5,
     pixels: int = 400,
 ) -> Figure:
-    """Lay pictures out in rows, each with its own title; arguments as for `plot_grid`."""
+    """Arrange images in rows of `columns`, each with its name as title; other arguments as for `plot_grid`."""
     rows = -(-len(pictures) // columns)
     figure, grid = make_cells(rows, columns, width, aspect, titles=rows)
     for axes in grid.flat:
@@ -176,13 +196,15 @@ def plot_pictures(
 
 @styled
 def plot_maps(dusty: Picture, gain: Picture, veil: Picture, enhanced: Picture, width: float = PAGE) -> Figure:
-    """Show what is done to a photo in terms of the scattering model: J = gain (I - veil).
+    r"""Draw an enhancement in terms of the scattering model.
+
+    .. math:: J = g\, (I - v), \qquad g = 1 / t, \qquad v = A\, (1 - t)
 
     Args:
-        dusty, enhanced: (3, H, W) in [0, 1].
-        gain: (3, H, W) above 0; drawn as log2 of its mean over the channels.
-        veil: (3, H, W) in [-1, 1]; drawn as a colour around a middle grey, which is no veil.
-        width: of the figure; inches.
+        dusty, enhanced: I and J; (3, H, W) in [0, 1].
+        gain: g; (3, H, W) above 0; drawn as log2 of its mean over the channels.
+        veil: v; (3, H, W) in [-1, 1]; drawn as (v + 1) / 2, so that no veil is medium grey.
+        width: width of the figure, inches.
     """
     aspect = dusty.shape[-1] / dusty.shape[-2]
     figure, grid = make_cells(2, 2, width, aspect, titles=2)
@@ -191,7 +213,7 @@ def plot_maps(dusty: Picture, gain: Picture, veil: Picture, enhanced: Picture, w
     panels = {
         "dusty $I$": torch.as_tensor(dusty),
         "enhanced $J = g\\,(I - v)$": torch.as_tensor(enhanced),
-        "veil $v$; middle grey: none": (torch.as_tensor(veil) + 1) / 2,
+        "veil $v$; medium grey: none": (torch.as_tensor(veil) + 1) / 2,
     }
     for axes, (title, picture) in zip(grid.flat, panels.items(), strict=False):
         show_picture(axes, picture.clamp(0, 1))
@@ -200,7 +222,7 @@ def plot_maps(dusty: Picture, gain: Picture, veil: Picture, enhanced: Picture, w
     drawn = axes.imshow(log_gain, cmap="RdBu_r", vmin=-top, vmax=top)
     axes.set(xticks=[], yticks=[])
     axes.spines[:].set_visible(False)
-    axes.set_title("gain $g$, in doublings", loc="center", pad=3.5)
+    axes.set_title("gain $g$, as $\\log_2$", loc="center", pad=3.5)
     axes.add_patch(Rectangle((0.6, 0.02), 0.38, 0.17, transform=axes.transAxes, fc="white", alpha=0.85))
     bar = figure.colorbar(drawn, cax=axes.inset_axes((0.64, 0.12, 0.3, 0.045)), orientation="horizontal")
     bar.ax.tick_params(labelsize=7, pad=2)

@@ -13,10 +13,10 @@ function render({ model, el }) {
   const urls = {};
 
   const place = () => {
-    const share = model.get("divider");
-    range.value = share;
-    after.style.clipPath = `inset(0 0 0 ${100 * share}%)`;
-    line.style.left = `${100 * share}%`;
+    const position = model.get("divider");
+    range.value = position;
+    after.style.clipPath = `inset(0 0 0 ${100 * position}%)`;
+    line.style.left = `${100 * position}%`;
   };
   const show = (name) => {
     const old = urls[name];
@@ -42,17 +42,17 @@ function render({ model, el }) {
     model.set("divider", Number(range.value));
     model.save_changes();
   });
-  range.addEventListener("dblclick", (event) => { // look closer here; the divider goes back to where it was
+  range.addEventListener("dblclick", (event) => { // zoom in here; restore the divider, which the clicks have moved
     const box = range.getBoundingClientRect();
     model.set("focus", [(event.clientX - box.left) / box.width, (event.clientY - box.top) / box.height]);
     model.set("divider", resting);
     model.save_changes();
   });
-  const heard = { "change:divider": place, "change:labels": name,
+  const handlers = { "change:divider": place, "change:labels": name,
     "change:before": () => show("before"), "change:after": () => show("after") };
-  Object.entries(heard).forEach(([event, answer]) => { model.on(event, answer); answer(); });
+  Object.entries(handlers).forEach(([event, handler]) => { model.on(event, handler); handler(); });
   return () => {
-    Object.entries(heard).forEach(([event, answer]) => model.off(event, answer));
+    Object.entries(handlers).forEach(([event, handler]) => model.off(event, handler));
     Object.values(urls).forEach((url) => URL.revokeObjectURL(url));
   };
 }

@@ -1,10 +1,10 @@
-// A button that asks the kernel for a file and hands it to the browser.
+// A button that requests a file from the kernel and saves it in the browser.
 function render({ model, el }) {
   const button = document.createElement("button");
   button.className = "jupyter-widgets jupyter-button widget-button ssdie-download";
   const name = () => { button.textContent = model.get("description"); button.disabled = model.get("busy"); };
-  button.addEventListener("click", () => model.send("wanted"));
-  const take = (file, buffers) => {
+  button.addEventListener("click", () => model.send("requested"));
+  const save = (file, buffers) => {
     const link = document.createElement("a");
     link.href = URL.createObjectURL(new Blob([buffers[0]], { type: file.type }));
     link.download = file.name;
@@ -12,9 +12,9 @@ function render({ model, el }) {
     setTimeout(() => URL.revokeObjectURL(link.href), 10000);
   };
   model.on("change", name);
-  model.on("msg:custom", take);
+  model.on("msg:custom", save);
   name();
   el.append(button);
-  return () => { model.off("change", name); model.off("msg:custom", take); };
+  return () => { model.off("change", name); model.off("msg:custom", save); };
 }
 export default { render };

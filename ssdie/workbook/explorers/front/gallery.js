@@ -1,4 +1,4 @@
-// A row of small pictures to choose from; every one is a button.
+// A row of thumbnails to choose from; each is a button.
 function render({ model, el }) {
   el.classList.add("ssdie");
   const row = document.createElement("div");
