@@ -7,7 +7,6 @@ import io
 import re
 import textwrap
 import tokenize
-from itertools import takewhile
 from pathlib import Path
 
 from sphinx.application import Sphinx
@@ -58,9 +57,9 @@ def name_returned(app: Sphinx, what: str, name: str, obj: object, options: objec
     """
     for start, line in enumerate(lines):
         if line.strip() == "Returns:":
-            indent = len(line) - len(line.lstrip()) + 4
-            values = takewhile(lambda text: not text.strip() or text.startswith(" " * indent), lines[start + 1 :])
-            if sum(bool(re.match(rf" {{{indent}}}\w+: ", text)) for text in values) > 1:
+            indent = " " * (len(line) - len(line.lstrip()) + 4)
+            end = next((k for k, text in enumerate(lines) if k > start and text and not text.startswith(indent)), None)
+            if sum(bool(re.match(indent + r"\w+: ", text)) for text in lines[start + 1 : end]) > 1:
                 lines[start] = line.replace("Returns:", "Returned:")
 
 
@@ -71,10 +70,10 @@ def skip_imported(app: Sphinx, what: str, name: str, member: object, skip: bool,
 
 
 def remove_old_pages(app: Sphinx, config: object) -> None:
-    """Remove the pages of modules that are no longer there, which autosummary leaves behind."""
+    """Remove pages that autosummary leaves behind: of modules that are gone, and of packages, which list modules."""
     for page in (Path(app.srcdir) / "generated" / "api").glob("*.rst"):
         module = Path(app.srcdir).parent / page.stem.replace(".", "/")
-        if not module.is_dir() and not module.with_suffix(".py").is_file():
+        if module.is_dir() or not module.with_suffix(".py").is_file():
             page.unlink()
 
 

@@ -63,6 +63,14 @@ def write_pages(app: Sphinx) -> None:
         write_if_changed(target, text.encode())
 
 
+def read_page(app: Sphinx, name: str, content: list[str]) -> None:
+    """Let links of a page of docs/ to files outside it, which work on a code host, lead to their pages."""
+    source = Path(app.srcdir)
+    file = source / f"{name}.md"
+    if file.is_file() and not name.startswith("generated/"):
+        content[0] = rewrite_links(content[0], file, file, source.parent, source)
+
+
 def write_if_changed(path: Path, content: bytes) -> None:
     """Write a file unless it has this content already, so that Sphinx reads only what is new."""
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -73,4 +81,5 @@ def write_if_changed(path: Path, content: bytes) -> None:
 def setup(app: Sphinx) -> dict[str, bool]:
     """Write the pages before Sphinx looks for its sources."""
     app.connect("builder-inited", write_pages)
+    app.connect("source-read", read_page)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

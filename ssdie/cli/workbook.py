@@ -39,12 +39,11 @@ def reproduce(args: argparse.Namespace) -> int:
 
 def add_download_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of `ssdie download`."""
-    from ssdie.data.download import BASE_URL
-
     add = parser.add_argument
-    add("names", nargs="*", help="train, val, test, or single names (default: all)")
-    add("-o", "--out", type=Path, required=True, help="folder to write to; can serve as SSDIE_DATA afterwards")
-    add("--base-url", default=BASE_URL, help="address of a mirror of the data set")
+    add("names", nargs="*", help="train, val, test; with --free dusty, mars, clear; or single names (default: all)")
+    add("--free", action="store_true", help="the photographs that are free to show, into the user's cache")
+    add("-o", "--out", type=Path, help="folder to write to; can serve as SSDIE_DATA afterwards; not needed with --free")
+    add("--base-url", metavar="ADDRESS", help="a mirror of the data set (default: where it is published)")
     add("--retries", type=int, default=2, help="further attempts for each photo (default: 2)")
     add("--timeout", type=float, default=30, metavar="SECONDS", help="longest wait for an answer (default: 30)")
     add("--offline", action="store_true", help="only check what is there (the same as SSDIE_OFFLINE=1)")
@@ -52,12 +51,24 @@ def add_download_options(parser: argparse.ArgumentParser) -> None:
 
 def download(args: argparse.Namespace) -> int:
     """Run `ssdie download`: status 1 where a photo is missing."""
-    from ssdie.data.download import LICENCE, download
+    from ssdie.data import download as dusty
+    from ssdie.data import free
 
-    print(LICENCE)
-    options = {"timeout": args.timeout, "offline": args.offline or None}
-    paths, failures = download(args.out, args.names or None, args.base_url, args.retries, **options)
-    print(f"{len(paths)} of {len(paths) + len(failures)} photos are in {args.out / 'dusty'}")
+    if not args.free and args.out is None:
+        raise ValueError("out: expected a folder, got none. Give one with -o, or use --free.")
+    options = {"retries": args.retries, "timeout": args.timeout, "offline": args.offline or None}
+    names = args.names or None
+    if args.free:
+        folder = args.out or free.free_folder()
+        paths, failures = free.download_free(names, folder, args.base_url or free.BASE_URL, **options)
+        have = {path.name for path in paths}
+        shown = [f"{p.name}: {p.credit}" for p in free.read_free_registry(names) if p.name in have]
+        print(*shown, sep="\n", end="\n" if shown else "")
+    else:
+        print(dusty.LICENCE)
+        folder = args.out / "dusty"
+        paths, failures = dusty.download(args.out, names, args.base_url or dusty.BASE_URL, **options)
+    print(f"{len(paths)} of {len(paths) + len(failures)} photos are in {folder}")
     for name, reason in failures.items():
         print(f"{name}: {reason}", file=sys.stderr)
     return int(bool(failures))
@@ -65,5 +76,5 @@ def download(args: argparse.Namespace) -> int:
 
 COMMANDS = {
     "reproduce": Command("run the notebooks from first to last", add_reproduce_options, reproduce, "workbook"),
-    "download": Command("fetch the registered real dusty photos", add_download_options, download, "train"),
+    "download": Command("fetch real dusty photos, or photos free to show", add_download_options, download, "train"),
 }
