@@ -1,18 +1,22 @@
-# Two commands do everything: `make reproduce` and `make test`; `make lab` opens the workbook, `make site` shows it as HTML.
+# Two commands do everything: `make reproduce` and `make test`; `make lab` opens the workbook, `make docs` writes the documentation.
 # PYTHON names the interpreter that makes .venv; LAB holds options for JupyterLab, such as --no-browser.
 PYTHON ?= python3
 PROFILE ?= quick
 BIN := .venv/bin
 
-.PHONY: install lab test reproduce site lint lock audit bench clean
+.PHONY: install lab test reproduce docs lint lock audit bench clean
 
-install: .venv/installed
+install: .venv/installed docs/node_modules
 
 .venv/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --upgrade pip
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
 	touch $@
+
+# scripts for formulas and widgets in the documentation; without npm only `make docs` is missing
+docs/node_modules: docs/package-lock.json
+	@npm ci --prefix docs --loglevel error && touch $@ || echo "make docs needs npm and, this once, a network."
 
 # in the project's own environment, whatever kernels the user has; without the question about Jupyter's news
 lab: install
@@ -30,8 +34,11 @@ lint: install
 reproduce: install
 	$(BIN)/python -m ssdie reproduce --profile $(PROFILE)
 
-site: install
-	$(BIN)/python -m ssdie site
+# from notebooks that `make reproduce` has executed; needs no network
+docs: install
+	rm -rf runs/docs
+	$(BIN)/python -m sphinx --fail-on-warning --keep-going --quiet --jobs 2 --doctree-dir runs/.doctrees docs runs/docs
+	@echo "written: runs/docs/index.html"
 
 # write the exact versions of what is installed in a fresh environment
 lock:
@@ -46,4 +53,4 @@ bench: install
 	$(BIN)/python -m ssdie bench
 
 clean:
-	rm -rf .venv runs
+	rm -rf .venv runs docs/generated docs/node_modules

@@ -9,7 +9,7 @@ from faults import ROOT
 
 from ssdie.cli import COMMANDS, main
 
-PAGES = [p for p in ROOT.rglob("*.md") if not {".venv", "runs", "node_modules", "build"} & set(p.parts)]
+PAGES = [p for p in ROOT.rglob("*.md") if not {".venv", "runs", "node_modules", "build", "generated"} & set(p.parts)]
 LINES = [
     line.split("#")[0].strip()
     for page in PAGES
@@ -39,3 +39,11 @@ def test_make_knows_the_targets():
     for line in lines:
         done = subprocess.run(["make", "-n", *line.split()[1:]], cwd=ROOT, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
+
+
+def test_make_lab_opens_the_first_notebook_in_the_projects_environment():
+    words = ["make", "-n", "--no-print-directory", "lab", "LAB=--no-browser"]
+    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True)
+    last = done.stdout.splitlines()[-1].split()
+    assert last[1:] == [".venv/bin/jupyter-lab", "--no-browser", "notebooks/00_enhance_a_photo.ipynb"]
+    assert (ROOT / last[-1]).is_file()

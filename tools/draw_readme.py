@@ -1,4 +1,7 @@
-"""Draw the picture of README.md: `python tools/draw_readme.py`. Photograph: china.jpg, by danielbuechele."""
+"""Draw the picture of README.md and the example of docs/: `python tools/draw_readme.py`.
+
+Photograph: china.jpg of scikit-learn, by danielbuechele, CC BY 2.0.
+"""
 
 from pathlib import Path
 
@@ -12,7 +15,8 @@ from ssdie.photo.files import array_to_pil
 from ssdie.synthesis.dust import add_dust
 from ssdie.synthesis.recipes import sample_dust
 
-OUT = Path(__file__).parents[1] / "figures" / "readme.jpg"
+ROOT = Path(__file__).parents[1]
+OUT, EXAMPLE = ROOT / "figures" / "readme.jpg", ROOT / "docs" / "example.jpg"
 DENSITIES = (1.2, 1.8, 3.2)  # haze, dust, storm
 SEEDS = (22, 24, 25)
 SIZE = (300, 450)
@@ -30,7 +34,16 @@ def main() -> None:
         for row, picture in enumerate((dusty, enhance(dusty))):
             canvas.paste(array_to_pil(to_display(picture)), (column * (SIZE[1] + GAP), row * (SIZE[0] + GAP)))
     canvas.save(OUT, quality=90)
-    print(f"written: {OUT}")
+    print(f"written: {OUT}, {write_example()}")
+
+
+def write_example() -> Path:
+    """Write the photograph at its own size under dust, for the tutorials."""
+    clear, depth = read_pair("photo_china")
+    random = torch.Generator().manual_seed(SEEDS[1])
+    dusty = add_dust(clear[None], depth[None], sample_dust(1, random, density=DENSITIES[1]), random).dusty[0]
+    array_to_pil(to_display(dusty)).save(EXAMPLE, quality=90)
+    return EXAMPLE
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 - `photos`: enhance, report. `output`: what they print. `app`: app. `training`: train, dust, depth, export,
   fit-airlight.
-- `evaluation`: evaluate, realism, bench. `workbook`: reproduce, site, download.
+- `evaluation`: evaluate, realism, bench. `workbook`: reproduce, download.
 
 Every option, help text and exit status is here. Torch and Jupyter are imported by the command that needs them.
 """

@@ -1,4 +1,4 @@
-"""Commands of the workbook: `reproduce`, `site`, `download`."""
+"""Commands of the workbook: `reproduce`, `download`."""
 
 import argparse
 import sys
@@ -37,41 +37,13 @@ def reproduce(args: argparse.Namespace) -> int:
     return print_outcomes(reproduce(args.profile, args.only, dict(args.parameter), args.out, args.resume))
 
 
-def add_site_options(parser: argparse.ArgumentParser) -> None:
-    """Add the options of `ssdie site`."""
-    add = parser.add_argument
-    add("--out", type=Path, default=Path("runs/site"), help="folder for the pages (default: runs/site)")
-    add("--executed", type=Path, help="folder of notebooks executed without SSDIE_DATA (default: run them now)")
-
-
-def site(args: argparse.Namespace) -> int:
-    """Run `ssdie site`: run the notebooks without SSDIE_DATA, in runs/embedded, and make the pages."""
-    from ssdie.utils.paths import project_root
-    from ssdie.workbook.runner import format_outcomes, reproduce
-    from ssdie.workbook.site import make_site, without_data
-
-    executed = args.executed
-    if executed is None:
-        with without_data():
-            outcomes = reproduce("quick", parameters={"figures": "runs/embedded/figures"}, out="runs/embedded")
-        print(format_outcomes(outcomes))
-        failures = [outcome.message for outcome in outcomes if outcome.status == "failed"]
-        if failures:
-            print(*failures, sep="\n", file=sys.stderr)
-            return 1
-        executed = project_root() / "runs" / "embedded" / "quick"
-    print(make_site(executed, args.out))
-    return 0
-
-
 def add_download_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of `ssdie download`."""
-    from ssdie.data.download import BASE_URL
-
     add = parser.add_argument
-    add("names", nargs="*", help="train, val, test, or single names (default: all)")
-    add("-o", "--out", type=Path, required=True, help="folder to write to; can serve as SSDIE_DATA afterwards")
-    add("--base-url", default=BASE_URL, help="address of a mirror of the data set")
+    add("names", nargs="*", help="train, val, test; with --free dusty, mars, clear; or single names (default: all)")
+    add("--free", action="store_true", help="the photographs that are free to show, into the user's cache")
+    add("-o", "--out", type=Path, help="folder to write to; can serve as SSDIE_DATA afterwards; not needed with --free")
+    add("--base-url", metavar="ADDRESS", help="a mirror of the data set (default: where it is published)")
     add("--retries", type=int, default=2, help="further attempts for each photo (default: 2)")
     add("--timeout", type=float, default=30, metavar="SECONDS", help="longest wait for an answer (default: 30)")
     add("--offline", action="store_true", help="only check what is there (the same as SSDIE_OFFLINE=1)")
@@ -79,12 +51,24 @@ def add_download_options(parser: argparse.ArgumentParser) -> None:
 
 def download(args: argparse.Namespace) -> int:
     """Run `ssdie download`: status 1 where a photo is missing."""
-    from ssdie.data.download import LICENCE, download
+    from ssdie.data import download as dusty
+    from ssdie.data import free
 
-    print(LICENCE)
-    options = {"timeout": args.timeout, "offline": args.offline or None}
-    paths, failures = download(args.out, args.names or None, args.base_url, args.retries, **options)
-    print(f"{len(paths)} of {len(paths) + len(failures)} photos are in {args.out / 'dusty'}")
+    if not args.free and args.out is None:
+        raise ValueError("out: expected a folder, got none. Give one with -o, or use --free.")
+    options = {"retries": args.retries, "timeout": args.timeout, "offline": args.offline or None}
+    names = args.names or None
+    if args.free:
+        folder = args.out or free.free_folder()
+        paths, failures = free.download_free(names, folder, args.base_url or free.BASE_URL, **options)
+        have = {path.name for path in paths}
+        shown = [f"{p.name}: {p.credit}" for p in free.read_free_registry(names) if p.name in have]
+        print(*shown, sep="\n", end="\n" if shown else "")
+    else:
+        print(dusty.LICENCE)
+        folder = args.out / "dusty"
+        paths, failures = dusty.download(args.out, names, args.base_url or dusty.BASE_URL, **options)
+    print(f"{len(paths)} of {len(paths) + len(failures)} photos are in {folder}")
     for name, reason in failures.items():
         print(f"{name}: {reason}", file=sys.stderr)
     return int(bool(failures))
@@ -92,6 +76,5 @@ def download(args: argparse.Namespace) -> int:
 
 COMMANDS = {
     "reproduce": Command("run the notebooks from first to last", add_reproduce_options, reproduce, "workbook"),
-    "site": Command("make an HTML gallery of the notebooks", add_site_options, site, "workbook"),
-    "download": Command("fetch the registered real dusty photos", add_download_options, download, "train"),
+    "download": Command("fetch real dusty photos, or photos free to show", add_download_options, download, "train"),
 }

@@ -2,7 +2,7 @@
 
 import csv
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import BinaryIO
 from urllib.parse import quote
@@ -62,7 +62,6 @@ def download(
     Raises:
         ValueError: a name is neither in the registry nor a split, or the registry names a file outside OUT.
     """
-    offline = is_offline() if offline is None else offline
     registry = read_registry()
     splits = {row["split"] for row in registry.values()}
     requested = list(registry if names is None else names)
@@ -73,15 +72,37 @@ def download(
             f"{REGISTRY} lists all names."
         )
     chosen = {name: row for name, row in registry.items() if name in requested or row["split"] in requested}
-    files = {f"dusty/{row['split']}/{name}": row for name, row in chosen.items()}
+    files = {f"dusty/{row['split']}/{name}": (row["original"], row["sha256"]) for name, row in chosen.items()}
     outside = [file for file in files if not (Path(out) / file).resolve().is_relative_to(Path(out).resolve())]
     if outside:
         raise ValueError(f"{REGISTRY} names {outside[0]}, which is outside {out}. Restore the registry.")
+    return fetch_files(out, files, base_url, retries, timeout, offline)
+
+
+def fetch_files(
+    out: str | Path,
+    files: Mapping[str, tuple[str, str]],
+    base_url: str,
+    retries: int = 2,
+    timeout: float = 30,
+    offline: bool | None = None,
+) -> tuple[list[Path], dict[str, str]]:
+    """Download files of a registry. Existing files are verified and kept.
+
+    Args:
+        out: folder; created if it is missing.
+        files: {path in `out`: (path of the original, SHA-256)}.
+        base_url, retries, timeout, offline: as for `download`.
+
+    Returns:
+        As `download`.
+    """
+    offline = is_offline() if offline is None else offline
     store = pooch.create(
         Path(out),
         base_url,
-        registry={file: f"sha256:{row['sha256']}" for file, row in files.items()},
-        urls={file: base_url + quote(row["original"]) for file, row in files.items()},
+        registry={file: f"sha256:{sha256}" for file, (_, sha256) in files.items()},
+        urls={file: base_url + quote(original) for file, (original, _) in files.items()},
         retry_if_failed=retries,
     )
     pooch.get_logger().setLevel("ERROR")

@@ -1,4 +1,4 @@
-"""Enhancement of files and folders: `ssdie enhance PHOTO_OR_FOLDER ... -o OUT`.
+"""Enhancement of files and folders: `ssdie enhance PHOTOS_OR_FOLDERS -o OUT`.
 
 Every file of a folder is enhanced, fails with a reason, or is skipped with its kind; a journal in the output folder
 says which, and `resume` continues from it.

@@ -1,4 +1,4 @@
-"""Loading a network: ONNX Runtime on a CPU, PyTorch for GPUs and `.safetensors` weights.
+"""Loading a network: ONNX Runtime on a CPU, PyTorch for GPUs and safetensors weights.
 
 Both give a model with `correct(small, postprocess)`: small photo in, affine colour maps out.
 """

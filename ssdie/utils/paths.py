@@ -33,6 +33,11 @@ def data_root() -> Path | None:
     return root
 
 
+def cache_folder() -> Path:
+    """Return the folder for files that can be downloaded or computed again: XDG_CACHE_HOME or ~/.cache, in it ssdie."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "ssdie"
+
+
 def is_offline() -> bool:
     """Return whether the environment variable SSDIE_OFFLINE forbids downloads: set, and not to 0."""
     return os.environ.get("SSDIE_OFFLINE", "0") not in ("", "0")

@@ -30,7 +30,7 @@ from ssdie.workbook.explorers.files import (
 )
 from ssdie.workbook.explorers.views import PREVIEW, SHOWN_METRICS, crop, measure_shown, preview, split_view
 from ssdie.workbook.explorers.widgets import Compare, Download, Gallery, Panel, slider
-from ssdie.workbook.figures.grids import plot_grid
+from ssdie.workbook.figures.grids import add_credits, plot_grid
 
 SIZES = range(64, 385, 64)  # working sizes to choose from, pixels
 VIEWS = ("photo", "dark channel", "zoom")
@@ -49,6 +49,7 @@ class EnhancementExplorer(Panel):
             colour profile and bit depth the download keeps.
         model: network of "ssdie"; None takes the released weights.
         first: name of the photo shown first; None takes the first of `photos`.
+        credits: credits by name, shown below the photos that have one.
     """
 
     def __init__(
@@ -56,7 +57,9 @@ class EnhancementExplorer(Panel):
         photos: Mapping[str, torch.Tensor | str | Path],
         model: Model | Generator | None = None,
         first: str | None = None,
+        credits: Mapping[str, str] | None = None,
     ):
+        self.credits, self.credit = credits or {}, widgets.HTML()
         self.model = model or load_model()
         self.photos: dict[str, torch.Tensor] = {}  # for display
         self.files: dict[str, Photo] = {}  # for the download
@@ -77,7 +80,7 @@ class EnhancementExplorer(Panel):
         self.numbers, self.cast, self.status = widgets.HTML(), widgets.HTML(), panels.make_status()
         left = [self.upload, hint, self.path, *self.controls.values(), self.download, self.status]
         facts = [panels.captioned("metrics", self.numbers), panels.captioned("colour cast, in CIE Lab", self.cast)]
-        super().__init__([self.gallery, panels.side_by_side(left, [self.compare, widgets.HBox(facts)])])
+        super().__init__([self.gallery, panels.side_by_side(left, [self.compare, self.credit, widgets.HBox(facts)])])
         self._measure_later = panels.after_pause(panels.guard(self.measure, self.status))
         self.select_photo()
         callbacks = {
@@ -102,6 +105,8 @@ class EnhancementExplorer(Panel):
         """Show the selected photo, and start to compute the previews of all methods in the background."""
         self.name, self.dusty, self.previews = self.gallery.value, self.photos[self.gallery.value], {}
         self.small = fit_long_side(self.dusty[None], PREVIEW)[0]
+        credit = html.escape(self.credits.get(self.name, ""))
+        self.credit.value = f'<div style="font-size:12px;line-height:1.4;opacity:0.8">{credit}</div>'
         self.before = {name: measure_shown(self.small, self.small)[name] for name in SHOWN_METRICS} | UNCHANGED
         self.color, self.measured, self.shown_before = charts.mean_color(self.small), None, None
         self.draw()
@@ -237,7 +242,8 @@ class EnhancementExplorer(Panel):
         """Draw the photo, dusty, divided and enhanced, as a figure."""
         enhanced = self.enhanced()
         divided = split_view(self.small, enhanced, self.compare.divider)
-        return plot_grid([{"dusty": self.small, "divided": divided, "enhanced": enhanced}])
+        figure = plot_grid([{"dusty": self.small, "divided": divided, "enhanced": enhanced}])
+        return add_credits(figure, [self.credits[self.name]] if self.name in self.credits else [])
 
 
 def _make_controls() -> dict[str, widgets.Widget]:

@@ -160,7 +160,7 @@ def plot_intervals(
 
     Args:
         table: column `name`, and for each metric the columns METRIC, METRIC_low and METRIC_high.
-        metrics: columns; after "paired_" or "unpaired_" follows a name of `ssdie.evaluation.metrics.METRICS`.
+        metrics: columns; after ``paired_`` or ``unpaired_`` follows a name of `ssdie.evaluation.metrics.METRICS`.
         name: column with the row labels.
         marked: row with which the others are compared; drawn in another colour, with a dashed line at its mean.
         title: title of the figure.

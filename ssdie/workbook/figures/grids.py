@@ -1,6 +1,7 @@
 """The style of all figures, and figures made of images; every function takes data and returns a Figure."""
 
 import functools
+import textwrap
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
@@ -24,6 +25,7 @@ PALETTE = SETTINGS["axes.prop_cycle"].by_key()["color"]
 BLUE, ORANGE = PALETTE[:2]
 DEPTH_COLORMAP = SETTINGS["image.cmap"]  # near is bright, far is dark
 GAP, TITLE, LABEL = 0.03, 0.22, 0.2  # space between images, above them and left of them, inches
+CREDIT = 0.115  # height of a line of credit, inches
 Picture = torch.Tensor | np.ndarray  # (3, H, W), (1, H, W), or the same with a batch axis of 1; in [0, 1]
 
 
@@ -145,6 +147,29 @@ def write_titles(cells: Iterable[Axes], titles: Sequence[str], width: float, lar
     fitting = 125 * width / max(map(len, titles))  # a letter of DejaVu Sans is 0.58 times its size wide
     for axes, title in zip(cells, titles, strict=False):
         axes.set_title(title, loc="center", fontsize=min(largest, fitting), pad=3.5)
+
+
+def add_credits(figure: Figure, credits: Sequence[str]) -> Figure:
+    """Write credits below a figure; the figure becomes higher, and what it showed stays as large.
+
+    Args:
+        figure: changed in place.
+        credits: of the photographs in it, in their order; the same one twice is written once. None: no change.
+
+    Returns:
+        The same figure.
+    """
+    width, height = figure.get_size_inches()
+    lines = [line for credit in dict.fromkeys(credits) for line in textwrap.wrap(credit, round(width * 25))]
+    if lines:
+        room = LABEL / 2 + CREDIT * len(lines)
+        kept = height / (height + room)
+        for axes in figure.axes:
+            left, bottom, wide, high = axes.get_position(original=True).bounds
+            axes.set_position((left, 1 - kept * (1 - bottom), wide, kept * high))
+        figure.set_size_inches(width, height + room)
+        figure.text(0, 1 - kept - LABEL / 2 / (height + room), "\n".join(lines), fontsize=6, color=FAINT, va="top")
+    return figure
 
 
 @styled

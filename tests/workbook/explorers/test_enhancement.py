@@ -129,3 +129,11 @@ def test_a_file_that_is_no_image_gives_a_message_and_the_explorer_still_works(sc
     assert panel.compare.after == before and panel.gallery.names == ["one"]
     panel.controls["strength"].value = 0.5
     assert "alert" not in panel.status.value and panel.compare.after != before
+
+
+def test_the_credit_of_a_photo_is_shown_below_it_and_drawn_below_its_figure(scene, model):
+    explorer = EnhancementExplorer({"one": scene[0], "two": scene[0]}, model, credits={"two": "By <Ada>, CC BY 4.0"})
+    assert "Ada" not in explorer.credit.value and not explorer.figure().texts
+    explorer.gallery.value = "two"
+    assert "By &lt;Ada&gt;, CC BY 4.0" in explorer.credit.value
+    assert [text.get_text() for text in explorer.figure().texts] == ["By <Ada>, CC BY 4.0"]

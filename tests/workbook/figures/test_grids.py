@@ -6,7 +6,7 @@ import pytest
 import torch
 from figure_helpers import ramp
 
-from ssdie.workbook.figures.grids import crop_to_fill, plot_grid, plot_maps, plot_pictures
+from ssdie.workbook.figures.grids import add_credits, crop_to_fill, plot_grid, plot_maps, plot_pictures
 
 
 @pytest.mark.parametrize("size", [(40, 80), (80, 40), (7, 9), (60, 60)])
@@ -49,3 +49,19 @@ def test_figures_are_closed_for_pyplot():
     before = plt.get_fignums()
     plot_grid([{"dusty": ramp(4, 4)}])
     assert plt.get_fignums() == before
+
+
+def test_credits_are_written_once_below_pictures_that_stay_as_they_were():
+    figure = plot_grid([{"one": ramp(20, 30), "two": ramp(20, 30)}])
+    before, (width, height) = [axes.get_window_extent() for axes in figure.axes], figure.get_size_inches()
+    assert add_credits(figure, []).get_size_inches().tolist() == [width, height]
+    long = "A view of a valley. " * 20
+    assert add_credits(figure, ["Ada, CC BY 4.0", "Ada, CC BY 4.0", long]) is figure
+    after = [axes.get_window_extent() for axes in figure.axes]
+    (text,) = figure.texts
+    extent = text.get_window_extent()
+    assert text.get_text().count("Ada, CC BY 4.0") == 1 and text.get_text().replace("\n", " ").count("valley") == 20
+    assert extent.x0 >= 0 and extent.x1 <= figure.bbox.x1 and extent.y0 >= 0 and extent.y1 < min(e.y0 for e in after)
+    for one, two in zip(before, after, strict=True):
+        assert (two.width, two.height) == pytest.approx((one.width, one.height))
+    assert figure.get_size_inches()[0] == width

@@ -1,0 +1,85 @@
+"""Pages made from files of the repository that lie outside docs/; their links lead to pages or to files."""
+
+import os
+import re
+from pathlib import Path
+
+from sphinx.application import Sphinx
+
+PAGES = {  # file of the repository: page
+    "CHANGELOG.md": "changelog",
+    "CONTRIBUTING.md": "contributing",
+    "data/README.md": "data",
+    "ssdie/weights/MODEL_CARD.md": "model_card",
+    "ssdie/weights/RUNS.md": "releases",
+}
+LINK = re.compile(r"(?<=\]\()(?![a-z]+:|#)([^)\s#]+)")
+
+
+def place_of(file: Path, root: Path, source: Path) -> Path:
+    """Where a file of the repository is in the sources of the documentation: a page, or the file itself.
+
+    Args:
+        file: absolute path of a file or folder of the repository.
+        root: of the repository.
+        source: folder of the sources, `docs`.
+    """
+    name = file.relative_to(root).as_posix()
+    if name in PAGES:
+        return source / "generated" / "pages" / f"{PAGES[name]}.md"
+    if name.startswith("notebooks/") and name.endswith(".ipynb"):
+        return source / "generated" / "gallery" / file.name
+    return file
+
+
+def rewrite_links(text: str, file: Path, target: Path, root: Path, source: Path) -> str:
+    """Let the relative links of a Markdown text lead to the same places from another folder.
+
+    Args:
+        text: Markdown.
+        file: where it was written.
+        target: where it is moved.
+        root, source: as for `place_of`.
+
+    Raises:
+        FileNotFoundError: a link leads nowhere.
+    """
+
+    def rewrite(match: re.Match) -> str:
+        linked = (file.parent / match[1]).resolve()
+        if not linked.exists():
+            raise FileNotFoundError(f"{file}: the link {match[1]} leads nowhere. Correct it.")
+        return Path(os.path.relpath(place_of(linked, root, source), target.parent)).as_posix()
+
+    return LINK.sub(rewrite, text)
+
+
+def write_pages(app: Sphinx) -> None:
+    """Copy the files to generated/pages, with their links rewritten."""
+    source, root = Path(app.srcdir), Path(app.srcdir).parent
+    for name, page in PAGES.items():
+        target = source / "generated" / "pages" / f"{page}.md"
+        text = rewrite_links((root / name).read_text(encoding="utf-8"), root / name, target, root, source)
+        write_if_changed(target, text.encode())
+
+
+def read_page(app: Sphinx, name: str, content: list[str]) -> None:
+    """Let links of a page of docs/ to files outside it, which work on a code host, lead to their pages."""
+    source = Path(app.srcdir)
+    file = source / f"{name}.md"
+    if file.is_file() and not name.startswith("generated/"):
+        content[0] = rewrite_links(content[0], file, file, source.parent, source)
+
+
+def write_if_changed(path: Path, content: bytes) -> None:
+    """Write a file unless it has this content already, so that Sphinx reads only what is new."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if not path.is_file() or path.read_bytes() != content:
+        path.write_bytes(content)
+
+
+def setup(app: Sphinx) -> dict[str, bool]:
+    """Write the pages before Sphinx looks for its sources."""
+    app.connect("builder-inited", write_pages)
+    app.connect("source-read", read_page)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}
