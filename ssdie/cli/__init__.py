@@ -1,6 +1,6 @@
 """The command line: `ssdie COMMAND`, the same as `python -m ssdie COMMAND`.
 
-- `photos`: enhance. `training`: train, dust, depth, export, fit-airlight.
+- `photos`: enhance. `training`: train, train-dust-score, dust, depth, export, fit-airlight.
 - `evaluation`: evaluate, realism, bench. `workbook`: reproduce, site, download.
 
 Every option, help text and exit status is here. Torch and Jupyter are imported by the command that needs them.

@@ -26,6 +26,7 @@ from ssdie.batch.pool import CRASHED, run_here, run_in_processes
 from ssdie.batch.storage import StreamedJobs
 from ssdie.enhancement.photo import WORKING_SIZE, as_model, check_settings
 from ssdie.enhancement.runtime import RELEASED_ONNX, Model
+from ssdie.enhancement.strength import AUTO, Strength
 from ssdie.enhancement.worker import EVERY, Settings, Weights, prepare_work, source_stamp, written_stamp
 from ssdie.utils.paths import file_digest, remove_stale_parts
 
@@ -48,7 +49,7 @@ def enhance_files(
     inputs: list[str | Path],
     out: str | Path,
     model: "Model | Generator | Weights | None" = None,
-    strength: float = 1.0,
+    strength: Strength = AUTO,
     working_size: int = WORKING_SIZE,
     postprocess: bool = True,
     overwrite: bool = True,

@@ -19,6 +19,7 @@ from ssdie.enhancement.photo import WORKING_SIZE
 from ssdie.enhancement.result import enhance_photo
 from ssdie.enhancement.runtime import Model, load_model
 from ssdie.enhancement.smoothing import EVERY
+from ssdie.enhancement.strength import AUTO, Strength
 from ssdie.photo.files import explain, stat_file
 from ssdie.photo.reading import read_photo
 from ssdie.photo.writing import written_kind
@@ -40,7 +41,7 @@ class Weights:
 class Settings:
     """How files are enhanced."""
 
-    strength: float = 1.0  # 0: no change, 1: full change
+    strength: Strength = AUTO  # 0: no change, 1: full change, auto: by the dust score
     working_size: int = WORKING_SIZE  # longer side of what the network sees, pixels
     postprocess: bool = True  # adjust veil and levels after the network
     quality: int | None = None  # of JPEG, WebP and AVIF, 1 to 100
@@ -84,7 +85,7 @@ def prepare_work(
 def do_task(task: Task, model: Model, settings: Settings, overwrite: bool = True, progress: bool = False) -> Outcome:
     """Enhance a file and say what became of it; whatever a decoder raises fails this file alone."""
     started = time.perf_counter()
-    size, stamp, reason, notes, written = 0, "", "", [], ""
+    size, stamp, reason, notes, written, score = 0, "", "", [], "", None
     try:
         size, stamp = source_stamp(task.source).split("-", 1)
         there = written_stamp(task.target)
@@ -96,7 +97,7 @@ def do_task(task: Task, model: Model, settings: Settings, overwrite: bool = True
                 source = stack.enter_context(storage.local_copy(task.source))
             if storage.is_url(task.target):
                 target = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="ssdie-")), target.name)
-            notes = enhance_file(source, target, model, settings, progress)
+            notes, score = enhance_file(source, target, model, settings, progress)
             if storage.is_url(task.target):
                 storage.upload(target, task.target)
         written = written_stamp(task.target)
@@ -107,25 +108,29 @@ def do_task(task: Task, model: Model, settings: Settings, overwrite: bool = True
     seconds = round(time.perf_counter() - started, 3)
     status = "failed" if reason else "done"
     return Outcome(
-        task.source, task.target, status, reason, tuple(notes or ()), seconds, int(size), stamp, written
+        task.source, task.target, status, reason, tuple(notes or ()), seconds, int(size), stamp, written, score
     )  # fmt: skip
 
 
-def enhance_file(source: Path, target: Path, model: Model, settings: Settings, progress: bool = False) -> list[str]:
+def enhance_file(
+    source: Path, target: Path, model: Model, settings: Settings, progress: bool = False
+) -> tuple[list[str], float | None]:
     """Enhance a photo or video file.
 
     Returns:
-        What the copy lacks, one sentence each.
+        What the copy lacks, one sentence each, and the dust score, of a video the mean; None if there is none.
     """
     options = settings.of(source)
     if is_video(source):
         from ssdie.enhancement.video import enhance_video
 
-        return enhance_video(source, target, model, progress=progress, **options)
+        scores: list[float] = []
+        notes = enhance_video(source, target, model, progress=progress, scores=scores, **options)
+        return notes, sum(scores) / len(scores) if scores else None
     quality = options.pop("quality", None)
     result = enhance_photo(read_photo(source), model, **options)
     same = target.suffix.lower() == source.suffix.lower()  # the kind of the content, whatever the suffix says
-    return result.save(target, written_kind(result.photo) if same else None, quality)
+    return result.save(target, written_kind(result.photo) if same else None, quality), result.dust_score
 
 
 def source_stamp(path: str | Path) -> str:

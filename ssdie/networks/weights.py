@@ -83,10 +83,10 @@ def read_header(path: str | Path) -> dict:
         FileNotFoundError: there is no such file.
         ValueError: it is no safetensors file, is cut short or damaged, or was written by another or a newer program.
     """
-    return _read_weights(Path(path), tensors=False)[0]
+    return read_weights(Path(path), tensors=False)[0]
 
 
-def _read_weights(path: Path, tensors: bool = True) -> tuple[dict, dict[str, torch.Tensor]]:
+def read_weights(path: Path, tensors: bool = True) -> tuple[dict, dict[str, torch.Tensor]]:
     """Header and state of a file of weights, checked."""
     if not path.is_file():
         raise FileNotFoundError(f"{path} is no file; give weights that ssdie wrote (.safetensors).")
@@ -115,7 +115,7 @@ def load_weights(path: str | Path) -> Generator:
         FileNotFoundError: there is no such file.
         ValueError: see `read_header`; or the weights are not those of the network that the header names.
     """
-    header, state = _read_weights(Path(path))
+    header, state = read_weights(Path(path))
     try:
         network = build_generator(header["generator"], **header["options"])
     except (KeyError, TypeError, ValueError) as error:

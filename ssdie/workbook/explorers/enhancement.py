@@ -54,7 +54,7 @@ def preview(dusty: torch.Tensor, method: str, model: Generator, working_size: in
 def enhance_whole(dusty: torch.Tensor, method: str, model: Generator, working_size: int = WORKING_SIZE) -> torch.Tensor:
     """Enhance (3, H, W) at its own size; arguments as for `preview`."""
     if method == "ssdie":
-        return enhance(dusty, model, working_size=working_size)
+        return enhance(dusty, model, strength=1.0, working_size=working_size)
     if method not in BASELINES:
         raise ValueError(f"method: expected one of {', '.join(METHODS)}, got {method!r}.")
     return BASELINES[method](dusty[None])[0]

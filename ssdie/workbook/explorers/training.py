@@ -189,7 +189,7 @@ class TrainingExplorer(Panel):
 
     def sample(self, dusty: torch.Tensor) -> torch.Tensor:
         """What the network makes of a photo (3, H, W) by now; the photo itself as long as there is no checkpoint."""
-        return dusty if self.model is None else enhance(dusty, self.model)
+        return dusty if self.model is None else enhance(dusty, self.model, strength=1.0)
 
     def figure(self) -> Figure:
         """Draw the curves as a figure; before the first report, the photos."""
