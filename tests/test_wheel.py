@@ -12,7 +12,7 @@ from PIL import Image
 
 from ssdie.data.sample import sample_pair
 from ssdie.enhancement.photo import enhance_array
-from ssdie.enhancement.tensors import TorchModel, released_network
+from ssdie.enhancement.tensors import TorchModel, released_classifier, released_network
 from ssdie.synthesis.dust import add_dust
 from ssdie.utils.devices import resolve_precision
 
@@ -49,7 +49,7 @@ def test_eight_photos_are_repaired_without_torch_as_with_it(python, photos, tmp_
     command = [python, "-m", "ssdie", "enhance", photos, "-o", tmp_path / "out"]
     done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    model = TorchModel(released_network())
+    model = TorchModel(released_network(), classifier=released_classifier())
     tolerance = 1 if resolve_precision("auto") == "fp32" else 8
     for number in range(len(SIZES)):
         with Image.open(photos / f"{number}.png") as before, Image.open(tmp_path / "out" / f"{number}.png") as after:

@@ -1,7 +1,7 @@
 """The command line: `ssdie COMMAND`, the same as `python -m ssdie COMMAND`.
 
-- `photos`: enhance, report. `output`: what they print. `app`: app. `training`: train, dust, depth, export,
-  fit-airlight.
+- `photos`: enhance, report. `output`: what they print. `app`: app. `training`: train, train-dust-score, dust, depth,
+  export, fit-airlight.
 - `evaluation`: evaluate, realism, bench. `workbook`: reproduce, download.
 
 Every option, help text and exit status is here. Torch and Jupyter are imported by the command that needs them.

@@ -12,3 +12,8 @@ class Command(NamedTuple):
     add_options: Callable[[ArgumentParser], None]
     run: Callable[[Namespace], int]
     extra: str = ""
+
+
+def strength(text: str) -> float | str:
+    """Convert the value of --strength."""
+    return text if text == "auto" else float(text)

@@ -10,7 +10,7 @@ import warnings
 from dataclasses import asdict
 from pathlib import Path
 
-from ssdie.cli.command import Command
+from ssdie.cli.command import Command, strength
 from ssdie.cli.output import Report, Stream, open_standard_streams, say
 
 STDIN = Path("-")
@@ -21,14 +21,10 @@ def add_enhance_options(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     about = "photos, videos, folders; - reads a photo"
     add("inputs", nargs="+", type=path_or_url, metavar="PHOTO_OR_FOLDER", help=about)
-    add(
-        "-o",
-        "--out",
-        required=True,
-        type=path_or_url,
-        help="folder to write to; for one input also a file, - for stdout",
-    )
-    add("--strength", type=float, default=1.0, help="0: no change, 1: full change (default: 1)")
+    places = "folder to write to; for one input also a file, - for stdout"
+    add("-o", "--out", required=True, type=path_or_url, help=places)
+    about = "0: no change, 1: full change, auto: as much as there is dust (default: auto)"
+    add("--strength", type=strength, default="auto", metavar="auto|0..1", help=about)
     add("--weights", type=Path, help="a .safetensors or .onnx file (default: the released weights)")
     add("--working-size", type=int, default=128, help="longer side of what the network sees, pixels (default: 128)")
     add("--no-postprocess", action="store_true", help="skip post-processing of veil and levels")

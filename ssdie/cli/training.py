@@ -1,4 +1,4 @@
-"""Commands of the method: `train`, `dust`, `depth`, `export`, `fit-airlight`."""
+"""Commands of the method: `train`, `train-dust-score`, `dust`, `depth`, `export`, `fit-airlight`."""
 
 import argparse
 import json
@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ssdie.cli.command import Command
+
+STEPS = 500  # of `train-dust-score`
 
 if TYPE_CHECKING:
     from ssdie.training.config import TrainConfig
@@ -73,6 +75,27 @@ def parse_train_config(arguments: Sequence[str]) -> "TrainConfig":
         arguments.insert(0, "--stage")
     about = "Run one stage of training, or resume it. `ssdie train STAGE` is short for `ssdie train --stage STAGE`."
     return tyro.cli(TrainConfig, prog="ssdie train", description=about, args=arguments, registry=registry)
+
+
+def add_dust_score_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of `ssdie train-dust-score`."""
+    add = parser.add_argument
+    add("run", type=Path, help="folder for the weights, dust.safetensors")
+    add("--data", type=Path, help="folder of photos, see data/README.md (default: SSDIE_DATA, else the sample)")
+    add("--enhancer", type=Path, help="generator whose outputs count as clear (default: the released weights)")
+    add("--steps", type=int, default=STEPS, help=f"optimiser updates (default: {STEPS})")
+    add("--seed", type=int, default=0, help="seed of everything random (default: 0)")
+
+
+def train_dust_score(args: argparse.Namespace) -> int:
+    """Run `ssdie train-dust-score`: train the network that tells dusty photos from clear ones."""
+    from ssdie.training.dust_score import WEIGHTS_FILE, DustScoreConfig, train_dust_classifier
+
+    config = DustScoreConfig(args.run, args.data, args.enhancer, args.steps, seed=args.seed)
+    for report in train_dust_classifier(config):
+        print(", ".join(f"{name} {value:.4g}" for name, value in report.items()), flush=True)
+    print(f"written: {args.run / WEIGHTS_FILE}")
+    return 0
 
 
 def add_dust_options(parser: argparse.ArgumentParser) -> None:
@@ -144,15 +167,17 @@ def add_export_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of `ssdie export`."""
     parser.add_argument("out", type=Path, help="file to write; ends in .onnx")
     parser.add_argument("--weights", type=Path, help="a .safetensors file (default: the released weights)")
+    parser.add_argument("--dust", type=Path, help="weights of the dust score (default: the released ones)")
 
 
 def export(args: argparse.Namespace) -> int:
     """Run `ssdie export`."""
     from ssdie.enhancement.runtime import RELEASED
+    from ssdie.networks.dust_classifier import load_dust_classifier
     from ssdie.networks.export import export_onnx
     from ssdie.networks.weights import load_weights
 
-    written = export_onnx(load_weights(args.weights or RELEASED), args.out)
+    written = export_onnx(load_weights(args.weights or RELEASED), args.out, load_dust_classifier(args.dust))
     print(f"written: {written}; use it with `ssdie enhance --weights {written} ...`")
     return 0
 
@@ -175,6 +200,9 @@ def fit_airlight(args: argparse.Namespace) -> int:
 
 COMMANDS = {
     "train": Command("run one stage of training, or resume it", no_options, train, "train"),
+    "train-dust-score": Command(
+        "train the network that tells dusty photos from clear ones", add_dust_score_options, train_dust_score, "train"
+    ),
     "dust": Command("add synthetic dust to a folder of clear photos", add_dust_options, dust, "train"),
     "depth": Command("estimate the depth of clear photos", add_depth_options, depth, "train"),
     "export": Command("write the network as an ONNX file", add_export_options, export, "train"),

@@ -21,9 +21,11 @@ class Correction:
 
     Args:
         maps: (12, h, w) float32: 9 coefficients a[c, k] in the order c, k, then 3 offsets b[c]; colours in [0, 1].
+        dust_score: 0 no dust, 1 dust; None if the network does not say.
     """
 
     maps: np.ndarray
+    dust_score: float | None = None
 
     @classmethod
     def identity(cls, height: int, width: int) -> "Correction":
@@ -43,7 +45,7 @@ class Correction:
         if strength == 1:
             return self
         identity = IDENTITY[:, None, None]
-        return Correction(identity + np.float32(strength) * (self.maps - identity))
+        return Correction(identity + np.float32(strength) * (self.maps - identity), self.dust_score)
 
 
 IDENTITY = np.concatenate((np.eye(3, dtype=np.float32).ravel(), np.zeros(3, np.float32)))

@@ -23,6 +23,7 @@ from ssdie.batch.pool import run_here, run_in_processes
 from ssdie.enhancement.batch import Batch
 from ssdie.enhancement.photo import WORKING_SIZE, as_model, check_settings
 from ssdie.enhancement.runtime import Model
+from ssdie.enhancement.strength import AUTO, Strength
 from ssdie.enhancement.worker import EVERY, Settings, Weights, prepare_work
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ def enhance_files(
     inputs: list[str | Path],
     out: str | Path,
     model: "Model | Generator | Weights | None" = None,
-    strength: float = 1.0,
+    strength: Strength = AUTO,
     working_size: int = WORKING_SIZE,
     postprocess: bool = True,
     overwrite: bool = True,

@@ -16,6 +16,7 @@ from PIL import Image, ImageCms, ImageOps
 from ssdie.batch.jobs import VIDEO_SUFFIXES
 from ssdie.enhancement.correction import apply_correction, downsample
 from ssdie.enhancement.runtime import Model, released_model
+from ssdie.enhancement.strength import AUTO, Strength, check_strength, find_strength
 from ssdie.photo.files import deep_values, explain
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ Photo = Union[str, Path, Image.Image, np.ndarray, "torch.Tensor"]
 def enhance(
     photo: Photo,
     model: "Model | Generator | None" = None,
-    strength: float = 1.0,
+    strength: Strength = AUTO,
     working_size: int = WORKING_SIZE,
     postprocess: bool = True,
 ) -> "EnhancedPhoto | Image.Image | np.ndarray | torch.Tensor":
@@ -45,7 +46,8 @@ def enhance(
         photo: a path; a PIL image; an array (H, W), (H, W, 3) or (H, W, 4), uint8, uint16 or float in [0, 1], RGB;
             a tensor (3, H, W) or (N, 3, H, W), float16, bfloat16, float32 or float64 in [0, 1].
         model: from `load_model`, or a generator in evaluation mode; None takes the released weights.
-        strength: 0 no change, 1 the full change; [0, 1].
+        strength: 0 no change, 1 the full change, or "auto": by the dust score of the photo, so that clear photos stay
+            as they are (`ssdie.enhancement.strength`); the full change where `model` gives no score, as a generator.
         working_size: longer side of what the network sees, pixels.
         postprocess: adjust veil and levels after the network (`ssdie.ops.tone.postprocess`).
 
@@ -76,14 +78,13 @@ def enhance(
     raise TypeError(f"photo: expected a path, a PIL image, an array or a tensor, got {type(photo).__name__}.")
 
 
-def check_settings(strength: float, working_size: int) -> None:
-    """Refuse a strength outside [0, 1] and a working size below one pixel.
+def check_settings(strength: Strength, working_size: int) -> None:
+    """Refuse a strength that is neither "auto" nor in [0, 1], and a working size below one pixel.
 
     Raises:
         ValueError: names the setting.
     """
-    if not 0 <= strength <= 1:
-        raise ValueError(f"strength: expected a number from 0 (no change) to 1 (full change), got {strength}.")
+    check_strength(strength)
     if working_size < 1:
         raise ValueError(f"working_size: expected at least 1 pixel, got {working_size}.")
 
@@ -103,7 +104,7 @@ def as_model(model: "Model | Generator | None") -> Model:
 def enhance_array(
     pixels: np.ndarray,
     model: Model | None = None,
-    strength: float = 1.0,
+    strength: Strength = AUTO,
     working_size: int = WORKING_SIZE,
     postprocess: bool = True,
 ) -> np.ndarray:
@@ -116,11 +117,23 @@ def enhance_array(
     Returns:
         An array of the same shape and dtype.
     """
+    return enhance_and_score(pixels, model, strength, working_size, postprocess)[0]
+
+
+def enhance_and_score(
+    pixels: np.ndarray,
+    model: Model | None = None,
+    strength: Strength = AUTO,
+    working_size: int = WORKING_SIZE,
+    postprocess: bool = True,
+) -> tuple[np.ndarray, float | None]:
+    """Enhance an array as `enhance_array` does; return its dust score too, None if the model gives none."""
     model = as_model(model)
     settings = (model, strength, working_size, postprocess)
     if pixels.ndim == 2:
-        mean = enhance_array(np.repeat(pixels[..., None], 3, axis=2), *settings).mean(axis=2)
-        return (mean if pixels.dtype.kind == "f" else np.rint(mean)).astype(pixels.dtype)
+        colored, score = enhance_and_score(np.repeat(pixels[..., None], 3, axis=2), *settings)
+        mean = colored.mean(axis=2)
+        return (mean if pixels.dtype.kind == "f" else np.rint(mean)).astype(pixels.dtype), score
     if pixels.ndim != 3 or pixels.shape[2] not in (3, 4) or pixels.size == 0:
         raise ValueError(f"photo: expected an array (H, W), (H, W, 3) or (H, W, 4), got the shape {pixels.shape}.")
     if pixels.dtype not in (np.uint8, np.uint16, np.float16, np.float32, np.float64):
@@ -129,11 +142,12 @@ def enhance_array(
         low, high = pixels[..., :3].min(), pixels[..., :3].max()  # NaN, if there is one
         if not (low >= -1e-4 and high <= 1 + 1e-4):
             raise ValueError(f"photo: expected values in [0, 1], got {low:.6g} to {high:.6g}. Scale it first.")
-    correction = model.correct(downsample(pixels[..., :3], working_size), postprocess).scaled(strength)
+    correction = model.correct(downsample(pixels[..., :3], working_size), postprocess)
+    correction = correction.scaled(find_strength(strength, correction.dust_score))
     enhanced = np.empty(pixels.shape, pixels.dtype)
     apply_correction(pixels[..., :3], correction, out=enhanced[..., :3])
     enhanced[..., 3:] = pixels[..., 3:]
-    return enhanced
+    return enhanced, correction.dust_score
 
 
 def _enhance_tensor(photo: "torch.Tensor", model: "Model | Generator | None", *settings) -> "torch.Tensor":
@@ -149,19 +163,20 @@ def _enhance_tensor(photo: "torch.Tensor", model: "Model | Generator | None", *s
         raise ValueError(
             f"photo: expected a float tensor of 16, 32 or 64 bit, (3, H, W) or (N, 3, H, W) in [0, 1], got {got}."
         )
-    from ssdie.enhancement.tensors import enhance_tensor, released_network
+    from ssdie.enhancement.tensors import enhance_tensor, released_classifier, released_network
 
     photo = photo.detach()
     low, high = (value.item() for value in photo.aminmax())  # NaN, if there is one
     if not (low >= -1e-4 and high <= 1 + 1e-4):
         raise ValueError(f"photo: expected values in [0, 1], got {low:.6g} to {high:.6g}. Scale it first.")
     network = released_network(photo.device) if model is None else getattr(model, "network", model)
+    classifier = released_classifier(photo.device) if model is None else getattr(model, "classifier", None)
     if not hasattr(network, "parameters"):  # an ONNX file
         arrays = photo.float().cpu().movedim(-3, -1).numpy()
         batch = arrays if arrays.ndim == 4 else arrays[None]
         enhanced = np.stack([enhance_array(one, network, *settings) for one in batch])
         return photo.new_tensor(enhanced.reshape(arrays.shape)).movedim(-1, -3).contiguous()
-    enhanced = enhance_tensor(photo if photo.ndim == 4 else photo[None], network, *settings)
+    enhanced = enhance_tensor(photo if photo.ndim == 4 else photo[None], network, *settings, classifier)
     return enhanced if photo.ndim == 4 else enhanced[0]
 
 

@@ -1,7 +1,6 @@
 """Enhancement of photo files with everything that is in them: `enhance_photo_file`, `EnhancedPhoto`."""
 
 import io
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +18,7 @@ class EnhancedPhoto:
     Attributes:
         photo: the file as it was read.
         frames: enhanced frames, as `photo.frames`.
-        dust_score: how dusty the photo was; None: not measured.
+        dust_score: 0 no dust, 1 dust; the largest of the frames; None if the network gives none or there is no scene.
     """
 
     def __init__(self, photo: Photo, frames: list[np.ndarray], dust_score: float | None = None):
@@ -69,12 +68,18 @@ class EnhancedPhoto:
 
 def enhance_photo(photo: Photo, model=None, **settings) -> EnhancedPhoto:
     """Enhance every frame of a photo; settings as for `ssdie.enhancement.photo.enhance_array`."""
-    from ssdie.enhancement.photo import enhance_array
+    from ssdie.enhancement.photo import enhance_and_score
 
-    enhance, frames = partial(enhance_array, model=model, **settings), []
+    frames, scores = [], []
+
+    def enhance(pixels: np.ndarray) -> np.ndarray:
+        enhanced, score = enhance_and_score(pixels, model, **settings)
+        scores.append(score)
+        return enhanced
+
     for n, frame in enumerate(photo.frames):
         frames.append(enhance_scene(frame, photo.alpha(n), enhance, photo.is_panorama))
-    return EnhancedPhoto(photo, frames)
+    return EnhancedPhoto(photo, frames, max((score for score in scores if score is not None), default=None))
 
 
 def enhance_photo_file(source: str | Path, target: str | Path, model=None, **settings) -> list[str]:

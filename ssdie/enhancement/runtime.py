@@ -1,6 +1,6 @@
 """Loading a network: ONNX Runtime on a CPU, PyTorch for GPUs and safetensors weights.
 
-Both give a model with `correct(small, postprocess)`: small photo in, affine colour maps out.
+Both give a model with `correct(small, postprocess)`: small photo in, affine colour maps and dust score out.
 """
 
 import ctypes
@@ -28,7 +28,7 @@ class Model(Protocol):
     digest: str  # identifies the weights
 
     def correct(self, small: np.ndarray, postprocess: bool = True) -> Correction:
-        """Compute the affine colour maps of a photo at the working size.
+        """Compute the affine colour maps and the dust score of a photo at the working size.
 
         Args:
             small: (h, w, 3) float32 in [0, 1].
@@ -82,8 +82,9 @@ class OnnxModel:
             ctypes.pythonapi.Py_IncRef(ctypes.py_object(self._session))  # for them: never destroy it
             self._session, self._process = self._open(), os.getpid()
         photo = np.ascontiguousarray(small.transpose(2, 0, 1)[None], np.float32)
-        (maps,) = self._session.run(None, {"photo": photo, "postprocess": np.array(float(postprocess), np.float32)})
-        return Correction(maps[0])
+        inputs = {"photo": photo, "postprocess": np.array(float(postprocess), np.float32)}
+        maps, *dust = self._session.run(None, inputs)  # files of earlier releases give no dust score
+        return Correction(maps[0], float(dust[0][0]) if dust else None)
 
 
 def load_model(path: str | Path | None = None, device: "str | torch.device" = "cpu") -> Model:
@@ -109,11 +110,12 @@ def load_model(path: str | Path | None = None, device: "str | torch.device" = "c
         return OnnxModel(path)
     require("torch", "train")
     from ssdie.enhancement.tensors import TorchModel
+    from ssdie.networks.dust_classifier import load_dust_classifier
     from ssdie.networks.weights import load_weights
 
     if path is None:
         check_sum(RELEASED)
-    return TorchModel(load_weights(path or RELEASED), device)
+    return TorchModel(load_weights(path or RELEASED), device, load_dust_classifier())
 
 
 @functools.cache

@@ -6,7 +6,8 @@ Frame by frame, the network's answer flickers. Here the maps follow its newest a
 
 slowly where the picture stands still, at once where something else comes into view; a new scene starts afresh. Here
 :math:`m` is how far a pixel is from its own past, which follows the picture in the same way. Leaders and fades are not
-corrected: the network sees no scene there.
+corrected: the network sees no scene there. The strength that follows the dust score moves slowly everywhere, by
+:math:`1 - e^{-1/\tau}` a frame, so that the whole picture changes together.
 """
 
 import math
@@ -15,6 +16,7 @@ import numpy as np
 
 from ssdie.enhancement.correction import Correction
 from ssdie.enhancement.runtime import Model
+from ssdie.enhancement.strength import AUTO, Strength, find_strength, smoothstep
 
 EVERY = 8  # frames from one run of the network to the next
 MEMORY = 1.0  # seconds in which the correction of a still picture forgets all but 1/e of what it was
@@ -36,12 +38,24 @@ class Smoother:
         every: frames from one run of the network to the next; it also runs after each cut.
         cut: mean difference of two frames, in [0, 1], above which a new scene begins.
         postprocess: adjust veil and levels after the network.
+        strength: of the correction, [0, 1]; "auto" follows the dust score.
+
+    Attributes:
+        scores: dust scores of the frames that the network saw, if it gives them.
 
     Raises:
         ValueError: `every` is below 1.
     """
 
-    def __init__(self, model: Model, memory: float, every: int = EVERY, cut: float = CUT, postprocess: bool = True):
+    def __init__(
+        self,
+        model: Model,
+        memory: float,
+        every: int = EVERY,
+        cut: float = CUT,
+        postprocess: bool = True,
+        strength: Strength = AUTO,
+    ):
         if every < 1:
             raise ValueError(f"every: expected at least 1 frame, got {every}.")
         self.model, self.every, self.cut, self.postprocess = model, every, cut, postprocess
@@ -52,6 +66,8 @@ class Smoother:
         self.current: Correction | None = None
         self.settled = 1.0  # 0 in a fade or leader, 1 in a scene
         self.since = 0  # frames since the network's last run
+        self.strength, self.current_strength = strength, 1.0
+        self.scores: list[float] = []
 
     def follow(self, small: np.ndarray) -> Correction:
         """Give the correction of the next frame, (h, w, 3) in [0, 1]; the identity where there is no structure."""
@@ -69,19 +85,23 @@ class Smoother:
         else:
             self.settled = min(1.0, self.settled + 1 / FADE_IN)
         self.before = small
-        weight = shown * _ramp(self.settled, 0, 1)
+        weight = shown * smoothstep(self.settled, 0, 1)
         if weight == 0:
             self.newest = self.current = None
             return Correction.identity(*small.shape[:2])
         if self.newest is None or self.since >= self.every:
             self.newest = self.model.correct(small, self.postprocess)
             self.since = 0
+            if self.newest.dust_score is not None:
+                self.scores.append(self.newest.dust_score)
         self.since += 1
+        newest_strength = find_strength(self.strength, self.newest.dust_score)
         if self.current is None:
-            self.past, self.current = small, self.newest
+            self.past, self.current, self.current_strength = small, self.newest, newest_strength
         else:
             self._move(small)
-        return self.current.scaled(weight)
+            self.current_strength += self.share * (newest_strength - self.current_strength)
+        return self.current.scaled(weight * self.current_strength)
 
     def _move(self, small: np.ndarray) -> None:
         """Move past and correction towards the newest: a little, or all the way where something else came into view."""
@@ -99,13 +119,7 @@ def structure(small: np.ndarray) -> float:
         0.0
     """
     luminance = small @ LUMINANCE
-    return _ramp(float(luminance.std()), *CONTRAST) * _ramp(float(luminance.mean()), *BRIGHTNESS)
-
-
-def _ramp(value: float, low: float, high: float) -> float:
-    """Rise smoothly from 0 at `low` to 1 at `high`."""
-    t = min(max((value - low) / (high - low), 0.0), 1.0)
-    return t * t * (3 - 2 * t)
+    return smoothstep(float(luminance.std()), *CONTRAST) * smoothstep(float(luminance.mean()), *BRIGHTNESS)
 
 
 def is_fading(before: np.ndarray, small: np.ndarray) -> bool:

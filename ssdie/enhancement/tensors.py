@@ -8,6 +8,8 @@ import torch
 
 from ssdie.enhancement.correction import Correction
 from ssdie.enhancement.runtime import RELEASED
+from ssdie.enhancement.strength import AUTO, Strength, find_strength
+from ssdie.networks.dust_classifier import DustClassifier, load_dust_classifier
 from ssdie.networks.generators import Generator
 from ssdie.networks.weights import load_weights
 from ssdie.ops import affine, tone
@@ -21,24 +23,31 @@ class TorchModel:
     Args:
         network: generator; it is moved to `device` and put into evaluation mode.
         device: torch device.
+        classifier: network of the dust score, treated alike; None: the model gives no dust score.
     """
 
-    def __init__(self, network: Generator, device: str | torch.device = "cpu"):
+    def __init__(
+        self, network: Generator, device: str | torch.device = "cpu", classifier: DustClassifier | None = None
+    ):
         self.network = network.eval().to(device, memory_format=torch.channels_last)
+        self.classifier = None if classifier is None else classifier.eval().to(device)
         self.device = torch.device(device)
 
     @functools.cached_property
     def digest(self) -> str:
         """SHA-256 of the weights, the first 16 digits."""
         digest = hashlib.sha256()
-        for name, value in sorted(self.network.state_dict().items()):
-            digest.update(name.encode() + value.detach().cpu().contiguous().numpy().tobytes())
+        for network in (self.network, self.classifier or torch.nn.Identity()):
+            for name, value in sorted(network.state_dict().items()):
+                digest.update(name.encode() + value.detach().cpu().contiguous().numpy().tobytes())
         return digest.hexdigest()[:16]
 
     def correct(self, small: np.ndarray, postprocess: bool = True) -> Correction:
-        """Compute the affine colour maps; see `ssdie.enhancement.runtime.Model.correct`."""
+        """Compute affine colour maps and dust score; see `ssdie.enhancement.runtime.Model.correct`."""
         dusty = torch.from_numpy(np.ascontiguousarray(small.transpose(2, 0, 1)[None], np.float32))
-        return Correction(find_maps(dusty, self.network, postprocess)[0].float().cpu().numpy())
+        maps = find_maps(dusty, self.network, postprocess)[0].float().cpu().numpy()
+        score = None if self.classifier is None else find_dust_scores(dusty, self.classifier).item()
+        return Correction(maps, score)
 
 
 @functools.cache
@@ -46,6 +55,18 @@ def released_network(device: str | torch.device = "cpu") -> Generator:
     """The released generator on a device, loaded once."""
     check_sum(RELEASED)
     return load_weights(RELEASED).to(device, memory_format=torch.channels_last)
+
+
+@functools.cache
+def released_classifier(device: str | torch.device = "cpu") -> DustClassifier:
+    """The released network of the dust score on a device, loaded once."""
+    return load_dust_classifier().to(device)
+
+
+@torch.inference_mode()
+def find_dust_scores(photos: torch.Tensor, classifier: DustClassifier) -> torch.Tensor:
+    """Compute the dust scores of photos at the working size, (N, 3, h, w) to (N,) on the device of the classifier."""
+    return torch.sigmoid(classifier(photos.float().to(next(classifier.parameters()).device)))
 
 
 @torch.inference_mode()
@@ -75,23 +96,34 @@ def find_maps(dusty: torch.Tensor, network: Generator, postprocess: bool = True)
 
 @torch.no_grad()
 def enhance_tensor(
-    photo: torch.Tensor, network: Generator, strength: float = 1.0, working_size: int = 128, postprocess: bool = True
+    photo: torch.Tensor,
+    network: Generator,
+    strength: Strength = AUTO,
+    working_size: int = 128,
+    postprocess: bool = True,
+    classifier: DustClassifier | None = None,
 ) -> torch.Tensor:
     """Enhance a batch of photos at their own size, on their device.
 
     Args:
         photo: (N, 3, H, W) float in [0, 1].
         network: generator in evaluation mode.
-        strength: 0 no change, 1 the full change.
+        strength: 0 no change, 1 the full change; "auto" follows the dust score of each photo.
         working_size: longer side of what the network sees, pixels.
         postprocess: adjust veil and levels after the network.
+        classifier: network of the dust score; without it "auto" is the full change.
 
     Returns:
         (N, 3, H, W) of the same dtype and device.
     """
     wide = photo.float()
-    maps = find_maps(affine.downsample(wide, working_size), network, postprocess).to(photo.device)
+    small = affine.downsample(wide, working_size)
+    maps = find_maps(small, network, postprocess).to(photo.device)
     slope, offset = maps[:, :9].unflatten(1, (3, 3)), maps[:, 9:]
+    scores = [None] * len(photo)
+    if classifier is not None and strength == AUTO:
+        scores = find_dust_scores(small, classifier).tolist()
+    share = torch.tensor([find_strength(strength, score) for score in scores], device=photo.device)
     identity = torch.eye(3, device=photo.device)[..., None, None]
-    slope, offset = identity + strength * (slope - identity), strength * offset
+    slope, offset = identity + share.view(-1, 1, 1, 1, 1) * (slope - identity), share.view(-1, 1, 1, 1) * offset
     return affine.apply_correction(wide, slope, offset).to(photo.dtype)

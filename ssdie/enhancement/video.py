@@ -17,6 +17,7 @@ from ssdie.enhancement.correction import Correction
 from ssdie.enhancement.planes import apply_to_planes, downsample_planes, to_yuv_maps
 from ssdie.enhancement.runtime import Model, released_model
 from ssdie.enhancement.smoothing import CUT, EVERY, MEMORY, Smoother, structure
+from ssdie.enhancement.strength import AUTO, Strength, check_strength
 from ssdie.photo.files import fitted_size
 from ssdie.photo.video_bars import find_picture
 from ssdie.photo.video_convert import Planes, Rectangle
@@ -33,7 +34,7 @@ def enhance_video(
     source: str | Path,
     target: str | Path,
     model: Model | None = None,
-    strength: float = 1.0,
+    strength: Strength = AUTO,
     working_size: int = 128,
     postprocess: bool = True,
     every: int = EVERY,
@@ -41,6 +42,7 @@ def enhance_video(
     codec: str | None = None,
     crf: int | None = None,
     cancelled: threading.Event | None = None,
+    scores: list[float] | None = None,
 ) -> list[str]:
     """Enhance a video file.
 
@@ -50,7 +52,7 @@ def enhance_video(
         source: any file that FFmpeg reads.
         target: file to write, completely or not at all: .mp4, .m4v, .mov, .mkv or .webm.
         model: from `load_model`; None takes the released weights.
-        strength: 0 changes nothing, 1 is the full change; [0, 1].
+        strength: 0 changes nothing, 1 is the full change, "auto" follows the dust score, smoothed over time.
         working_size: longer side of what the network sees; pixels.
         postprocess: adjust veil and levels after the network.
         every: frames from one run of the network to the next.
@@ -58,6 +60,7 @@ def enhance_video(
         codec: "h264", "hevc", "av1" or "vp9"; None takes VP9 for .webm, otherwise H.264.
         crf: constant rate factor of the encoder, smaller is better and larger; None takes the codec's own.
         cancelled: stop when it is set, for callers in other threads than the main one.
+        scores: list to which the dust score of each frame that the network saw is appended.
 
     Returns:
         Sentences on what was converted or could not be kept; empty if there is nothing to say.
@@ -68,8 +71,7 @@ def enhance_video(
         InterruptedError: `cancelled` was set.
     """
     check_codec(Path(target).suffix.lower(), codec, crf)
-    if not 0 <= strength <= 1:
-        raise ValueError(f"strength: expected a number from 0 to 1, got {strength}.")
+    check_strength(strength)
     if working_size < 1:
         raise ValueError(f"working_size: expected at least 1 pixel, got {working_size}.")
     if every < 1:
@@ -79,8 +81,8 @@ def enhance_video(
         writer = VideoWriter(temporary, reader, codec, crf)
         bar = tqdm(total=reader.expected, desc=Path(source).name, unit="frame", leave=False, disable=not progress)
         try:
-            smoother = Smoother(model, MEMORY * float(reader.rate), every, postprocess=postprocess)
-            corrector = _Corrector(reader, writer, smoother, strength, working_size)
+            smoother = Smoother(model, MEMORY * float(reader.rate), every, CUT, postprocess, strength)
+            corrector = _Corrector(reader, writer, smoother, working_size)
             items = prefetch(corrector.process(prefetch(iter(reader), AHEAD)), AHEAD)
             try:
                 for item in items:
@@ -99,18 +101,18 @@ def enhance_video(
             raise
         finally:
             bar.close()
+    if scores is not None:
+        scores += smoother.scores
     return reader.notes + writer.notes
 
 
 class _Corrector:
     """Turns frames of the reader into frames for the writer."""
 
-    def __init__(
-        self, reader: VideoReader, writer: VideoWriter, smoother: Smoother, strength: float, working_size: int
-    ):
-        self.writer, self.smoother, self.strength, self.working_size = writer, smoother, strength, working_size
+    def __init__(self, reader: VideoReader, writer: VideoWriter, smoother: Smoother, working_size: int):
+        self.writer, self.smoother, self.working_size = writer, smoother, working_size
         self.matrix, self.bits = reader.converter.matrix, reader.converter.bits
-        self.picture = find_picture(reader.path, reader.stream.index, reader.converter) if strength else None
+        self.picture = find_picture(reader.path, reader.stream.index, reader.converter) if smoother.strength else None
 
     def process(self, items: Iterator[Frame | av.Packet]) -> Iterator[tuple[av.VideoFrame, int, int] | av.Packet]:
         """Correct frames; other packets pass unchanged."""
@@ -135,7 +137,7 @@ class _Corrector:
         planes, out = _crop(frame.planes, inner), _crop(out, inner)
         size = fitted_size(planes[0].shape, self.working_size)
         small = downsample_planes(planes, size, self.matrix, self.bits)
-        correction = self.smoother.follow(small).scaled(self.strength)
+        correction = self.smoother.follow(small)
         maps = to_yuv_maps(correction, self.matrix, self.bits)
         if np.ptp(small, axis=2).max() < NEUTRAL:  # no colour comes into a black-and-white video
             maps[3:9] = to_yuv_maps(Correction.identity(1, 1), self.matrix, self.bits)[3:9]
@@ -144,7 +146,7 @@ class _Corrector:
 
     def _inner(self, frame: Frame) -> Rectangle | None:
         """Part of a frame to correct: without bars, and without the letterbox of frames of another size."""
-        if not self.strength:
+        if not self.smoother.strength:
             return None
         height, width = frame.planes[0].shape
         return self.picture if frame.inner == (0, height, 0, width) else frame.inner

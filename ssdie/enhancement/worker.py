@@ -20,6 +20,7 @@ from ssdie.enhancement.photo import WORKING_SIZE
 from ssdie.enhancement.result import enhance_photo
 from ssdie.enhancement.runtime import Model, load_model
 from ssdie.enhancement.smoothing import EVERY
+from ssdie.enhancement.strength import AUTO, Strength
 from ssdie.photo.files import explain, stat_file
 from ssdie.photo.reading import read_photo
 from ssdie.photo.writing import written_kind
@@ -41,7 +42,7 @@ class Weights:
 class Settings:
     """How files are enhanced."""
 
-    strength: float = 1.0  # 0: no change, 1: full change
+    strength: Strength = AUTO  # 0: no change, 1: full change, auto: by the dust score
     working_size: int = WORKING_SIZE  # longer side of what the network sees, pixels
     postprocess: bool = True  # adjust veil and levels after the network
     quality: int | None = None  # of JPEG, WebP and AVIF, 1 to 100
@@ -116,7 +117,7 @@ class Copy(NamedTuple):
     """What there is to say of an enhanced copy."""
 
     notes: list[str]  # what it lacks, one sentence each
-    dust_score: float | None = None  # how dusty the photo was; None: not measured
+    dust_score: float | None = None  # of a photo, of a video the mean; None: not measured
 
 
 def enhance_file(source: Path, target: Path, model: Model, settings: Settings, progress: bool = False) -> Copy:
@@ -125,7 +126,9 @@ def enhance_file(source: Path, target: Path, model: Model, settings: Settings, p
     if is_video(source):
         from ssdie.enhancement.video import enhance_video
 
-        return Copy(enhance_video(source, target, model, progress=progress, **options))
+        scores: list[float] = []
+        notes = enhance_video(source, target, model, progress=progress, scores=scores, **options)
+        return Copy(notes, sum(scores) / len(scores) if scores else None)
     quality = options.pop("quality", None)
     result = enhance_photo(read_photo(source), model, **options)
     kind = written_kind(result.photo)

@@ -1,4 +1,4 @@
-"""The whole chain at the working size as an ONNX file: small photo in, affine colour maps out.
+"""The whole chain at the working size as an ONNX file: small photo in, affine colour maps and dust score out.
 
 ONNX Runtime and onnxruntime-web run this file without PyTorch; `ssdie.enhancement.correction` applies the maps.
 """
@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from ssdie.networks.dust_classifier import DustClassifier
 from ssdie.networks.generators import Generator
 from ssdie.networks.layers import CrossAttention, attend_explicitly
 from ssdie.ops import tone
@@ -28,27 +29,32 @@ class Chain(nn.Module):
 
     Args:
         model: generator in evaluation mode.
+        classifier: network of the dust score in evaluation mode; None: no dust score.
     """
 
-    def __init__(self, model: Generator):
+    def __init__(self, model: Generator, classifier: DustClassifier | None = None):
         super().__init__()
-        self.model = model
+        self.model, self.classifier = model, classifier
 
-    def forward(self, photo: torch.Tensor, postprocess: torch.Tensor) -> torch.Tensor:
-        """Compute the maps.
+    def forward(
+        self, photo: torch.Tensor, postprocess: torch.Tensor
+    ) -> torch.Tensor | tuple[torch.Tensor, torch.Tensor]:
+        """Compute the maps and the dust score.
 
         Args:
             photo: (1, 3, h, w) in [0, 1].
             postprocess: () 1 adds post-processing of veil and levels, 0 leaves it out.
 
         Returns:
-            (1, 12, h, w): 9 coefficients a[c, k] in the order c, k, then 3 offsets b[c].
+            Maps (1, 12, h, w): 9 coefficients a[c, k] in the order c, k, then 3 offsets b[c]; with a classifier also
+            the dust score (1,) in [0, 1].
         """
         enhanced, mirrored = self.enhance(torch.cat((photo, photo.flip(3)))).split(1)
         enhanced = (enhanced + mirrored.flip(3)) / 2
         enhanced = torch.lerp(enhanced, tone.postprocess(enhanced), postprocess)
         slope, offset = fit_correction(photo, enhanced - photo)
-        return torch.cat((slope.flatten(1, 2), offset), 1)
+        maps = torch.cat((slope.flatten(1, 2), offset), 1)
+        return maps if self.classifier is None else (maps, torch.sigmoid(self.classifier(photo)))
 
     def enhance(self, photos: torch.Tensor) -> torch.Tensor:
         """`Generator.forward` without branches on the size, so that any size can be given to the exported graph."""
@@ -100,12 +106,13 @@ def as_convolution(transposed: nn.ConvTranspose2d) -> nn.Conv2d:
     return convolution
 
 
-def export_onnx(model: Generator, path: str | Path) -> Path:
+def export_onnx(model: Generator, path: str | Path, classifier: DustClassifier | None = None) -> Path:
     """Write the chain of a generator as an ONNX file.
 
     Args:
         model: generator on the CPU.
         path: file to write; ends in .onnx.
+        classifier: network of the dust score; None: the file gives none.
 
     Raises:
         ValueError: `path` does not end in .onnx.
@@ -119,11 +126,11 @@ def export_onnx(model: Generator, path: str | Path) -> Path:
     with warnings.catch_warnings(), torch.inference_mode():
         warnings.simplefilter("ignore", FutureWarning)  # PyTorch's exporter warns about PyTorch
         program = torch.onnx.export(
-            Chain(prepare_for_export(model)).eval(),
+            Chain(prepare_for_export(model), classifier).eval(),
             (torch.full(EXAMPLE, 0.5), torch.ones(())),
             dynamic_shapes=(sides, {}),
             input_names=["photo", "postprocess"],
-            output_names=["maps"],
+            output_names=["maps"] if classifier is None else ["maps", "dust"],
             dynamo=True,
             verbose=False,
         )

@@ -98,10 +98,10 @@ def read_header(path: str | Path) -> dict:
         ValueError: the file is no safetensors file, is truncated or damaged, has no header of ssdie, or was written by
             a newer version.
     """
-    return _read_weights(Path(path), tensors=False)[0]
+    return read_weights(Path(path), tensors=False)[0]
 
 
-def _read_weights(path: Path, tensors: bool = True) -> tuple[dict, dict[str, torch.Tensor]]:
+def read_weights(path: Path, tensors: bool = True) -> tuple[dict, dict[str, torch.Tensor]]:
     """Read and verify the header and, with `tensors`, the state of a weight file."""
     if not path.is_file():
         raise FileNotFoundError(f"weights: expected a .safetensors file that ssdie wrote, but {path} does not exist.")
@@ -133,7 +133,7 @@ def load_weights(path: str | Path) -> Generator:
         FileNotFoundError: the file does not exist.
         ValueError: as for `read_header`, or the weights do not fit the network named in the header.
     """
-    header, state = _read_weights(Path(path))
+    header, state = read_weights(Path(path))
     try:
         network = build_generator(header["generator"], **header["options"])
     except (KeyError, TypeError, ValueError) as error:

@@ -21,7 +21,7 @@ def folder(tmp_path):
 
 
 def run(inputs, out, **settings):
-    settings = {"model": StubModel(), "working_size": 32, "progress": False} | settings
+    settings = {"model": StubModel(), "working_size": 32, "progress": False, "strength": 1.0} | settings
     return enhance_files(inputs if isinstance(inputs, list) else [inputs], out, **settings)
 
 
@@ -189,5 +189,5 @@ def test_journals_of_release_010_still_resume(folder, tmp_path):
 
 def test_settings_that_matter_for_a_file():
     settings = Settings(quality=80, crf=20)
-    assert settings.of("a.jpg") == {"strength": 1.0, "working_size": 128, "postprocess": True, "quality": 80}
-    assert settings.of("a.MP4") == {"strength": 1.0, "working_size": 128, "postprocess": True, "every": 8, "crf": 20}
+    assert settings.of("a.jpg") == {"strength": "auto", "working_size": 128, "postprocess": True, "quality": 80}
+    assert settings.of("a.MP4") == {"strength": "auto", "working_size": 128, "postprocess": True, "every": 8, "crf": 20}

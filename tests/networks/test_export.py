@@ -10,6 +10,7 @@ from ssdie import enhance
 from ssdie.cli import main
 from ssdie.enhancement.runtime import load_model
 from ssdie.enhancement.tensors import find_maps
+from ssdie.networks.dust_classifier import load_dust_classifier
 from ssdie.networks.export import Chain, export_onnx, prepare_for_export
 from ssdie.networks.generators import MSFF
 from ssdie.networks.layers import CrossAttention, attend
@@ -43,11 +44,22 @@ def test_the_exported_chain_equals_torch_at_any_size(model, files, size, generat
     small = torch.rand(1, 3, *size, generator=generator)
     ours = load_model(files[1])
     for postprocess in (0.0, 1.0):
-        maps = ours.correct(small[0].permute(1, 2, 0).numpy(), bool(postprocess)).maps
-        chain = Chain(model)(small, torch.tensor(postprocess))[0].numpy()
+        correction = ours.correct(small[0].permute(1, 2, 0).numpy(), bool(postprocess))
+        chain, dust = Chain(model, load_dust_classifier())(small, torch.tensor(postprocess))
+        assert dust.shape == (1,) and abs(dust.item() - correction.dust_score) < 1e-4
+        maps, chain = correction.maps, chain[0].numpy()
         direct = find_maps(small, model, bool(postprocess))[0].numpy()
         assert np.abs(maps - chain).max() < 1e-4
         assert np.abs(chain - direct).max() < (1e-4 if resolve_precision("auto") == "fp32" else 0.1)
+
+
+def test_a_chain_without_dust_score_gives_the_full_correction(model, tmp_path):
+    """So do the files of earlier releases."""
+    photo = np.random.default_rng(0).integers(0, 255, (20, 30, 3), dtype=np.uint8)
+    old = load_model(export_onnx(model, tmp_path / "old.onnx"))
+    assert old.correct(np.float32(photo / 255)).dust_score is None
+    enhanced = enhance(photo, old)
+    assert np.array_equal(enhanced, enhance(photo, old, strength=1.0)) and not np.array_equal(enhanced, photo)
 
 
 def test_export_does_not_change_the_network(model):
@@ -58,7 +70,7 @@ def test_export_does_not_change_the_network(model):
 
 def test_the_exported_file_enhances_a_photo_like_the_network(files):
     photo = np.random.default_rng(0).integers(0, 255, (50, 70, 3), dtype=np.uint8)
-    ours, theirs = (enhance(photo, load_model(path)) for path in files)
+    ours, theirs = (enhance(photo, load_model(path), strength=1.0) for path in files)
     assert not np.array_equal(theirs, photo)
     assert np.abs(ours.astype(int) - theirs).mean() < 2  # of 255: torch may use bfloat16
 

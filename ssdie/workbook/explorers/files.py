@@ -40,7 +40,7 @@ def enhance_full_size(
         ValueError: unknown method.
     """
     if method == "ssdie":
-        return enhance(dusty, model, working_size=working_size)
+        return enhance(dusty, model, strength=1.0, working_size=working_size)
     if method not in BASELINES:
         raise ValueError(f"method: expected one of {', '.join(METHODS)}, got {method!r}.")
     return BASELINES[method](dusty[None])[0]

@@ -197,7 +197,7 @@ class TrainingExplorer(Panel):
 
     def sample(self, dusty: torch.Tensor) -> torch.Tensor:
         """Enhance a photo (3, H, W) in [0, 1] by the current network; without a checkpoint, return it unchanged."""
-        return dusty if self.model is None else enhance(dusty, self.model)
+        return dusty if self.model is None else enhance(dusty, self.model, strength=1.0)
 
     def figure(self) -> Figure:
         """Draw the loss curves as a figure; before the first report, the photos."""
