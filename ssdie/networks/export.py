@@ -24,8 +24,8 @@ EXAMPLE = (1, 3, 96, 128)  # shape of the traced input; height and width stay dy
 class Chain(nn.Module):
     """A generator with everything around it at the working size.
 
-    The network sees the photo and its mirror image; the mean of both outputs is closer to the truth than either. The
-    mean is post-processed, and the change is fitted by affine colour maps.
+    The network is applied to the photo and to its mirror image; the mean of both outputs has a smaller error than each.
+    The mean is post-processed, and affine colour maps are fitted to the change.
 
     Args:
         model: generator in evaluation mode.
@@ -43,7 +43,7 @@ class Chain(nn.Module):
 
         Args:
             photo: (1, 3, h, w) in [0, 1].
-            postprocess: () 1 adds post-processing of veil and levels, 0 leaves it out.
+            postprocess: shape (); 1 applies the post-processing of veil and levels, 0 omits it.
 
         Returns:
             Maps (1, 12, h, w): 9 coefficients a[c, k] in the order c, k, then 3 offsets b[c]; with a classifier also
@@ -57,7 +57,14 @@ class Chain(nn.Module):
         return maps if self.classifier is None else (maps, torch.sigmoid(self.classifier(photo)))
 
     def enhance(self, photos: torch.Tensor) -> torch.Tensor:
-        """`Generator.forward` without branches on the size, so that any size can be given to the exported graph."""
+        """Compute `Generator.forward` without branches on the size, so that the exported graph accepts any size.
+
+        Args:
+            photos: (N, 3, h, w) in [0, 1].
+
+        Returns:
+            (N, 3, h, w) in [0, 1].
+        """
         height, width = photos.shape[-2:]
         padded = 2 * photos - 1
         for dim in (2, 3):
@@ -65,18 +72,19 @@ class Chain(nn.Module):
         return ((self.model.transform(padded)[..., :height, :width].float() + 1) / 2).clamp(0.0, 1.0)
 
     def mirrored_index(self, length: int, device: torch.device) -> torch.Tensor:
-        """Indices into a side that is padded to a multiple by its mirror image, as `pad_to_multiple` does."""
+        """Indices that pad a side of `length` pixels to a multiple by mirroring, as `pad_to_multiple` does."""
         multiple = self.model.multiple
-        padded = (torch.sym_max(length, self.model.least) + multiple - 1) // multiple * multiple
+        padded = (torch.sym_max(length, self.model.min_size) + multiple - 1) // multiple * multiple
         index = torch.arange(padded, device=device)
         index = torch.remainder(index, index.new_full((), 2 * length))
         return torch.minimum(index, 2 * length - 1 - index)
 
 
 def prepare_for_export(model: Generator) -> Generator:
-    """Copy a generator, with attention as the plain formula and transposed convolutions of stride 1 as convolutions.
+    """Copy a generator and replace modules for export.
 
-    A transposed convolution of stride 1 is a convolution with the mirrored kernel, which ONNX Runtime computes faster.
+    Attention becomes the plain formula. A transposed convolution of stride 1 becomes the equal convolution with the
+    mirrored kernel, which ONNX Runtime computes faster.
     """
     model = copy.deepcopy(model)
     for module in list(model.modules()):
@@ -89,7 +97,7 @@ def prepare_for_export(model: Generator) -> Generator:
 
 
 def as_convolution(transposed: nn.ConvTranspose2d) -> nn.Conv2d:
-    """The convolution that equals a transposed convolution of stride 1.
+    """Make the convolution that equals a transposed convolution of stride 1.
 
     Example:
         >>> transposed, x = nn.ConvTranspose2d(2, 3, 3, padding=1, bias=False), torch.rand(1, 2, 5, 6)
@@ -111,8 +119,11 @@ def export_onnx(model: Generator, path: str | Path, classifier: DustClassifier |
 
     Args:
         model: generator on the CPU.
-        path: file to write; ends in .onnx.
-        classifier: network of the dust score; None: the file gives none.
+        path: file to write; its name ends in .onnx.
+        classifier: network of the dust score; None: the file computes none.
+
+    Returns:
+        The path.
 
     Raises:
         ValueError: `path` does not end in .onnx.
@@ -124,7 +135,7 @@ def export_onnx(model: Generator, path: str | Path, classifier: DustClassifier |
         raise ValueError(f"out: expected a name that ends in .onnx, got {path}.")
     sides = {2: torch.export.Dim.AUTO, 3: torch.export.Dim.AUTO}
     with warnings.catch_warnings(), torch.inference_mode():
-        warnings.simplefilter("ignore", FutureWarning)  # PyTorch's exporter warns about PyTorch
+        warnings.simplefilter("ignore", FutureWarning)  # raised inside PyTorch by its own exporter
         program = torch.onnx.export(
             Chain(prepare_for_export(model), classifier).eval(),
             (torch.full(EXAMPLE, 0.5), torch.ones(())),

@@ -9,7 +9,7 @@ from photos import StubModel, photo, photo_folder
 from videos import picture_at, write_video
 
 from ssdie import enhance
-from ssdie.batch.journal import read_journal
+from ssdie.batch.journal import journal_path, read_journal
 from ssdie.data.sample import read_pair
 from ssdie.enhancement.correction import Correction, downsample
 from ssdie.enhancement.folder import enhance_files
@@ -100,10 +100,10 @@ def test_the_journal_has_the_scores_of_photos_and_videos(tmp_path):
     write_video(folder / "b.mp4", [picture_at(t) for t in range(4)])
     options = {"model": ScoredModel(0.25, 0.75), "every": 2, "workers": 1, "progress": False}
     assert enhance_files([folder], tmp_path / "out", **options) == []
-    scores = {row.output: row.dust_score for row in read_journal(tmp_path / "out").rows()}
+    scores = {row.output: row.dust_score for row in read_journal(journal_path(tmp_path / "out")).rows()}
     assert scores == {"a.png": 0.25, "b.mp4": pytest.approx(0.5)}
     assert enhance_files([folder / "a.png"], tmp_path / "old", model=StubModel(), progress=False) == []
-    assert [row.dust_score for row in read_journal(tmp_path / "old").rows()] == [None]
+    assert [row.dust_score for row in read_journal(journal_path(tmp_path / "old")).rows()] == [None]
 
 
 # Videos ------------------------------------------------------------------------------------------------------------
