@@ -69,6 +69,13 @@ def skip_imported(app: Sphinx, what: str, name: str, member: object, skip: bool,
     return True if callable(member) and module.split(".")[0] not in ("ssdie", "builtins", "") else None
 
 
+def shorten_signature(
+    app: Sphinx, what: str, name: str, obj: object, options: object, arguments: str | None, returned: str | None
+) -> tuple[str | None, str | None]:
+    """Write `...` for the default of a field that a function makes; Sphinx cannot parse `<factory>`."""
+    return arguments and arguments.replace("<factory>", "..."), returned
+
+
 def remove_old_pages(app: Sphinx, config: object) -> None:
     """Remove pages that autosummary leaves behind: of modules that are gone, and of packages, which list modules."""
     for page in (Path(app.srcdir) / "generated" / "api").glob("*.rst"):
@@ -81,6 +88,7 @@ def setup(app: Sphinx) -> dict[str, bool]:
     """Connect to autodoc."""
     app.connect("config-inited", remove_old_pages)
     app.connect("autodoc-skip-member", skip_imported)
+    app.connect("autodoc-process-signature", shorten_signature)
     app.connect("autodoc-process-docstring", name_returned, priority=400)  # before Napoleon
     app.connect("autodoc-process-docstring", add_fields)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
