@@ -1,53 +1,141 @@
 """The Dask engine: a worker that dies costs its own file, the client may die, the bytes are those without a cluster."""
 
+import contextlib
 import os
 import signal
 import subprocess
 import sys
+import time
+from itertools import islice
+from pathlib import Path
 
+import cluster_client
 import pool_work
+import psutil
 import pytest
 from faults import ENVIRONMENT
+from photos import StubModel, files_below, photo, photo_folder
+from PIL import Image
 
+from ssdie.batch.journal import open_journal
 from ssdie.batch.outcome import Task
+from ssdie.enhancement.folder import enhance_files
 
-pytest.importorskip("distributed")
+distributed = pytest.importorskip("distributed")
+CLIENT = [sys.executable, cluster_client.__file__]
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def client():
+    """A cluster whose workers Dask would give up for good as soon as they die, if it were not told otherwise."""
+    import dask
+
     from ssdie.batch.cluster import connect
 
-    before = os.environ.get("PYTHONPATH")
-    os.environ["PYTHONPATH"] = ENVIRONMENT["PYTHONPATH"]
-    with connect("local", 2) as client:
-        yield client
-    os.environ.pop("PYTHONPATH") if before is None else os.environ.update(PYTHONPATH=before)
+    with pytest.MonkeyPatch.context() as patch, dask.config.set({"distributed.deploy.lost-worker-timeout": "1ms"}):
+        patch.setenv("PYTHONPATH", ENVIRONMENT["PYTHONPATH"])
+        before = workers_of(os.getpid())
+        with connect("local", 2) as client:
+            yield client
+        assert workers_of(os.getpid()) <= before
 
 
-def test_a_worker_that_is_killed_costs_nothing(client):
-    from ssdie.batch.cluster import run_on_cluster
-
-    killed, outcomes = False, []
-    tasks = (Task(f"slow{k}", "") for k in range(30))
-    for outcome in run_on_cluster(client, pool_work.prepare, tasks, lambda: None):
-        outcomes.append(outcome)
-        if not killed and len(outcomes) > 4:
-            os.kill(int(outcome.reason), signal.SIGKILL)
-            killed = True
-    assert sorted(outcome.source for outcome in outcomes) == sorted(f"slow{k}" for k in range(30))
-    assert {outcome.outcome for outcome in outcomes} == {"done"}
+def workers_of(process: int) -> set[int]:
+    """Processes that a process started with multiprocessing, but for its helpers."""
+    children = psutil.Process(process).children(recursive=True)
+    lines = {}
+    for child in children:
+        with contextlib.suppress(psutil.Error):
+            lines[child.pid] = " ".join(child.cmdline())
+    return {pid for pid, line in lines.items() if "spawn_main" in line}
 
 
-def test_few_tasks_are_taken_before_their_turn(client):
-    from ssdie.batch.cluster import run_on_cluster
+def is_running(pid: int) -> bool:
+    with contextlib.suppress(psutil.Error):
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    return False
+
+
+def test_few_files_are_taken_before_their_turn_and_a_cluster_is_used_twice(client):
+    from ssdie.batch.cluster import BATCH, run_on_cluster
 
     taken, given, most = [], 0, 0
     tasks = (taken.append(k) or Task(f"good{k}", "") for k in range(400))
     for _ in run_on_cluster(client, pool_work.prepare, tasks, lambda: None):
         given += 1
         most = max(most, len(taken) - given)
-    assert given == 400 and most <= 60
+    assert given == 400 and most <= (2 * 2 + 1) * BATCH
+    sources = [outcome.source for outcome in run_on_cluster(client, pool_work.prepare, [Task("a", "")], lambda: None)]
+    assert sources == ["a"]
+
+
+def test_each_video_is_a_batch_of_its_own(client):
+    from ssdie.batch.cluster import _Batches
+
+    tasks = [Task(f"{k}.{'mp4' if k in (2, 3) else 'jpg'}", "") for k in range(6)]
+    batches = _Batches(client, "", tasks, lambda threads: None)
+    batches.mean = 1e-3
+    taken = [[task.source for task in batches.next_batch()] for _ in range(4)]
+    assert taken == [["0.jpg", "1.jpg", "2.mp4"], ["3.mp4"], ["4.jpg", "5.jpg"], []]
+
+
+def test_a_file_that_kills_its_worker_and_one_that_hangs_are_set_aside(client, tmp_path):
+    names = tuple(f"{k:02}.png" for k in range(20))
+    folder = photo_folder(tmp_path / "photos", names)
+    full = Image.new("L", (40, 30), 255)
+    for name, channel in (("05-red.png", 0), ("11-green.png", 1)):
+        bands = list(photo().split())
+        bands[channel] = full
+        Image.merge("RGB", bands).save(folder / name)
+    settings = {"working_size": 32, "progress": False}
+    model = cluster_client.DeadlyModel()
+    failures = enhance_files([folder], tmp_path / "out", model, cluster=client, time_limit=5, **settings)
+    reasons = {failure.path.name: failure.reason for failure in failures}
+    assert sorted(reasons) == ["05-red.png", "11-green.png"]
+    assert "crashed" in reasons["05-red.png"] or "limit" in reasons["05-red.png"]  # a slow start of a worker counts
+    assert "longer than its limit of 5 s" in reasons["11-green.png"]
+    assert files_below(tmp_path / "out") == list(names)  # no temporary file of a killed worker
+
+
+def test_killed_worker_and_killed_client(tmp_path):
+    """All is done in the end, with the same bytes as without a cluster, and nothing keeps running."""
+    names = tuple(f"{k:03}.png" for k in range(200))
+    folder, out = photo_folder(tmp_path / "photos", names), tmp_path / "out"
+    process = subprocess.Popen([*CLIENT, folder, out], env=ENVIRONMENT, stdout=subprocess.PIPE, text=True)
+    workers = [int(pid) for pid in process.stdout.readline().split()]
+    done = list(islice(process.stdout, 20))
+    os.kill(workers[0], signal.SIGKILL)
+    done += islice(process.stdout, 80)
+    process.kill()
+    done += process.stdout
+    assert process.wait() == -signal.SIGKILL and 100 <= len(done) < 200
+    assert {line.split()[0] for line in done} == {"done"}
+    end = time.monotonic() + 60
+    while any(map(is_running, workers)):
+        assert time.monotonic() < end
+        time.sleep(0.05)
+    resumed = subprocess.run([*CLIENT, folder, out, "resume"], env=ENVIRONMENT, capture_output=True, text=True)
+    assert resumed.returncode == 0, resumed.stderr
+    kept = [line for line in resumed.stdout.splitlines() if line.startswith("kept")]
+    assert kept and not [line for line in resumed.stdout.splitlines() if line.startswith("failed")]
+    assert enhance_files([folder], tmp_path / "here", StubModel(), working_size=32, progress=False) == []
+    assert [name for name in files_below(out) if not name.startswith(".")] == list(names)
+    assert all((out / name).read_bytes() == (tmp_path / "here" / name).read_bytes() for name in names)
+    with open_journal(out) as journal:
+        assert [Path(row.input).name for row in journal.rows("done")] == list(names)
+
+
+def test_a_scheduler_that_is_gone_is_one_sentence(tmp_path):
+    from ssdie.batch.cluster import run_on_cluster
+
+    with distributed.LocalCluster(n_workers=1, processes=False, dashboard_address=None) as cluster:
+        client = distributed.Client(cluster.scheduler_address, timeout=5)
+        tasks = (Task(f"slow{k}", "") for k in range(50))
+        outcomes = run_on_cluster(client, pool_work.prepare, tasks, lambda: None)
+        next(outcomes)
+    with pytest.raises(ConnectionError, match="Run the same command with --resume"):
+        list(outcomes)
+    client.close()
 
 
 @pytest.mark.parametrize("address", ["tcp://127.0.0.1:9", "none.json"])

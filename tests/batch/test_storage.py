@@ -1,55 +1,148 @@
-"""Object stores, by a server on this machine: in and out, whole journals, no credential anywhere."""
+"""Object stores, by a server on this machine: in and out, whole objects, no credential anywhere."""
+
+import json
+import os
 
 import pytest
+from faults import ENVIRONMENT, SSDIE, run_child
 from photos import StubModel, photo_folder
 
-from ssdie.batch.storage import check_url
+from ssdie.batch import storage
+from ssdie.batch.jobs import Naming
+from ssdie.batch.journal import journal_path
+from ssdie.batch.listing import StreamedJobs
+from ssdie.batch.report import summarize
 from ssdie.enhancement.folder import enhance_files
 
 pytest.importorskip("s3fs")
 server = pytest.importorskip("moto.server")
+SECRETS = ("key-of-nobody", "very-secret")
+SETTINGS = {"model": StubModel(), "progress": False, "working_size": 32}
 
 
-@pytest.fixture
-def store(monkeypatch, tmp_path):
-    import fsspec
-
+@pytest.fixture(scope="module")
+def address():
     running = server.ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     running.start()
     host, port = running.get_host_and_port()
-    names = {"AWS_ACCESS_KEY_ID": "key", "AWS_SECRET_ACCESS_KEY": "very-secret", "AWS_DEFAULT_REGION": "us-east-1"}
-    names |= {"AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}", "XDG_CACHE_HOME": str(tmp_path / "cache")}
+    yield f"http://127.0.0.1:{port}"
+    running.stop()
+
+
+@pytest.fixture
+def store(address, monkeypatch, tmp_path):
+    """Empty buckets photos-in and photos-out."""
+    import fsspec
+
+    names = {"AWS_ACCESS_KEY_ID": SECRETS[0], "AWS_SECRET_ACCESS_KEY": SECRETS[1], "AWS_DEFAULT_REGION": "us-east-1"}
+    names |= {"AWS_ENDPOINT_URL": address, "XDG_CACHE_HOME": str(tmp_path / "cache")}
     for name, value in names.items():
         monkeypatch.setenv(name, value)
     fsspec.filesystem("s3").clear_instance_cache()
     store = fsspec.filesystem("s3", use_listings_cache=False)
-    store.mkdir("photos-in")
-    store.mkdir("photos-out")
-    yield store
-    running.stop()
+    for bucket in ("photos-in", "photos-out"):
+        if store.exists(bucket):
+            store.rm(bucket, recursive=True)
+        store.mkdir(bucket)
+    return store
 
 
-def test_from_bucket_to_bucket_and_resumed(store, tmp_path):
+def objects(store, bucket: str) -> list[str]:
+    return sorted(name for name in store.find(bucket) if "/.ssdie/" not in name)
+
+
+def test_from_bucket_to_bucket_and_resumed(store, tmp_path, monkeypatch):
     folder = photo_folder(tmp_path / "photos", ("a.png", "b.jpg", "in/c.png"))
     store.put(str(folder), "photos-in/", recursive=True)
     store.pipe_file("photos-in/photos/notes.txt", b"no photo")
-    settings = {"model": StubModel(), "progress": False, "working_size": 32}
     seen = []
-    urls = ["s3://photos-in/photos", "s3://photos-in/none"]
-    failures = enhance_files(urls, "s3://photos-out/new", report=seen.append, **settings)
-    assert [failure.path for failure in failures] == ["s3://photos-in/none"]
-    assert sorted(outcome.outcome for outcome in seen) == ["done", "done", "done", "failed", "skipped"]
-    assert enhance_files([folder], tmp_path / "here", **settings) == []
+    urls = ["s3://photos-in/photos", "s3://photos-in/none", "s3://no-such-bucket/photos"]
+    failures = enhance_files(urls, "s3://photos-out/new", report=seen.append, **SETTINGS)
+    assert [failure.path for failure in failures] == urls[1:]
+    assert sorted(outcome.outcome for outcome in seen) == ["done", "done", "done", "failed", "failed", "skipped"]
+    assert enhance_files([folder], tmp_path / "here", **SETTINGS) == []
     for name in ("a.png", "b.jpg", "in/c.png"):
         assert store.cat_file(f"photos-out/new/{name}") == (tmp_path / "here" / name).read_bytes()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache of another machine"))
+    assert summarize("s3://photos-out/new")["files"] == {"done": 3, "failed": 2, "skipped": 1}
     seen.clear()
-    enhance_files(urls[:1], "s3://photos-out/new", report=seen.append, resume=True, **settings)
-    assert sorted(outcome.outcome for outcome in seen) == ["kept", "kept", "kept", "skipped"]
-    journal = store.cat_file("photos-out/new/.ssdie/journal.sqlite")
-    assert journal.startswith(b"SQLite") and b"very-secret" not in journal
+    store.put(str(folder / "a.png"), "photos-in/photos/b.jpg")
+    enhance_files(urls[:1], "s3://photos-out/new", report=seen.append, resume=True, **SETTINGS)
+    assert sorted(outcome.outcome for outcome in seen) == ["done", "kept", "kept", "repeated", "skipped"]
+
+
+def test_a_failing_write_leaves_nothing_and_costs_its_own_file(store, tmp_path, monkeypatch):
+    folder = photo_folder(tmp_path / "photos", ("a.png", "b.png"))
+    upload = store.put_file
+
+    def put_file(source, target, **options):
+        if target.endswith("a.png"):
+            raise OSError(28, "No space left on device")
+        return upload(source, target, **options)
+
+    monkeypatch.setattr(store, "put_file", put_file)  # file systems are shared by all that ask for the same one
+    (failure,) = enhance_files([folder], "s3://photos-out/new", **SETTINGS)
+    assert failure.path.name == "a.png" and "No space left" in failure.reason
+    assert objects(store, "photos-out") == ["photos-out/new/b.png"]
+
+
+def test_a_missing_bucket_is_one_sentence(store, tmp_path):
+    folder = photo_folder(tmp_path / "photos", ("a.png",))
+    with pytest.raises(FileNotFoundError, match="s3://nowhere/new: expected a bucket to write to"):
+        enhance_files([folder], "s3://nowhere/new", **SETTINGS)
+
+
+def test_an_unreadable_prefix_is_a_failure_and_the_rest_is_listed(store, monkeypatch):
+    for name in ("a/1.png", "b/2.png", "c/3.png"):
+        store.pipe_file(f"photos-in/{name}", b"")
+    listed = store.ls
+
+    def ls(path, **options):
+        if path.endswith("/b"):
+            raise PermissionError(13, "Access Denied")
+        return listed(path, **options)
+
+    monkeypatch.setattr(store, "ls", ls)
+    jobs = StreamedJobs(["s3://photos-in"], "out", Naming())
+    assert [source for source, _ in jobs] == ["s3://photos-in/a/1.png", "s3://photos-in/c/3.png"]
+    assert [(o.source, o.reason) for o in jobs.failed] == [("s3://photos-in/b", "it cannot be listed (Access Denied)")]
+
+
+def test_twenty_thousand_keys_are_listed_one_prefix_at_a_time(store, monkeypatch):
+    from moto.s3.models import s3_backends
+
+    backend = s3_backends["123456789012"]["aws"]
+    store.mkdir("many")
+    for k in range(20_000):  # past the server, which would take a minute
+        backend.put_object("many", f"{k // 1000:02}/{k:05}.jpg", b"")
+    listed, ahead = store.ls, []
+    monkeypatch.setattr(store, "ls", lambda path, **options: ahead.append(path) or listed(path, **options))
+    jobs = StreamedJobs(["s3://many"], "out", Naming("", "png"))
+    for k, (source, target) in enumerate(jobs):
+        assert source == f"s3://many/{k // 1000:02}/{k:05}.jpg"
+        assert target == os.path.join("out", f"{k // 1000:02}/{k:05}.png")
+        assert len(ahead) == 2 + k // 1000  # the bucket, and the prefixes up to this one
+    assert k == 19_999 and jobs.count() == 20_000
+
+
+def test_no_credential_is_in_the_journal_or_in_what_is_printed(store, tmp_path):
+    folder = photo_folder(tmp_path / "photos", ("a.png",))
+    store.put(str(folder), "photos-in/", recursive=True)
+    words = ["enhance", "s3://photos-in/photos", "s3://no-such-bucket/x", "-o", "s3://photos-out/new", "--json"]
+    environment = ENVIRONMENT | {k: v for k, v in os.environ.items() if k.startswith(("AWS_", "XDG_"))}
+    done = run_child([*SSDIE, *words], env=environment)
+    lines = [json.loads(line) for line in done.stdout.splitlines()]
+    assert done.returncode == 1 and sorted(line["outcome"] for line in lines) == ["done", "failed"], done.stderr
+    wrong = environment | {"AWS_ENDPOINT_URL": "http://127.0.0.1:9"}
+    refused = run_child([*SSDIE, *words], env=wrong)
+    assert refused.returncode in (1, 2) and "Traceback" not in refused.stderr
+    journal = journal_path(storage.journal_folder("s3://photos-out/new")).read_bytes()
+    said = (done.stdout + done.stderr + refused.stdout + refused.stderr).encode()
+    assert b"photos-in" in journal and b"photos-in" in said
+    assert not [secret for secret in SECRETS if secret.encode() in journal + said]
 
 
 def test_addresses_with_credentials_are_refused_without_repeating_them():
     with pytest.raises(ValueError, match="without credentials") as refused:
-        check_url("s3://key:" + "very-secret@bucket/photos")
+        storage.check_url("s3://key:" + "very-secret@bucket/photos")
     assert "very-secret" not in str(refused.value)

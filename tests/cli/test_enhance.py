@@ -63,6 +63,22 @@ def test_json_lines_list_every_file(folder, tmp_path, stub, capsys):
     assert {line["source"] for line in lines} == {str(p) for p in folder.rglob("*") if p.is_file()}
 
 
+def test_a_dry_run_lists_times_and_writes_nothing(folder, tmp_path, stub, capsys):
+    (folder / "a.txt").touch()
+    assert command(folder, "-o", tmp_path / "out", "--dry-run") == 0
+    listed = capsys.readouterr()
+    assert sorted(line.split(":")[0] for line in listed.out.splitlines()) == ["planned"] * 3 + ["skipped"]
+    assert "to do: 3, done and unchanged: 0, of other kinds: 1" in listed.err and "hours with 2 workers" in listed.err
+    assert not (tmp_path / "out").exists()
+    assert command(folder / "a.png", folder / "b.jpg", "-o", tmp_path / "out") == 0
+    before = (tmp_path / "out" / ".ssdie" / "journal.sqlite").read_bytes()
+    capsys.readouterr()
+    assert command(folder, "-o", tmp_path / "out", "--dry-run", "--resume", "--json") == 0
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [line["outcome"] for line in lines[:-1]].count("kept") == 2 and lines[-1]["planned"] == 1
+    assert (tmp_path / "out" / ".ssdie" / "journal.sqlite").read_bytes() == before
+
+
 def test_one_file_to_one_file_leaves_no_journal(folder, tmp_path, stub):
     target = tmp_path / "new" / "repaired.webp"
     assert command(folder / "a.png", "-o", target, "--quality", "60") == 0

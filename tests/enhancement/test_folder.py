@@ -191,3 +191,15 @@ def test_settings_that_matter_for_a_file():
     settings = Settings(quality=80, crf=20)
     assert settings.of("a.jpg") == {"strength": "auto", "working_size": 128, "postprocess": True, "quality": 80}
     assert settings.of("a.MP4") == {"strength": "auto", "working_size": 128, "postprocess": True, "every": 8, "crf": 20}
+
+
+def test_streamed_files_never_replace_an_input_or_each_other(folder, tmp_path, monkeypatch):
+    """With addresses, files are listed while the work goes on."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    there = f"file://{tmp_path / 'out'}"
+    with pytest.raises(ValueError, match="Give another folder with -o"):
+        run(f"file://{folder}", f"file://{folder}")
+    photo(seed=9).save(tmp_path / "a.png")
+    failures = run([folder, tmp_path / "a.png"], there)
+    assert [str(failure.path) for failure in failures] == [str(tmp_path / "a.png")]
+    assert "is the output of" in failures[0].reason and files_below(tmp_path / "out") == ALL
