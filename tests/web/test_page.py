@@ -80,24 +80,24 @@ def test_the_divider_moves_by_keyboard_and_pointer(fresh, photo):
     with Image.open(photo) as before:
         original = np.asarray(before).astype(int).mean(axis=(0, 1))
     divider.press("End")
-    fresh.wait_for_function("document.getElementById('divider').ariaValueNow === '100'")
+    fresh.wait_for_function("() => document.getElementById('divider').ariaValueNow === '100'")
     inside = np.s_[100:-100, 300:-300]  # of the stage, without controls
     all_before = stage(fresh)
     divider.press("Home")
-    fresh.wait_for_function("document.getElementById('divider').ariaValueNow === '0'")
+    fresh.wait_for_function("() => document.getElementById('divider').ariaValueNow === '0'")
     all_after = stage(fresh)
     assert np.abs(all_before[inside] - all_after[inside]).mean() > 10
     assert np.abs(all_before[inside].mean(axis=(0, 1)) - original).max() < 25
     for _ in range(3):
         divider.press("ArrowRight")
     divider.press("Shift+ArrowRight")
-    fresh.wait_for_function("document.getElementById('divider').ariaValueNow === '13'")
+    fresh.wait_for_function("() => document.getElementById('divider').ariaValueNow === '13'")
     box, handle = (fresh.locator(name).bounding_box() for name in ("#stage", "#divider"))
     fresh.mouse.move(handle["x"] + handle["width"] / 2, box["y"] + 300)
     fresh.mouse.down()
     fresh.mouse.move(box["x"] + box["width"] / 2, box["y"] + 300, steps=4)
     fresh.mouse.up()
-    fresh.wait_for_function("Math.abs(Number(document.getElementById('divider').ariaValueNow) - 50) <= 1")
+    fresh.wait_for_function("() => Math.abs(Number(document.getElementById('divider').ariaValueNow) - 50) <= 1")
     look(fresh, "app_desktop")
 
 
@@ -105,7 +105,7 @@ def test_zoom_to_100_percent_pan_and_fit(fresh, photo):
     choose(fresh, photo)
     fresh.locator("#divider").press("End")
     fresh.locator("#zoom-full").click()
-    fresh.wait_for_function("document.getElementById('zoom-full').ariaPressed === 'true'")
+    fresh.wait_for_function("() => document.getElementById('zoom-full').ariaPressed === 'true'")
     shown = stage(fresh)
     pixels = np.asarray(Image.open(photo)).astype(int)
     height, width = shown.shape[:2]
@@ -114,13 +114,13 @@ def test_zoom_to_100_percent_pan_and_fit(fresh, photo):
     assert np.abs(shown[max(0, top) :, left:][:600, :900][inner] - pixels[max(0, -top) :][inner]).mean() < 3
     for _ in range(4):
         fresh.locator("#zoom-in").click()
-    fresh.wait_for_function("document.getElementById('zoom-full').ariaPressed === 'false'")
+    fresh.wait_for_function("() => document.getElementById('zoom-full').ariaPressed === 'false'")
     zoomed = stage(fresh)
     fresh.locator("#canvas").press("ArrowRight")
     fresh.wait_for_timeout(300)
     assert np.abs(stage(fresh) - zoomed).mean() > 1
     fresh.locator("#canvas").press("0")
-    fresh.wait_for_function("document.getElementById('zoom-fit').ariaPressed === 'true'")
+    fresh.wait_for_function("() => document.getElementById('zoom-fit').ariaPressed === 'true'")
 
 
 def test_the_queue_by_keyboard(fresh, photo, tmp_path):

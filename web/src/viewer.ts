@@ -106,8 +106,12 @@ export class Viewer {
   private zoom(scale: number, x = this.canvas.width / 2, y = this.canvas.height / 2): void {
     if (!this.photo) return;
     this.place = zoomAt(this.place, scale, x, y, this.photo, this.size());
-    this.fitted = this.place.scale <= fitScale(this.photo, this.size()) * 1.001;
+    this.fitted = Math.abs(this.place.scale / fitScale(this.photo, this.size()) - 1) < 0.001;
     this.update();
+  }
+
+  private zoomToFit(): void {
+    if (this.photo) this.zoom(fitScale(this.photo, this.size()));
   }
 
   private pan(x: number, y: number): void {
@@ -129,10 +133,13 @@ export class Viewer {
       const [x, y] = this.point(event);
       this.zoom(this.place.scale * Math.exp(-event.deltaY * (event.ctrlKey ? 0.01 : 0.0015)), x, y);
     }, { passive: false });
-    canvas.addEventListener("dblclick", (event) => this.zoom(this.fitted ? 1 : 0, ...this.point(event)));
+    canvas.addEventListener("dblclick", (event) => {
+      if (this.fitted) this.zoom(1, ...this.point(event));
+      else this.zoomToFit();
+    });
     byId("zoom-in").addEventListener("click", () => this.zoom(this.place.scale * 1.5));
     byId("zoom-out").addEventListener("click", () => this.zoom(this.place.scale / 1.5));
-    byId("zoom-fit").addEventListener("click", () => this.zoom(0));
+    byId("zoom-fit").addEventListener("click", () => this.zoomToFit());
     byId("zoom-full").addEventListener("click", () => this.zoom(1));
     handle.addEventListener("keydown", (event) => this.dividerKey(event));
     canvas.addEventListener("keydown", (event) => this.photoKey(event));
@@ -194,7 +201,7 @@ export class Viewer {
     const step = 0.1 * this.canvas.width;
     const actions: Record<string, () => void> = {
       "+": () => this.zoom(this.place.scale * 1.5), "=": () => this.zoom(this.place.scale * 1.5),
-      "-": () => this.zoom(this.place.scale / 1.5), "0": () => this.zoom(0), "1": () => this.zoom(1),
+      "-": () => this.zoom(this.place.scale / 1.5), "0": () => this.zoomToFit(), "1": () => this.zoom(1),
       ArrowLeft: () => this.pan(step, 0), ArrowRight: () => this.pan(-step, 0),
       ArrowUp: () => this.pan(0, step), ArrowDown: () => this.pan(0, -step),
     };
