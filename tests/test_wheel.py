@@ -48,7 +48,7 @@ def test_the_wheel_has_the_page_and_serves_it(python, tmp_path):
         address = told[0]
         with urllib.request.urlopen(address, timeout=30) as answer:
             page = answer.read().decode()
-        names = re.findall(r'(?:src|href)="\./(\S+)"', page)
+        names = re.findall(r'(?:src|href)="(?:\./)?([\w./-]+)"', page)
         assert len(names) > 2
         for name in (*names, "msff.onnx", "sw.js"):
             with urllib.request.urlopen(f"{address}{name}", timeout=30) as answer:

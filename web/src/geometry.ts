@@ -44,7 +44,11 @@ export function fit(photo: Size, canvas: Size): Place {
 export function zoomAt(place: Place, scale: number, x: number, y: number, photo: Size, canvas: Size): Place {
   const bounded = bound(scale, photo, canvas);
   const ratio = bounded / place.scale;
-  return confine({ scale: bounded, left: x - (x - place.left) * ratio, top: y - (y - place.top) * ratio }, photo, canvas);
+  return confine(
+    { scale: bounded, left: x - (x - place.left) * ratio, top: y - (y - place.top) * ratio },
+    photo,
+    canvas,
+  );
 }
 
 /** The visible part of the photo: left, top, right, bottom. */

@@ -18,7 +18,8 @@ let renderer: Renderer | undefined;
 export async function save(request: Extract<Request, { task: "save" }>): Promise<Saved> {
   const { file, name, repair, strength, lossless } = request;
   const { bitmap, kind, metadata, notes } = await decode(file, name);
-  const target: Written = lossless || (kind === "OTHER" && repair.hasAlpha) ? "PNG" : kind === "OTHER" ? "JPEG" : kind;
+  const target: Written =
+    lossless || (kind === "OTHER" && repair.hasAlpha) ? "PNG" : kind === "OTHER" ? "JPEG" : kind;
   renderer ??= new Renderer(new OffscreenCanvas(1, 1), false);
   await renderer.load(bitmap, repair);
   bitmap.close();
@@ -43,7 +44,8 @@ function patch(metadata: Metadata, width: number, height: number, notes: string[
 function draw(source: Renderer, width: number, height: number, strength: number): OffscreenCanvas {
   const canvas = new OffscreenCanvas(width, height);
   const context = canvas.getContext("2d");
-  if (!context) throw new Refusal(`This browser cannot make a picture of ${width} x ${height} pixels. Try another browser.`);
+  if (!context)
+    throw new Refusal(`This browser cannot make a picture of ${width} x ${height} pixels. Try another browser.`);
   context.globalCompositeOperation = "copy";
   const side = Math.min(STRIP, source.largestTile);
   const piece = source.canvas;

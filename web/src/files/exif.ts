@@ -101,7 +101,8 @@ function removeThumbnail(block: TagBlock, place: number): void {
 /** Set the orientation of an XMP packet to upright, and drop the properties of parts that are not in the copy. */
 export function patchXmp(xmp: Uint8Array): Uint8Array<ArrayBuffer> {
   const parts = String.raw`(?:G?Camera:(?:MicroVideo|MotionPhoto)\w*|hdrgm:\w+)`;
-  const text = new TextDecoder().decode(xmp)
+  const text = new TextDecoder()
+    .decode(xmp)
     .replace(/(tiff:Orientation(?:\s*=\s*["']|>))\d+/g, "$11")
     .replace(new RegExp(String.raw`\s${parts}\s*=\s*(?:"[^"]*"|'[^']*')`, "g"), "")
     .replace(new RegExp(String.raw`<(${parts})>[^<]*</\1>\s*`, "g"), "")
