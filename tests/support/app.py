@@ -82,6 +82,12 @@ def choose(page: Page, *paths: Path) -> None:
     )
 
 
+def full_strength(page: Page) -> None:
+    """Set the strength to 100 %, whatever the dust."""
+    for key in ("Home", "End"):
+        page.locator("#strength").press(key)
+
+
 def select(page: Page, number: int) -> None:
     """Show a photo of the strip."""
     entries(page).nth(number).locator(".thumb").click()

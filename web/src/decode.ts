@@ -5,6 +5,7 @@ import { hasEnd, isProgressive } from "./files/jpeg";
 import { explainUnreadable, identify, type Identity } from "./files/kinds";
 import { isPanorama } from "./files/exif";
 import { readMetadata, type Kind, type Metadata } from "./files/metadata";
+import { turnUpright } from "./orientation";
 import type { Pixels } from "./reduce";
 
 const BAND = 512; // rows that are read at a time: some phones allow no canvas of a whole photo
@@ -41,7 +42,8 @@ export async function decode(file: Blob, name: string): Promise<Decoded> {
   }).catch(() => {
     throw new Refusal(explainUnreadable(identity, name));
   });
-  return { bitmap, space, metadata, kind: identity.kind, notes };
+  const upright = await turnUpright(bitmap, identity.kind, metadata);
+  return { bitmap: upright, space, metadata, kind: identity.kind, notes };
 }
 
 function describe(metadata: Metadata, identity: Identity): string[] {

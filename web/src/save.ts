@@ -4,7 +4,7 @@ import { decode, Refusal } from "./decode";
 import { patchExif, patchXmp } from "./files/exif";
 import { writeMetadata, type Kind, type Metadata } from "./files/metadata";
 import type { Request, Saved } from "./protocol";
-import { Renderer } from "./renderer";
+import { Renderer, type Repair } from "./renderer";
 
 const QUALITY = 0.95;
 const TYPES = { JPEG: "image/jpeg", PNG: "image/png", WEBP: "image/webp" } as const;
@@ -23,7 +23,7 @@ export async function save(request: Extract<Request, { task: "save" }>): Promise
   renderer ??= new Renderer(new OffscreenCanvas(1, 1), false);
   await renderer.load(bitmap, repair);
   bitmap.close();
-  const canvas = draw(renderer, repair.width, repair.height, strength);
+  const canvas = draw(renderer, repair, strength);
   renderer.clear();
   const encoded = await canvas.convertToBlob({ type: TYPES[target], quality: QUALITY });
   const written = (Object.keys(TYPES) as Written[]).find((one) => TYPES[one] === encoded.type);
@@ -41,9 +41,9 @@ function patch(metadata: Metadata, width: number, height: number, notes: string[
 }
 
 /** Draw the repaired photo piece by piece: no piece is larger than what WebGL can draw. */
-function draw(source: Renderer, width: number, height: number, strength: number): OffscreenCanvas {
+function draw(source: Renderer, { width, height, hasAlpha }: Repair, strength: number): OffscreenCanvas {
   const canvas = new OffscreenCanvas(width, height);
-  const context = canvas.getContext("2d");
+  const context = canvas.getContext("2d", { alpha: hasAlpha });
   if (!context)
     throw new Refusal(`This browser cannot make a picture of ${width} x ${height} pixels. Try another browser.`);
   context.globalCompositeOperation = "copy";

@@ -61,6 +61,17 @@ class TagBlock {
   }
 }
 
+/** Orientation, 1 to 8; 1 where there is none. */
+export function readOrientation(exif: Uint8Array): number {
+  try {
+    const block = new TagBlock(exif);
+    return block.number(block.directory(block.long(4)), ORIENTATION) || 1;
+  } catch (error) {
+    if (error instanceof RangeError) return 1;
+    throw error;
+  }
+}
+
 /**
  * Set orientation and sizes to those of an upright photo, and remove the thumbnail, which shows it before its repair.
  *
