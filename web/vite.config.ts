@@ -26,7 +26,7 @@ function offline(): Plugin {
         .map((name) => join(OUT, name))
         .filter((path) => statSync(path).isFile() && !path.endsWith("sw.js"))
         .sort();
-      for (const path of names) hash.update(path).update(readFileSync(path));
+      for (const path of names) hash.update(relative(OUT, path)).update(readFileSync(path));
       const files = [
         "./",
         "msff.onnx",
