@@ -4,7 +4,7 @@ PYTHON ?= python3
 PROFILE ?= quick
 BIN := .venv/bin
 
-.PHONY: install lab test reproduce docs lint lock audit bench clean
+.PHONY: install lab web test reproduce docs lint lock audit bench clean
 
 install: .venv/installed docs/node_modules
 
@@ -23,8 +23,18 @@ lab: install
 	$(BIN)/jupyter-labextension disable @jupyterlab/apputils-extension:announcements
 	JUPYTER_PREFER_ENV_PATH=1 $(BIN)/jupyter-lab $(LAB) notebooks/00_enhance_a_photo.ipynb
 
+# the page that repairs photos in the browser, for `ssdie app`; needs Node.js
+web: ssdie/app_page/sw.js
+
+ssdie/app_page/sw.js: web/node_modules/.package-lock.json ssdie/weights/msff.onnx $(shell find web -path web/node_modules -prune -o -type f -print)
+	npm --prefix web run --silent build
+
+web/node_modules/.package-lock.json: web/package.json web/package-lock.json web/.npmrc
+	npm ci --prefix web --ignore-scripts --no-audit --no-fund
+	touch $@
+
 # one process per core, each with one thread
-test: install lint
+test: install lint web
 	$(BIN)/python -m pytest -n logical
 
 lint: install
@@ -53,4 +63,4 @@ bench: install
 	$(BIN)/python -m ssdie bench
 
 clean:
-	rm -rf .venv runs docs/generated docs/node_modules
+	rm -rf .venv runs docs/generated docs/node_modules web/node_modules ssdie/app_page

@@ -1,13 +1,16 @@
-"""The wheel without extras: a fresh environment, eight photos, compared with the torch path."""
+"""The wheel without extras: a fresh environment, eight photos, compared with the torch path; the page."""
 
 import json
+import re
+import signal
 import subprocess
 import sys
+import urllib.request
 import venv
 
 import numpy as np
 import pytest
-from faults import ROOT
+from faults import ROOT, default_interrupt
 from PIL import Image
 
 from ssdie.data.sample import sample_pair
@@ -32,6 +35,26 @@ def python(tmp_path_factory):
     install = [python, "-m", "pip", "install", "--quiet", "--constraint", ROOT / "constraints.txt", wheel]
     subprocess.run(install, check=True, capture_output=True)
     return python
+
+
+@pytest.mark.external
+def test_the_wheel_has_the_page_and_serves_it(python, tmp_path):
+    command = [python, "-m", "ssdie", "app", "--port", "0", "--no-browser"]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, text=True, cwd=tmp_path, preexec_fn=default_interrupt
+    ) as app:
+        told = re.search(r"http://\S+/", app.stdout.readline())
+        assert told, "the page is not in the wheel; build it with `make web`"
+        address = told[0]
+        with urllib.request.urlopen(address, timeout=30) as answer:
+            page = answer.read().decode()
+        names = re.findall(r'(?:src|href)="(?:\./)?([\w./-]+)"', page)
+        assert len(names) > 2
+        for name in (*names, "msff.onnx", "sw.js"):
+            with urllib.request.urlopen(f"{address}{name}", timeout=30) as answer:
+                assert len(answer.read()) > 100, name
+        app.send_signal(signal.SIGINT)
+        assert app.wait(30) == 0
 
 
 @pytest.fixture(scope="module")

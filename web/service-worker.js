@@ -15,7 +15,9 @@ self.addEventListener("install", (event) => {
 self.addEventListener("activate", (event) => {
   const replace = async () => {
     const names = await caches.keys();
-    await Promise.all(names.filter((name) => name.startsWith("ssdie-") && name !== CACHE).map((name) => caches.delete(name)));
+    await Promise.all(
+      names.filter((name) => name.startsWith("ssdie-") && name !== CACHE).map((name) => caches.delete(name)),
+    );
     await self.clients.claim();
   };
   event.waitUntil(replace());

@@ -26,8 +26,12 @@ function offline(): Plugin {
         .map((name) => join(OUT, name))
         .filter((path) => statSync(path).isFile() && !path.endsWith("sw.js"))
         .sort();
-      for (const path of names) hash.update(path).update(readFileSync(path));
-      const files = ["./", "msff.onnx", ...names.map((path) => relative(OUT, path)).filter((name) => name !== "index.html")];
+      for (const path of names) hash.update(relative(OUT, path)).update(readFileSync(path));
+      const files = [
+        "./",
+        "msff.onnx",
+        ...names.map((path) => relative(OUT, path)).filter((name) => name !== "index.html"),
+      ];
       const source = readFileSync(here("service-worker.js"), "utf-8")
         .replace('"VERSION"', JSON.stringify(hash.digest("hex").slice(0, 16)))
         .replace('["FILES"]', JSON.stringify(files));

@@ -51,10 +51,12 @@ def browse() -> Iterator:
 
 
 @contextmanager
-def visit(browser, address: str, **options) -> Iterator[Page]:
-    """Open the page in a context of its own, and wait until the network is loaded."""
+def visit(browser, address: str, asked: list | None = None, **options) -> Iterator[Page]:
+    """Open the page in a context of its own, and wait until the network is loaded; list the requests in `asked`."""
     context: BrowserContext = browser.new_context(**({"viewport": {"width": 1440, "height": 900}} | options))
     context.set_default_timeout(WAIT)
+    if asked is not None:
+        context.on("request", lambda request: asked.append(request.url))
     page = context.new_page()
     page.goto(address)
     page.locator("#loading").wait_for(state="hidden")
@@ -78,6 +80,12 @@ def choose(page: Page, *paths: Path) -> None:
         }""",
         arg=count + len(paths),
     )
+
+
+def full_strength(page: Page) -> None:
+    """Set the strength to 100 %, whatever the dust."""
+    for key in ("Home", "End"):
+        page.locator("#strength").press(key)
 
 
 def select(page: Page, number: int) -> None:

@@ -9,6 +9,8 @@ from app import AXE, choose, clear, dusty, entries, save, select, serve, visit
 from lab import look
 from PIL import Image
 
+from ssdie.cli import page_server
+
 pytestmark = pytest.mark.external
 PHONE = {"viewport": {"width": 390, "height": 844}, "is_mobile": True, "has_touch": True, "device_scale_factor": 2}
 PHONE["user_agent"] = "Mozilla/5.0 (Linux; Android 15; Pixel 9) AppleWebKit/537.36 Chrome/140.0 Mobile Safari/537.36"
@@ -80,24 +82,24 @@ def test_the_divider_moves_by_keyboard_and_pointer(fresh, photo):
     with Image.open(photo) as before:
         original = np.asarray(before).astype(int).mean(axis=(0, 1))
     divider.press("End")
-    fresh.wait_for_function("document.getElementById('divider').ariaValueNow === '100'")
+    fresh.wait_for_function("() => document.getElementById('divider').ariaValueNow === '100'")
     inside = np.s_[100:-100, 300:-300]  # of the stage, without controls
     all_before = stage(fresh)
     divider.press("Home")
-    fresh.wait_for_function("document.getElementById('divider').ariaValueNow === '0'")
+    fresh.wait_for_function("() => document.getElementById('divider').ariaValueNow === '0'")
     all_after = stage(fresh)
     assert np.abs(all_before[inside] - all_after[inside]).mean() > 10
     assert np.abs(all_before[inside].mean(axis=(0, 1)) - original).max() < 25
     for _ in range(3):
         divider.press("ArrowRight")
     divider.press("Shift+ArrowRight")
-    fresh.wait_for_function("document.getElementById('divider').ariaValueNow === '13'")
+    fresh.wait_for_function("() => document.getElementById('divider').ariaValueNow === '13'")
     box, handle = (fresh.locator(name).bounding_box() for name in ("#stage", "#divider"))
     fresh.mouse.move(handle["x"] + handle["width"] / 2, box["y"] + 300)
     fresh.mouse.down()
     fresh.mouse.move(box["x"] + box["width"] / 2, box["y"] + 300, steps=4)
     fresh.mouse.up()
-    fresh.wait_for_function("Math.abs(Number(document.getElementById('divider').ariaValueNow) - 50) <= 1")
+    fresh.wait_for_function("() => Math.abs(Number(document.getElementById('divider').ariaValueNow) - 50) <= 1")
     look(fresh, "app_desktop")
 
 
@@ -105,7 +107,7 @@ def test_zoom_to_100_percent_pan_and_fit(fresh, photo):
     choose(fresh, photo)
     fresh.locator("#divider").press("End")
     fresh.locator("#zoom-full").click()
-    fresh.wait_for_function("document.getElementById('zoom-full').ariaPressed === 'true'")
+    fresh.wait_for_function("() => document.getElementById('zoom-full').ariaPressed === 'true'")
     shown = stage(fresh)
     pixels = np.asarray(Image.open(photo)).astype(int)
     height, width = shown.shape[:2]
@@ -114,13 +116,13 @@ def test_zoom_to_100_percent_pan_and_fit(fresh, photo):
     assert np.abs(shown[max(0, top) :, left:][:600, :900][inner] - pixels[max(0, -top) :][inner]).mean() < 3
     for _ in range(4):
         fresh.locator("#zoom-in").click()
-    fresh.wait_for_function("document.getElementById('zoom-full').ariaPressed === 'false'")
+    fresh.wait_for_function("() => document.getElementById('zoom-full').ariaPressed === 'false'")
     zoomed = stage(fresh)
     fresh.locator("#canvas").press("ArrowRight")
     fresh.wait_for_timeout(300)
     assert np.abs(stage(fresh) - zoomed).mean() > 1
     fresh.locator("#canvas").press("0")
-    fresh.wait_for_function("document.getElementById('zoom-fit').ariaPressed === 'true'")
+    fresh.wait_for_function("() => document.getElementById('zoom-fit').ariaPressed === 'true'")
 
 
 def test_the_queue_by_keyboard(fresh, photo, tmp_path):
@@ -136,6 +138,30 @@ def test_the_queue_by_keyboard(fresh, photo, tmp_path):
     fresh.keyboard.press("Delete")
     assert entries(fresh).count() == 1 and fresh.locator("#name").inner_text() == "dunes.jpg"
     assert fresh.locator("#save-all").is_hidden()
+
+
+@pytest.mark.parametrize("dust, strength", [(0.0, "0"), (0.3, "50")])
+def test_a_network_that_scores_dust_sets_the_strength(chromium, photo, tmp_path, monkeypatch, dust, strength):
+    onnx = pytest.importorskip("onnx")
+    network = onnx.load(page_server.NETWORK)
+    del network.graph.output[1:]
+    for node in network.graph.node:
+        node.output[:] = [f"old {name}" if name == "dust" else name for name in node.output]
+    score = onnx.helper.make_tensor("score", onnx.TensorProto.FLOAT, [1], [dust])
+    network.graph.node.append(onnx.helper.make_node("Constant", [], ["dust"], value=score))
+    network.graph.output.append(onnx.helper.make_tensor_value_info("dust", onnx.TensorProto.FLOAT, [1]))
+    onnx.save(network, tmp_path / "msff.onnx")
+    monkeypatch.setattr(page_server, "NETWORK", tmp_path / "msff.onnx")
+    with serve() as address, visit(chromium, address) as page:
+        choose(page, photo)
+        assert page.locator("#strength").input_value() == strength
+        told = page.locator("#status").inner_text()
+        assert ("nothing changed" in told) == (dust == 0), told
+        page.locator("#strength").press("ArrowLeft" if dust else "ArrowRight")
+        automatic = page.locator("#automatic")
+        assert automatic.get_attribute("aria-pressed") == "false"
+        automatic.click()
+        assert page.locator("#strength").input_value() == strength
 
 
 def test_a_phone_refuses_50_megapixels_and_repairs_12(address, chromium, photo, tmp_path):
@@ -169,11 +195,8 @@ def test_the_page_works_without_its_server_once_loaded(chromium, photo):
 
 
 def test_no_request_leaves_and_none_could(address, chromium, photo):
-    with visit(chromium, address) as page:
-        asked = []
-        page.context.on("request", lambda request: asked.append(request.url))
-        page.reload()
-        page.locator("#loading").wait_for(state="hidden")
+    asked = []
+    with visit(chromium, address, asked) as page:
         choose(page, photo)
         save(page)
         assert len(asked) > 5 and all(url.startswith((address, f"blob:{address}")) for url in asked), asked
@@ -182,19 +205,23 @@ def test_no_request_leaves_and_none_could(address, chromium, photo):
         assert page.evaluate(blocked % address) == "sent" and page.evaluate(blocked % other) == "blocked"
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_axe_finds_nothing_serious(address, chromium, photo, tmp_path, scheme):
-    bad = tmp_path / "notes.jpg"
+def test_axe_finds_nothing_serious(address, chromium, photo, tmp_path):
+    bad, found = tmp_path / "notes.jpg", []
     bad.write_text("words")
-    with visit(chromium, address, color_scheme=scheme) as page:
+    with visit(chromium, address) as page:
         page.evaluate(AXE.read_text(encoding="utf-8"))
-        found = [page.evaluate("axe.run()")]
-        look(page, f"app_welcome_{scheme}")
+
+        def examine(name: str) -> None:
+            for scheme in ("light", "dark"):
+                page.emulate_media(color_scheme=scheme)
+                found.append(page.evaluate("axe.run()"))
+                look(page, f"app_{name}_{scheme}")
+
+        examine("welcome")
         choose(page, photo, bad)
-        found.append(page.evaluate("axe.run()"))
-        look(page, f"app_photo_{scheme}")
+        examine("photo")
         select(page, 1)
-        found.append(page.evaluate("axe.run()"))
+        examine("refused")
     violations = [v for result in found for v in result["violations"] if v["impact"] in ("serious", "critical")]
     assert [(v["id"], [node["html"][:90] for node in v["nodes"]]) for v in violations] == []
     assert all(len(result["passes"]) > 10 for result in found)

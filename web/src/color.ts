@@ -91,7 +91,10 @@ function readTags(profile: Uint8Array): Map<string, Uint8Array> {
   for (let n = 0; n < count; n++) {
     const at = 132 + 12 * n;
     const start = view.getUint32(at + 4);
-    tags.set(String.fromCharCode(...profile.subarray(at, at + 4)), profile.subarray(start, start + view.getUint32(at + 8)));
+    tags.set(
+      String.fromCharCode(...profile.subarray(at, at + 4)),
+      profile.subarray(start, start + view.getUint32(at + 8)),
+    );
   }
   return tags;
 }
@@ -121,10 +124,12 @@ function curveOf(tag: Uint8Array): Curve {
 
 function unlessSrgb(space: Space): Space | "srgb" {
   const steps = [0, 0.25, 0.5, 0.75, 1];
-  for (const r of steps) for (const g of steps) for (const b of steps) {
-    const color = convert(space, [r, g, b]).map((v) => Math.min(1, Math.max(0, v)));
-    if ([r, g, b].some((v, c) => Math.abs(v - color[c]) > CLOSE)) return space;
-  }
+  for (const r of steps)
+    for (const g of steps)
+      for (const b of steps) {
+        const color = convert(space, [r, g, b]).map((v) => Math.min(1, Math.max(0, v)));
+        if ([r, g, b].some((v, c) => Math.abs(v - color[c]) > CLOSE)) return space;
+      }
   return "srgb";
 }
 
@@ -135,16 +140,19 @@ function convert(space: Space, color: ArrayLike<number>): number[] {
     const [from, to] = [space.decode[c * 256 + lower], space.decode[c * 256 + lower + 1]];
     return from + (place - lower) * (to - from);
   });
-  return [0, 3, 6].map((row) => srgbEncode(
-    space.toSrgb[row] * light[0] + space.toSrgb[row + 1] * light[1] + space.toSrgb[row + 2] * light[2],
-  ));
+  return [0, 3, 6].map((row) =>
+    srgbEncode(space.toSrgb[row] * light[0] + space.toSrgb[row + 1] * light[1] + space.toSrgb[row + 2] * light[2]),
+  );
 }
 
 /** Convert a small picture to sRGB, clipped to its gamut. */
 export function smallToSrgb(small: Small, space: Space): Small {
   const data = new Float32Array(small.data.length);
   for (let n = 0; n < data.length; n += 3) {
-    data.set(convert(space, small.data.subarray(n, n + 3)).map((v) => Math.min(1, Math.max(0, v))), n);
+    data.set(
+      convert(space, small.data.subarray(n, n + 3)).map((v) => Math.min(1, Math.max(0, v))),
+      n,
+    );
   }
   return { ...small, data };
 }
@@ -160,7 +168,14 @@ function inverse([a, b, c, d, e, f, g, h, i]: number[]): number[] {
   const determinant = a * (e * i - f * h) - b * (d * i - f * g) + c * (d * h - e * g);
   if (Math.abs(determinant) < 1e-9) throw new RangeError("the matrix of the profile is singular");
   return [
-    e * i - f * h, c * h - b * i, b * f - c * e, f * g - d * i, a * i - c * g, c * d - a * f, d * h - e * g, b * g - a * h,
+    e * i - f * h,
+    c * h - b * i,
+    b * f - c * e,
+    f * g - d * i,
+    a * i - c * g,
+    c * d - a * f,
+    d * h - e * g,
+    b * g - a * h,
     a * e - b * d,
   ].map((v) => v / determinant);
 }

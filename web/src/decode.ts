@@ -5,6 +5,7 @@ import { hasEnd, isProgressive } from "./files/jpeg";
 import { explainUnreadable, identify, type Identity } from "./files/kinds";
 import { isPanorama } from "./files/exif";
 import { readMetadata, type Kind, type Metadata } from "./files/metadata";
+import { turnUpright } from "./orientation";
 import type { Pixels } from "./reduce";
 
 const BAND = 512; // rows that are read at a time: some phones allow no canvas of a whole photo
@@ -35,11 +36,14 @@ export async function decode(file: Blob, name: string): Promise<Decoded> {
   if (identity.kind === "JPEG" && !hasEnd(data)) source = await complete(data);
   const { space, raw } = await findSpace(metadata, notes);
   const bitmap = await createImageBitmap(source, {
-    imageOrientation: "from-image", premultiplyAlpha: "none", colorSpaceConversion: raw ? "none" : "default",
+    imageOrientation: "from-image",
+    premultiplyAlpha: "none",
+    colorSpaceConversion: raw ? "none" : "default",
   }).catch(() => {
     throw new Refusal(explainUnreadable(identity, name));
   });
-  return { bitmap, space, metadata, kind: identity.kind, notes };
+  const upright = await turnUpright(bitmap, identity.kind, metadata);
+  return { bitmap: upright, space, metadata, kind: identity.kind, notes };
 }
 
 function describe(metadata: Metadata, identity: Identity): string[] {
@@ -49,7 +53,8 @@ function describe(metadata: Metadata, identity: Identity): string[] {
   if (metadata.xmp && isPanorama(metadata.xmp)) {
     notes.push("The seam of the panorama may show; ssdie enhance repairs panoramas without one.");
   }
-  if (!KEPT.includes(identity.kind)) notes.push(`The metadata of ${identity.name || "this"} files are not in the copy.`);
+  if (!KEPT.includes(identity.kind))
+    notes.push(`The metadata of ${identity.name || "this"} files are not in the copy.`);
   return notes;
 }
 
@@ -77,7 +82,11 @@ function decodesRaw(): Promise<boolean> {
     const context = canvas.getContext("2d", { colorSpace: "display-p3" });
     const probe = [180, 60, 60];
     if (!context || colorSpaceOf(context) !== "display-p3") return false;
-    context.putImageData(new ImageData(Uint8ClampedArray.of(...probe, 255), 1, 1, { colorSpace: "display-p3" }), 0, 0);
+    context.putImageData(
+      new ImageData(Uint8ClampedArray.of(...probe, 255), 1, 1, { colorSpace: "display-p3" }),
+      0,
+      0,
+    );
     const photo = await canvas.convertToBlob({ type: "image/png" });
     const bitmap = await createImageBitmap(photo, { colorSpaceConversion: "none" });
     const { data } = readPixels(bitmap);
@@ -101,10 +110,14 @@ async function complete(data: Uint8Array<ArrayBuffer>): Promise<Blob> {
   const end = Uint8Array.of(0xff, 0xd9);
   const filler = new Uint8Array(3 * 4096).map((_, n) => [0x55, 0xb3, 0x2d][n % 3]);
   const views: Pixels[] = [];
-  for (const parts of [[data, end], [data, filler, end]]) {
+  for (const parts of [
+    [data, end],
+    [data, filler, end],
+  ]) {
     const options = { resizeWidth: 256, resizeHeight: 256, resizeQuality: "pixelated" } as const;
     const bitmap = await createImageBitmap(new Blob(parts, { type: "image/jpeg" }), options).catch(() => null);
-    if (!bitmap) throw new Refusal("This JPEG is damaged: it ends before its picture does. Choose another copy of it.");
+    if (!bitmap)
+      throw new Refusal("This JPEG is damaged: it ends before its picture does. Choose another copy of it.");
     views.push(readPixels(bitmap));
   }
   let missing = 0;
@@ -115,7 +128,9 @@ async function complete(data: Uint8Array<ArrayBuffer>): Promise<Blob> {
   const share = missing / (256 * 256);
   if (share > FEW) {
     const percent = Math.round(100 * share);
-    throw new Refusal(`This JPEG is damaged: the last ${percent} % of its picture is missing. Choose another copy of it.`);
+    throw new Refusal(
+      `This JPEG is damaged: the last ${percent} % of its picture is missing. Choose another copy of it.`,
+    );
   }
   return new Blob([data, end], { type: "image/jpeg" });
 }

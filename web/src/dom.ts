@@ -7,7 +7,9 @@ export function byId<T extends HTMLElement = HTMLElement>(id: string): T {
 
 /** Make an element. */
 export function make<K extends keyof HTMLElementTagNameMap>(
-  tag: K, properties: Partial<HTMLElementTagNameMap[K]> = {}, ...children: Node[]
+  tag: K,
+  properties: Partial<HTMLElementTagNameMap[K]> = {},
+  ...children: Node[]
 ): HTMLElementTagNameMap[K] {
   const element = Object.assign(document.createElement(tag), properties);
   element.append(...children);

@@ -20,7 +20,10 @@ export class Engine {
   private constructor(private readonly session: ort.InferenceSession) {}
 
   static async load(base: string, progress: Progress): Promise<Engine> {
-    const [runtime, weights] = await fetchAll([new URL(runtimeUrl, base).href, new URL(WEIGHTS, base).href], progress);
+    const [runtime, weights] = await fetchAll(
+      [new URL(runtimeUrl, base).href, new URL(WEIGHTS, base).href],
+      progress,
+    );
     ort.env.wasm.numThreads = 1;
     ort.env.wasm.wasmBinary = runtime.buffer;
     return new Engine(await ort.InferenceSession.create(weights, { executionProviders: ["wasm"] }));
@@ -45,22 +48,27 @@ export class Engine {
 async function fetchAll(addresses: string[], progress: Progress): Promise<Uint8Array<ArrayBuffer>[]> {
   const loaded = addresses.map(() => 0);
   const totals = addresses.map(() => 0);
-  return Promise.all(addresses.map(async (address, index) => {
-    const answer = await fetch(address);
-    if (!answer.ok || !answer.body) throw new Error(`${address} cannot be loaded (status ${answer.status}).`);
-    totals[index] = Number(answer.headers.get("Content-Length") ?? 0);
-    const parts: Uint8Array[] = [];
-    for (const reader = answer.body.getReader(); ; ) {
-      const { done, value } = await reader.read();
-      if (done) break;
-      parts.push(value);
-      loaded[index] += value.length;
-      if (totals.every((total) => total > 0)) {
-        progress(loaded.reduce((a, b) => a + b, 0), totals.reduce((a, b) => a + b, 0));
+  return Promise.all(
+    addresses.map(async (address, index) => {
+      const answer = await fetch(address);
+      if (!answer.ok || !answer.body) throw new Error(`${address} cannot be loaded (status ${answer.status}).`);
+      totals[index] = Number(answer.headers.get("Content-Length") ?? 0);
+      const parts: Uint8Array[] = [];
+      for (const reader = answer.body.getReader(); ;) {
+        const { done, value } = await reader.read();
+        if (done) break;
+        parts.push(value);
+        loaded[index] += value.length;
+        if (totals.every((total) => total > 0)) {
+          progress(
+            loaded.reduce((a, b) => a + b, 0),
+            totals.reduce((a, b) => a + b, 0),
+          );
+        }
       }
-    }
-    const whole = new Uint8Array(loaded[index]);
-    parts.reduce((at, part) => (whole.set(part, at), at + part.length), 0);
-    return whole;
-  }));
+      const whole = new Uint8Array(loaded[index]);
+      parts.reduce((at, part) => (whole.set(part, at), at + part.length), 0);
+      return whole;
+    }),
+  );
 }

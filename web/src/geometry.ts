@@ -19,9 +19,14 @@ export function fitScale(photo: Size, canvas: Size): number {
   return Math.min(canvas.width / photo.width, canvas.height / photo.height, 2);
 }
 
+/** The scale within its limits: from the whole photo, or 100 % where that is less, to its single pixels. */
+function bound(scale: number, photo: Size, canvas: Size): number {
+  return Math.min(LARGEST_SCALE, Math.max(Math.min(1, fitScale(photo, canvas)), scale));
+}
+
 /** Keep the photo within the canvas: centered where it is smaller, without a gap where it is larger. */
 export function confine(place: Place, photo: Size, canvas: Size): Place {
-  const scale = Math.min(LARGEST_SCALE, Math.max(fitScale(photo, canvas), place.scale));
+  const scale = bound(place.scale, photo, canvas);
   const along = (start: number, length: number, room: number) =>
     length <= room ? (room - length) / 2 : Math.min(0, Math.max(room - length, start));
   return {
@@ -32,14 +37,18 @@ export function confine(place: Place, photo: Size, canvas: Size): Place {
 }
 
 export function fit(photo: Size, canvas: Size): Place {
-  return confine({ scale: 0, left: 0, top: 0 }, photo, canvas);
+  return confine({ scale: fitScale(photo, canvas), left: 0, top: 0 }, photo, canvas);
 }
 
 /** Zoom so that the point (x, y) of the canvas keeps its place in the photo. */
 export function zoomAt(place: Place, scale: number, x: number, y: number, photo: Size, canvas: Size): Place {
-  const bounded = Math.min(LARGEST_SCALE, Math.max(fitScale(photo, canvas), scale));
+  const bounded = bound(scale, photo, canvas);
   const ratio = bounded / place.scale;
-  return confine({ scale: bounded, left: x - (x - place.left) * ratio, top: y - (y - place.top) * ratio }, photo, canvas);
+  return confine(
+    { scale: bounded, left: x - (x - place.left) * ratio, top: y - (y - place.top) * ratio },
+    photo,
+    canvas,
+  );
 }
 
 /** The visible part of the photo: left, top, right, bottom. */

@@ -3,7 +3,11 @@
 import { byId } from "./dom";
 
 export function receiveFiles(add: (files: File[]) => void): void {
-  for (const [button, input] of [["choose", "files"], ["add", "files"], ["camera", "shot"]]) {
+  for (const [button, input] of [
+    ["choose", "files"],
+    ["add", "files"],
+    ["camera", "shot"],
+  ]) {
     byId(button).addEventListener("click", () => byId<HTMLInputElement>(input).click());
   }
   for (const id of ["files", "shot"]) {

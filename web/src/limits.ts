@@ -29,8 +29,11 @@ export async function refuseTooLarge(file: Blob): Promise<string | null> {
   const limit = largestPhoto();
   if (width * height <= limit && Math.max(width, height) <= LONGEST_SIDE) return null;
   const got = `This photo has ${width} x ${height} pixels (${Math.round((width * height) / MEGAPIXEL)} megapixels)`;
-  if (width * height <= limit) return `${got}; a side may have ${LONGEST_SIDE} here. Use the command line: ssdie enhance`;
-  const remedy = isPhone() ? "Open this page on a computer, or save the photo smaller" : "Use the command line: ssdie enhance";
+  if (width * height <= limit)
+    return `${got}; a side may have ${LONGEST_SIDE} here. Use the command line: ssdie enhance`;
+  const remedy = isPhone()
+    ? "Open this page on a computer, or save the photo smaller"
+    : "Use the command line: ssdie enhance";
   return `${got}; this device can hold ${Math.round(limit / MEGAPIXEL)}. ${remedy}.`;
 }
 

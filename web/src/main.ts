@@ -24,7 +24,8 @@ function begin(): void {
   ready.then(
     () => (byId("loading").hidden = true),
     (error: Error) => {
-      byId("loading-text").textContent = `The network cannot be loaded: ${error.message} Reload the page to try again.`;
+      byId("loading-text").textContent =
+        `The network cannot be loaded: ${error.message} Reload the page to try again.`;
       byId("progress").hidden = true;
     },
   );
@@ -86,7 +87,8 @@ async function repair(item: Item): Promise<void> {
 
 function explain(error: unknown): string {
   if (error instanceof Refused) return error.message;
-  return `This photo cannot be repaired: ${(error as Error).message} Reload the page, or use the command line: ssdie enhance`;
+  const remedy = "Reload the page, or use the command line: ssdie enhance";
+  return `This photo cannot be repaired: ${(error as Error).message} ${remedy}`;
 }
 
 function change(item: Item, state: Item["state"]): void {

@@ -15,19 +15,32 @@ export interface Item {
   entry: HTMLLIElement;
 }
 
-const WORDS: Record<State, string> = { waiting: "waiting", working: "being repaired", done: "repaired", refused: "not repaired" };
+const WORDS: Record<State, string> = {
+  waiting: "waiting",
+  working: "being repaired",
+  done: "repaired",
+  refused: "not repaired",
+};
 
 export class Queue {
   readonly items: Item[] = [];
   selected: Item | null = null;
   private readonly list = byId("photos");
 
-  constructor(private readonly select: (item: Item) => void, private readonly remove: (item: Item) => void) {}
+  constructor(
+    private readonly select: (item: Item) => void,
+    private readonly remove: (item: Item) => void,
+  ) {}
 
   add(file: File): Item {
     const item: Item = { file, state: "waiting", message: "", repair: null, notes: [], entry: make("li") };
     const shown = make("button", { type: "button", className: "thumb", onclick: () => this.select(item) });
-    const close = make("button", { type: "button", className: "close", textContent: "×", onclick: () => this.remove(item) });
+    const close = make("button", {
+      type: "button",
+      className: "close",
+      textContent: "×",
+      onclick: () => this.remove(item),
+    });
     close.setAttribute("aria-label", `Remove ${file.name}`);
     shown.addEventListener("keydown", (event) => {
       if (event.key === "Delete") this.remove(item);

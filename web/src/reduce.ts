@@ -52,7 +52,11 @@ function intervals(length: number, parts: number): { first: number; last: number
  * @param gray take the green channel for all three.
  */
 export function downsample(
-  pixels: Pixels, region: Region, longSide: number, fill: number[] | null = null, gray = false,
+  pixels: Pixels,
+  region: Region,
+  longSide: number,
+  fill: number[] | null = null,
+  gray = false,
 ): Small {
   const [width, height] = fittedSize(region.width, region.height, longSide);
   const sums = new Float64Array(region.width * 3);
@@ -71,7 +75,12 @@ export function downsample(
 }
 
 function addRow(
-  sums: Float64Array, pixels: Pixels, start: number, width: number, share: number, fill: number[] | null,
+  sums: Float64Array,
+  pixels: Pixels,
+  start: number,
+  width: number,
+  share: number,
+  fill: number[] | null,
 ): void {
   const { data } = pixels;
   for (let x = 0, at = 4 * start, to = 0; x < width; x++, at += 4, to += 3) {
@@ -86,7 +95,10 @@ function addRow(
 }
 
 function averageRow(
-  sums: Float64Array, columns: ReturnType<typeof intervals>, output: Float32Array, scale: number,
+  sums: Float64Array,
+  columns: ReturnType<typeof intervals>,
+  output: Float32Array,
+  scale: number,
 ): void {
   columns.forEach((cells, x) => {
     const total = [0, 0, 0];

@@ -48,10 +48,16 @@ export class Renderer {
   /**
    * @param screen for the screen: mipmaps, and sRGB whatever the photo's own space; otherwise exact pixels for a file.
    */
-  constructor(readonly canvas: HTMLCanvasElement | OffscreenCanvas, private readonly screen: boolean) {
+  constructor(
+    readonly canvas: HTMLCanvasElement | OffscreenCanvas,
+    private readonly screen: boolean,
+  ) {
     const options = { alpha: true, premultipliedAlpha: screen, antialias: false, depth: false };
     const gl = canvas.getContext("webgl2", options) as WebGL2RenderingContext | null;
-    if (!gl) throw new Error("This browser offers no WebGL 2, which the repair needs. Update it, or switch on hardware acceleration.");
+    if (!gl)
+      throw new Error(
+        "This browser offers no WebGL 2, which the repair needs. Update it, or switch on hardware acceleration.",
+      );
     this.gl = gl;
     const limit = Number(gl.getParameter(gl.MAX_TEXTURE_SIZE));
     this.largestTile = Math.min(LARGEST_TILE, limit);
@@ -70,7 +76,10 @@ export class Renderer {
 
   private link(variant: Variant): WebGLProgram {
     const { gl } = this;
-    const sources = [[gl.VERTEX_SHADER, VERTEX], [gl.FRAGMENT_SHADER, fragmentSource(variant)]] as const;
+    const sources = [
+      [gl.VERTEX_SHADER, VERTEX],
+      [gl.FRAGMENT_SHADER, fragmentSource(variant)],
+    ] as const;
     const program = gl.createProgram();
     for (const [type, source] of sources) {
       const shader = gl.createShader(type)!;
@@ -102,7 +111,9 @@ export class Renderer {
         const [x, y] = [Math.max(0, left - MARGIN), Math.max(0, top - MARGIN)];
         const frame = [x, y, Math.min(width, right + MARGIN) - x, Math.min(height, bottom + MARGIN) - y];
         const keep = { premultiplyAlpha: "none", colorSpaceConversion: "none" } as const;
-        const source = single ? bitmap : await createImageBitmap(bitmap, frame[0], frame[1], frame[2], frame[3], keep);
+        const source = single
+          ? bitmap
+          : await createImageBitmap(bitmap, frame[0], frame[1], frame[2], frame[3], keep);
         prepared.push({ core: [left, top, right, bottom], frame, source });
       }
     }
@@ -156,7 +167,10 @@ export class Renderer {
     this.createTexture(1, gl.TEXTURE_2D_ARRAY, this.screen ? gl.LINEAR : gl.NEAREST);
     const format = this.screen ? gl.RGBA16F : gl.RGBA32F;
     gl.texImage3D(gl.TEXTURE_2D_ARRAY, 0, format, columns, rows, 3, 0, gl.RGBA, gl.FLOAT, layers);
-    for (const [unit, values] of [[2, space?.decode], [3, space?.encode]] as const) {
+    for (const [unit, values] of [
+      [2, space?.decode],
+      [3, space?.encode],
+    ] as const) {
       this.createTexture(unit, gl.TEXTURE_2D, gl.NEAREST);
       const curves = values ?? new Float32Array(3);
       gl.texImage2D(gl.TEXTURE_2D, 0, gl.R32F, curves.length / 3, 3, 0, gl.RED, gl.FLOAT, curves);

@@ -4,7 +4,7 @@ import { decode, Refusal } from "./decode";
 import { patchExif, patchXmp } from "./files/exif";
 import { writeMetadata, type Kind, type Metadata } from "./files/metadata";
 import type { Request, Saved } from "./protocol";
-import { Renderer } from "./renderer";
+import { Renderer, type Repair } from "./renderer";
 
 const QUALITY = 0.95;
 const TYPES = { JPEG: "image/jpeg", PNG: "image/png", WEBP: "image/webp" } as const;
@@ -18,11 +18,12 @@ let renderer: Renderer | undefined;
 export async function save(request: Extract<Request, { task: "save" }>): Promise<Saved> {
   const { file, name, repair, strength, lossless } = request;
   const { bitmap, kind, metadata, notes } = await decode(file, name);
-  const target: Written = lossless || (kind === "OTHER" && repair.hasAlpha) ? "PNG" : kind === "OTHER" ? "JPEG" : kind;
+  const target: Written =
+    lossless || (kind === "OTHER" && repair.hasAlpha) ? "PNG" : kind === "OTHER" ? "JPEG" : kind;
   renderer ??= new Renderer(new OffscreenCanvas(1, 1), false);
   await renderer.load(bitmap, repair);
   bitmap.close();
-  const canvas = draw(renderer, repair.width, repair.height, strength);
+  const canvas = draw(renderer, repair, strength);
   renderer.clear();
   const encoded = await canvas.convertToBlob({ type: TYPES[target], quality: QUALITY });
   const written = (Object.keys(TYPES) as Written[]).find((one) => TYPES[one] === encoded.type);
@@ -40,10 +41,11 @@ function patch(metadata: Metadata, width: number, height: number, notes: string[
 }
 
 /** Draw the repaired photo piece by piece: no piece is larger than what WebGL can draw. */
-function draw(source: Renderer, width: number, height: number, strength: number): OffscreenCanvas {
+function draw(source: Renderer, { width, height, hasAlpha }: Repair, strength: number): OffscreenCanvas {
   const canvas = new OffscreenCanvas(width, height);
-  const context = canvas.getContext("2d");
-  if (!context) throw new Refusal(`This browser cannot make a picture of ${width} x ${height} pixels. Try another browser.`);
+  const context = canvas.getContext("2d", { alpha: hasAlpha });
+  if (!context)
+    throw new Refusal(`This browser cannot make a picture of ${width} x ${height} pixels. Try another browser.`);
   context.globalCompositeOperation = "copy";
   const side = Math.min(STRIP, source.largestTile);
   const piece = source.canvas;

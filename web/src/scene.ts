@@ -25,7 +25,9 @@ interface Line {
 
 function lineOf(pixels: Pixels, start: number, step: number, count: number): Line {
   const { data } = pixels;
-  let low = 255, high = 0, sum = 0;
+  let low = 255,
+    high = 0,
+    sum = 0;
   for (let n = 0, at = 4 * start; n < count; n++, at += 4 * step) {
     for (let c = 0; c < 3; c++) {
       const value = data[at + c];
@@ -51,7 +53,10 @@ function findBar(length: number, line: (n: number) => Line): number {
   const means: number[] = [];
   for (let k = n - 1; k < Math.min(length, n + RINGING + 1); k++) means.push(line(k).mean);
   const near = means.slice(1).findIndex((mean) => Math.abs(mean - first) > RINGED);
-  const steps = means.slice(1).map((mean, k) => Math.abs(mean - means[k])).slice(0, Math.max(0, near) + 1);
+  const steps = means
+    .slice(1)
+    .map((mean, k) => Math.abs(mean - means[k]))
+    .slice(0, Math.max(0, near) + 1);
   n += steps.indexOf(Math.max(...steps)); // the scene begins at the largest step, however the bar rings before it
   if (first > 127.5) {
     const inner = Array.from({ length: Math.min(4, length - n) }, (_, k) => line(n + k).mean);
@@ -64,7 +69,8 @@ function findBar(length: number, line: (n: number) => Line): number {
 export function findScene(pixels: Pixels, hasAlpha: boolean): Region {
   const { width, height } = pixels;
   let { left, top, right, bottom } = hasAlpha ? opaqueBox(pixels) : { left: 0, top: 0, right: width, bottom: height };
-  for (let pass = 0; pass < 2; pass++) { // bars at the sides may begin below those above
+  for (let pass = 0; pass < 2; pass++) {
+    // bars at the sides may begin below those above
     const row = (y: number) => lineOf(pixels, y * width + left, 1, right - left);
     const start = findBar(bottom - top, (n) => row(top + n));
     const end = findBar(bottom - top, (n) => row(bottom - 1 - n));
@@ -81,7 +87,10 @@ export function findScene(pixels: Pixels, hasAlpha: boolean): Region {
 }
 
 function opaqueBox({ data, width, height }: Pixels) {
-  let left = width, right = 0, top = height, bottom = 0;
+  let left = width,
+    right = 0,
+    top = height,
+    bottom = 0;
   for (let y = 0, at = 3; y < height; y++) {
     for (let x = 0; x < width; x++, at += 4) {
       if (data[at] === 0) continue;
@@ -117,7 +126,8 @@ export function repairWeight({ data, width }: Pixels, region: Region, hasAlpha: 
 }
 
 function variance(values: number[]): number {
-  let sum = 0, squares = 0;
+  let sum = 0,
+    squares = 0;
   for (const value of values) {
     sum += value;
     squares += value * value;

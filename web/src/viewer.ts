@@ -62,9 +62,13 @@ export class Viewer {
 
   private resize(): void {
     const ratio = window.devicePixelRatio;
-    const [width, height] = [this.stage.clientWidth, this.stage.clientHeight].map((v) => Math.max(1, Math.round(v * ratio)));
-    if (this.canvas.width !== width || this.canvas.height !== height) [this.canvas.width, this.canvas.height] = [width, height];
-    if (this.photo) this.place = this.fitted ? fit(this.photo, this.size()) : confine(this.place, this.photo, this.size());
+    const [width, height] = [this.stage.clientWidth, this.stage.clientHeight].map((v) =>
+      Math.max(1, Math.round(v * ratio)),
+    );
+    if (this.canvas.width !== width || this.canvas.height !== height)
+      [this.canvas.width, this.canvas.height] = [width, height];
+    if (this.photo)
+      this.place = this.fitted ? fit(this.photo, this.size()) : confine(this.place, this.photo, this.size());
     this.update();
   }
 
@@ -86,7 +90,8 @@ export class Viewer {
     this.renderer.draw({ ...this.place, divider: at, strength: this.strength });
     const ratio = window.devicePixelRatio;
     const { style } = this.stage;
-    for (const [name, value] of Object.entries({ left, top, right, bottom, at })) style.setProperty(`--${name}`, `${value / ratio}px`);
+    for (const [name, value] of Object.entries({ left, top, right, bottom, at }))
+      style.setProperty(`--${name}`, `${value / ratio}px`);
     const percent = Math.round(100 * this.divider);
     this.handle.setAttribute("aria-valuenow", String(percent));
     this.handle.setAttribute("aria-valuetext", `${percent} % before, ${100 - percent} % after`);
@@ -106,8 +111,12 @@ export class Viewer {
   private zoom(scale: number, x = this.canvas.width / 2, y = this.canvas.height / 2): void {
     if (!this.photo) return;
     this.place = zoomAt(this.place, scale, x, y, this.photo, this.size());
-    this.fitted = this.place.scale <= fitScale(this.photo, this.size()) * 1.001;
+    this.fitted = Math.abs(this.place.scale / fitScale(this.photo, this.size()) - 1) < 0.001;
     this.update();
+  }
+
+  private zoomToFit(): void {
+    if (this.photo) this.zoom(fitScale(this.photo, this.size()));
   }
 
   private pan(x: number, y: number): void {
@@ -122,17 +131,25 @@ export class Viewer {
     for (const target of [canvas, handle]) {
       target.addEventListener("pointerdown", (event) => this.press(event));
       target.addEventListener("pointermove", (event) => this.move(event));
-      for (const type of ["pointerup", "pointercancel"] as const) target.addEventListener(type, (event) => this.release(event));
+      for (const type of ["pointerup", "pointercancel"] as const)
+        target.addEventListener(type, (event) => this.release(event));
     }
-    canvas.addEventListener("wheel", (event) => {
-      event.preventDefault();
-      const [x, y] = this.point(event);
-      this.zoom(this.place.scale * Math.exp(-event.deltaY * (event.ctrlKey ? 0.01 : 0.0015)), x, y);
-    }, { passive: false });
-    canvas.addEventListener("dblclick", (event) => this.zoom(this.fitted ? 1 : 0, ...this.point(event)));
+    canvas.addEventListener(
+      "wheel",
+      (event) => {
+        event.preventDefault();
+        const [x, y] = this.point(event);
+        this.zoom(this.place.scale * Math.exp(-event.deltaY * (event.ctrlKey ? 0.01 : 0.0015)), x, y);
+      },
+      { passive: false },
+    );
+    canvas.addEventListener("dblclick", (event) => {
+      if (this.fitted) this.zoom(1, ...this.point(event));
+      else this.zoomToFit();
+    });
     byId("zoom-in").addEventListener("click", () => this.zoom(this.place.scale * 1.5));
     byId("zoom-out").addEventListener("click", () => this.zoom(this.place.scale / 1.5));
-    byId("zoom-fit").addEventListener("click", () => this.zoom(0));
+    byId("zoom-fit").addEventListener("click", () => this.zoomToFit());
     byId("zoom-full").addEventListener("click", () => this.zoom(1));
     handle.addEventListener("keydown", (event) => this.dividerKey(event));
     canvas.addEventListener("keydown", (event) => this.photoKey(event));
@@ -161,7 +178,8 @@ export class Viewer {
     const [x, y] = this.point(event);
     if (this.pointers.size === 2) {
       const other = [...this.pointers].find(([id]) => id !== event.pointerId)![1];
-      const ratio = Math.hypot(x - other.x, y - other.y) / Math.max(1, Math.hypot(before.x - other.x, before.y - other.y));
+      const ratio =
+        Math.hypot(x - other.x, y - other.y) / Math.max(1, Math.hypot(before.x - other.x, before.y - other.y));
       this.zoom(this.place.scale * ratio, (x + other.x) / 2, (y + other.y) / 2);
       this.pan((x - before.x) / 2, (y - before.y) / 2);
       this.moves = null;
@@ -182,8 +200,14 @@ export class Viewer {
   private dividerKey(event: KeyboardEvent): void {
     const step = (STEP / 100) * (event.shiftKey ? 10 : 1);
     const moved: Record<string, number> = {
-      ArrowLeft: this.divider - step, ArrowDown: this.divider - step, ArrowRight: this.divider + step,
-      ArrowUp: this.divider + step, PageDown: this.divider - 0.1, PageUp: this.divider + 0.1, Home: 0, End: 1,
+      ArrowLeft: this.divider - step,
+      ArrowDown: this.divider - step,
+      ArrowRight: this.divider + step,
+      ArrowUp: this.divider + step,
+      PageDown: this.divider - 0.1,
+      PageUp: this.divider + 0.1,
+      Home: 0,
+      End: 1,
     };
     if (!(event.key in moved)) return;
     event.preventDefault();
@@ -193,10 +217,15 @@ export class Viewer {
   private photoKey(event: KeyboardEvent): void {
     const step = 0.1 * this.canvas.width;
     const actions: Record<string, () => void> = {
-      "+": () => this.zoom(this.place.scale * 1.5), "=": () => this.zoom(this.place.scale * 1.5),
-      "-": () => this.zoom(this.place.scale / 1.5), "0": () => this.zoom(0), "1": () => this.zoom(1),
-      ArrowLeft: () => this.pan(step, 0), ArrowRight: () => this.pan(-step, 0),
-      ArrowUp: () => this.pan(0, step), ArrowDown: () => this.pan(0, -step),
+      "+": () => this.zoom(this.place.scale * 1.5),
+      "=": () => this.zoom(this.place.scale * 1.5),
+      "-": () => this.zoom(this.place.scale / 1.5),
+      "0": () => this.zoomToFit(),
+      "1": () => this.zoom(1),
+      ArrowLeft: () => this.pan(step, 0),
+      ArrowRight: () => this.pan(-step, 0),
+      ArrowUp: () => this.pan(0, step),
+      ArrowDown: () => this.pan(0, -step),
     };
     if (event.ctrlKey || event.metaKey || !(event.key in actions)) return;
     event.preventDefault();

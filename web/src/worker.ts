@@ -21,17 +21,29 @@ async function analyze(file: Blob, name: string): Promise<Analysis> {
   const gray = isGray(pixels, scene);
   const fill = transparent ? meanWhereHidden(pixels, scene) : null;
   const small = reduce(pixels, decoded, scene, fill, gray);
-  const common = { width: pixels.width, height: pixels.height, scene, gray, space: decoded.space, hasAlpha: transparent };
-  const repair: Repair = weight === 0
-    ? { ...common, weight, maps: Float32Array.from(IDENTITY), columns: 1, rows: 1, dust: null }
-    : { ...common, weight, ...(await (await engine).correct(small)), columns: small.width, rows: small.height };
+  const common = {
+    width: pixels.width,
+    height: pixels.height,
+    scene,
+    gray,
+    space: decoded.space,
+    hasAlpha: transparent,
+  };
+  const repair: Repair =
+    weight === 0
+      ? { ...common, weight, maps: Float32Array.from(IDENTITY), columns: 1, rows: 1, dust: null }
+      : { ...common, weight, ...(await (await engine).correct(small)), columns: small.width, rows: small.height };
   const notes = [...decoded.notes];
   if (weight === 0) notes.push("This picture is flat or mostly of one color: there is nothing to repair.");
   return { repair, notes, thumbnail: await drawThumbnail(small, repair), bitmap: decoded.bitmap };
 }
 
 function reduce(
-  pixels: Pixels, { space }: Decoded, scene: Repair["scene"], fill: number[] | null, gray: boolean,
+  pixels: Pixels,
+  { space }: Decoded,
+  scene: Repair["scene"],
+  fill: number[] | null,
+  gray: boolean,
 ): Small {
   if (!space) return downsample(pixels, scene, WORKING_SIZE, fill, gray);
   // Converting each pixel takes seconds; averages of a few pixels convert to the same within a level.

@@ -61,6 +61,17 @@ class TagBlock {
   }
 }
 
+/** Orientation, 1 to 8; 1 where there is none. */
+export function readOrientation(exif: Uint8Array): number {
+  try {
+    const block = new TagBlock(exif);
+    return block.number(block.directory(block.long(4)), ORIENTATION) || 1;
+  } catch (error) {
+    if (error instanceof RangeError) return 1;
+    throw error;
+  }
+}
+
 /**
  * Set orientation and sizes to those of an upright photo, and remove the thumbnail, which shows it before its repair.
  *
@@ -101,7 +112,8 @@ function removeThumbnail(block: TagBlock, place: number): void {
 /** Set the orientation of an XMP packet to upright, and drop the properties of parts that are not in the copy. */
 export function patchXmp(xmp: Uint8Array): Uint8Array<ArrayBuffer> {
   const parts = String.raw`(?:G?Camera:(?:MicroVideo|MotionPhoto)\w*|hdrgm:\w+)`;
-  const text = new TextDecoder().decode(xmp)
+  const text = new TextDecoder()
+    .decode(xmp)
     .replace(/(tiff:Orientation(?:\s*=\s*["']|>))\d+/g, "$11")
     .replace(new RegExp(String.raw`\s${parts}\s*=\s*(?:"[^"]*"|'[^']*')`, "g"), "")
     .replace(new RegExp(String.raw`<(${parts})>[^<]*</\1>\s*`, "g"), "")

@@ -25,7 +25,8 @@ function readSegments(data: Uint8Array): { segments: Segment[]; scan: number } {
   while (place + 4 <= data.length && data[place] === 0xff) {
     const marker = data[place + 1];
     if (marker === 0xda) return { segments, scan: place };
-    if (marker === 0xff) place += 1; // a fill byte
+    if (marker === 0xff)
+      place += 1; // a fill byte
     else if ((marker >= 0xd0 && marker <= 0xd9) || marker === 1) place += 2;
     else {
       const length = Math.max(2, view.getUint16(place + 2));
@@ -45,9 +46,12 @@ export function readJpeg(data: Uint8Array): Metadata {
     if (!isMetadata(marker)) continue;
     if (marker === APP1 && startsWith(content, EXIF)) metadata.exif = content.slice(EXIF.length);
     else if (marker === APP1 && startsWith(content, XMP)) metadata.xmp = content.slice(XMP.length);
-    else if (marker === APP2 && startsWith(content, ICC)) profile[content[ICC.length]] = content.slice(ICC.length + 2);
-    else if (marker === APP2 && startsWith(content, GAIN_MAP)) note(metadata, "The gain map (HDR) is not in the copy.");
-    else if (marker === APP11) note(metadata, "Content credentials are not in the copy, since they sign the original.");
+    else if (marker === APP2 && startsWith(content, ICC))
+      profile[content[ICC.length]] = content.slice(ICC.length + 2);
+    else if (marker === APP2 && startsWith(content, GAIN_MAP))
+      note(metadata, "The gain map (HDR) is not in the copy.");
+    else if (marker === APP11)
+      note(metadata, "Content credentials are not in the copy, since they sign the original.");
     else if (marker !== APP14 && !startsWith(content, MPF) && !startsWith(content, "JFXX\0")) {
       metadata.parts.push([marker, content.slice()]);
     }

@@ -3,7 +3,21 @@
 import { startsWith } from "./bytes";
 import type { Kind } from "./metadata";
 
-const VIDEO_BRANDS = ["isom", "iso2", "iso4", "iso5", "iso6", "mp41", "mp42", "M4V ", "qt  ", "avc1", "3gp4", "3gp5", "dash"];
+const VIDEO_BRANDS = [
+  "isom",
+  "iso2",
+  "iso4",
+  "iso5",
+  "iso6",
+  "mp41",
+  "mp42",
+  "M4V ",
+  "qt  ",
+  "avc1",
+  "3gp4",
+  "3gp5",
+  "dash",
+];
 const HEIF_BRANDS = ["heic", "heix", "heim", "heis", "hevc", "mif1", "msf1"];
 const VIDEO_NAMES = /\.(mp4|m4v|mov|mkv|webm|avi|mts|m2ts|3gp|mpe?g|wmv)$/i;
 const RAW_NAMES = /\.(dng|cr[23w]|nef|nrw|arw|sr2|orf|rw2|raf|pef|srw|x3f)$/i;
@@ -36,9 +50,11 @@ export function identify(head: Uint8Array, fileName: string): Identity {
 /** What to do about a file that the browser cannot read. */
 export function explainUnreadable(identity: Identity, fileName: string): string {
   const command = `ssdie enhance ${fileName.includes(" ") ? `"${fileName}"` : fileName} -o repaired`;
-  if (identity.isVideo) return `This is a video, and this page repairs photos. Repair it by the command line: ${command}`;
+  if (identity.isVideo)
+    return `This is a video, and this page repairs photos. Repair it by the command line: ${command}`;
   if (["HEIC", "AVIF", "TIFF", "RAW photo"].includes(identity.name)) {
-    const remedy = identity.name === "HEIC" ? "Open this page in Safari, or use the command line" : "Use the command line";
+    const remedy =
+      identity.name === "HEIC" ? "Open this page in Safari, or use the command line" : "Use the command line";
     return `This browser cannot read ${identity.name} files. ${remedy}: ${command}`;
   }
   if (identity.name) return `This ${identity.name} file is damaged and cannot be read. Choose another copy of it.`;

@@ -31,7 +31,10 @@ export async function readMetadata(data: Uint8Array, kind: Kind): Promise<Metada
 
 /** Put metadata into an encoded photo that may be of another kind than the one they come from. */
 export async function writeMetadata(
-  encoded: Uint8Array, kind: Kind, metadata: Metadata, source: Kind,
+  encoded: Uint8Array,
+  kind: Kind,
+  metadata: Metadata,
+  source: Kind,
 ): Promise<Uint8Array<ArrayBuffer>> {
   const own = source === kind ? metadata : { ...metadata, parts: [] };
   if (kind === "JPEG") return writeJpeg(encoded, own);

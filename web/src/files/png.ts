@@ -16,7 +16,7 @@ interface Chunk {
 function readChunks(data: Uint8Array): Chunk[] {
   const chunks: Chunk[] = [];
   const view = viewOf(data);
-  for (let place = 8; place + 12 <= data.length; ) {
+  for (let place = 8; place + 12 <= data.length;) {
     const length = view.getUint32(place);
     const name = String.fromCharCode(...data.subarray(place + 4, place + 8));
     const content = data.subarray(place + 8, place + 8 + length);
@@ -62,7 +62,8 @@ async function textOf(content: Uint8Array): Promise<Uint8Array | null> {
 /** Put metadata in place of those that an encoder wrote. */
 export async function writePng(data: Uint8Array, metadata: Metadata): Promise<Uint8Array<ArrayBuffer>> {
   const early: Chunk[] = metadata.parts.map(([name, content]) => ({ name: String(name), content }));
-  if (metadata.icc) early.push({ name: "iCCP", content: concat([ascii("icc\0\0"), await zlib(metadata.icc, "compress")]) });
+  if (metadata.icc)
+    early.push({ name: "iCCP", content: concat([ascii("icc\0\0"), await zlib(metadata.icc, "compress")]) });
   if (metadata.exif) early.push({ name: "eXIf", content: metadata.exif });
   if (metadata.xmp) early.push({ name: "iTXt", content: concat([ascii(`${XMP}\0\0\0\0`), metadata.xmp]) });
   const [header, ...rest] = readChunks(data).filter(({ name }) => PIXELS.includes(name));

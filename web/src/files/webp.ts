@@ -9,7 +9,7 @@ const [HAS_PROFILE, HAS_ALPHA, HAS_EXIF, HAS_XMP, HAS_FRAMES] = [0x20, 0x10, 0x0
 function readChunks(data: Uint8Array): [string, Uint8Array][] {
   const chunks: [string, Uint8Array][] = [];
   const view = viewOf(data);
-  for (let place = 12; place + 8 <= data.length; ) {
+  for (let place = 12; place + 8 <= data.length;) {
     const length = view.getUint32(place + 4, true);
     const name = String.fromCharCode(...data.subarray(place, place + 4));
     chunks.push([name, data.subarray(place + 8, place + 8 + length)]);
@@ -38,7 +38,13 @@ export function writeWebp(data: Uint8Array, metadata: Metadata): Uint8Array<Arra
   const known = chunks.find(([name]) => name === "VP8X")?.[1];
   const head = known ? known.slice() : describe(pixels[pixels.length - 1]);
   head[0] = (head[0] & HAS_ALPHA) | (icc ? HAS_PROFILE : 0) | (exif ? HAS_EXIF : 0) | (xmp ? HAS_XMP : 0);
-  const all: [string, Uint8Array | null][] = [["VP8X", head], ["ICCP", icc], ...pixels, ["EXIF", exif], ["XMP ", xmp]];
+  const all: [string, Uint8Array | null][] = [
+    ["VP8X", head],
+    ["ICCP", icc],
+    ...pixels,
+    ["EXIF", exif],
+    ["XMP ", xmp],
+  ];
   const body = concat(all.flatMap(([name, content]) => (content ? [encodeChunk(name, content)] : [])));
   const start = ascii("RIFF\0\0\0\0WEBP");
   viewOf(start).setUint32(4, body.length + 4, true);
