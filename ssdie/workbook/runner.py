@@ -44,7 +44,7 @@ def reproduce(
     """Run the notebooks of a profile one after the other; where one fails, those that need it are skipped.
 
     Args:
-        profile: "quick" (minutes, to see that everything works), "budget" (the released weights) or "paper".
+        profile: "quick" (minutes, to see that everything works), "released" (for released weights) or "paper".
         only: notebooks to run, each by the start of its name ("03"); None runs all.
         parameters: override the profile's; every notebook that has the parameter takes it.
         out: folder for results; `out/profile` gets the executed notebooks, their files, durations.csv and a manifest.
