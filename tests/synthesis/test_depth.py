@@ -1,5 +1,6 @@
 """Depth: files, the published colour code, the conditional GAN, the command."""
 
+
 import numpy as np
 import pytest
 import torch
