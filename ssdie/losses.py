@@ -30,6 +30,11 @@ class LossWeights:
     psnr: float = 0.0  # negative PSNR, on synthetic pairs
     ssim: float = 0.0  # 1 - SSIM, on synthetic pairs
     fit: float = 0.0  # residual of the affine fit, where crops exceed working_size
+    order: float = 0.0  # dark blots in even dust, on synthetic pairs and real photos
+    color_statistics: float = 0.0  # mean and covariance of the opponent colours, on synthetic pairs
+    color_strength: float = 0.0  # strength of the colours that have the right hue, on synthetic pairs
+    veil_color: float = 0.0  # colour in even dust, on real photos
+    kept_color: float = 0.0  # colours of the input that fade, on real photos
 
 
 def mean_difference(one: torch.Tensor, other: torch.Tensor) -> torch.Tensor:

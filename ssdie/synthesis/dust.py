@@ -146,7 +146,7 @@ def add_dust(
     near, sky, spread = (v.view(-1, 1, 1, 1) for v in (dust.near, dust.sky, dust.spread))
     clear = torch.lerp(luminance(clear), clear, dust.vividness.view(-1, 1, 1, 1))
     distance = depth + near + sky * _ramp(depth, FAR, 1)
-    transmission = transmission_from_depth(distance, dust.beta)
+    transmission = transmission_from_depth(distance * relative_density(dust.unevenness, clear.shape[-2:]), dust.beta)
     lit = (clear * dust.tint[:, :, None, None]).clamp(0, 1)
     soft = gaussian_blur(lit, SPREAD * min(clear.shape[-2:]) / 256)
     lit = torch.lerp(lit, soft, spread * (1 - transmission))
@@ -172,6 +172,24 @@ def _uneven_airlight(dust: Dust, size: tuple[int, int]) -> torch.Tensor:
     down, right = (torch.linspace(-1, 1, n, device=dust.glow.device) for n in size)
     glow = 1 + dust.glow[:, 0, None, None] * right + dust.glow[:, 1, None, None] * down[:, None]
     return (dust.airlight[:, :, None, None] * glow[:, None]).clamp(0, 1)
+
+
+def relative_density(unevenness: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
+    """Interpolate the density of uneven dust to the size of the images.
+
+    Args:
+        unevenness: logarithm of the relative density on a coarse grid; (N, h, w).
+        size: height and width; pixels.
+
+    Returns:
+        (N, 1, H, W) between 1/6 and 6; 1 where the dust has its average density.
+
+    Example:
+        >>> relative_density(torch.zeros(1, 6, 6), (8, 8)).unique().tolist()
+        [1.0]
+    """
+    field = F.interpolate(unevenness[:, None], size=tuple(size), mode="bicubic", align_corners=True)
+    return field.exp().clamp(1 / 6, 6)
 
 
 def visible_target(pair: DustyPair, low: float = 0.02, high: float = 0.12) -> torch.Tensor:

@@ -2,7 +2,7 @@
 
 import functools
 import json
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 
 import torch
@@ -16,6 +16,7 @@ from ssdie.photo.files import list_images
 from ssdie.utils.devices import to_device
 from ssdie.utils.paths import WEIGHTS, write_text
 
+GRID = 6  # side of the coarse grid on which the density of uneven dust is drawn
 AIRLIGHT_FILE = WEIGHTS / "airlight.json"
 RECIPES = ("measured", "scattering", "reference")
 # extinction of green per unit of depth, log-uniform: haze to sandstorm for "measured", haze to dust for "scattering"
@@ -40,6 +41,8 @@ class Dust:
             `ssdie.ops.color.measure_color_statistics`; (N, 9); zeros: no change.
         noise: standard deviation of the sensor noise; (N,) as a fraction of full scale.
         quality: of the JPEG; (N,) 1 to 100; above 100 there is no compression.
+        unevenness: logarithm of the relative density of the dust on a coarse grid over the image; (N, 6, 6); zeros:
+            even dust.
     """
 
     beta: torch.Tensor
@@ -54,6 +57,7 @@ class Dust:
     look: torch.Tensor
     noise: torch.Tensor
     quality: torch.Tensor
+    unevenness: torch.Tensor
 
     def to(self, device: torch.device | str) -> "Dust":
         """Copy to a device without synchronising."""
@@ -98,14 +102,14 @@ def sample_dust(count: int, generator: torch.Generator, recipe: str = "measured"
     def uniform(low: float, high: float, *shape: int) -> torch.Tensor:
         return low + (high - low) * torch.rand((count, *shape), generator=generator)
 
-    zero, none = torch.zeros(count), torch.zeros(count, 9)
+    zero, none, level = torch.zeros(count), torch.zeros(count, 9), torch.zeros(count, GRID, GRID)
     if recipe == "reference":
         coloured = torch.cat((uniform(0.7, 1.0, 1), uniform(0.3, 0.5, 1), uniform(0.0, 0.1, 1)), 1)
         grey = uniform(0.7, 0.8, 1).expand(-1, 3)
         airlight = torch.where(uniform(0, 1, 1) < 0.7, coloured, grey)
         beta = uniform(0.4, 1.0, 1).expand(-1, 3) if density is None else torch.full((count, 3), float(density))
         one, day, even = torch.ones(count), torch.ones(count, 3), torch.zeros(count, 2)
-        return Dust(beta, airlight, day, one, even, one, zero, zero, zero, none, zero, 101 * one)
+        return Dust(beta, airlight, day, one, even, one, zero, zero, zero, none, zero, 101 * one, level)
 
     plain = recipe == "scattering"
     airlight = draw_airlight(count, generator)
@@ -129,7 +133,63 @@ def sample_dust(count: int, generator: torch.Generator, recipe: str = "measured"
         look=none if plain or density is not None else draw_color_statistics(count, generator),
         noise=uniform(0, 0.004),
         quality=torch.where(uniform(0, 1) < 0.2, 101 * torch.ones(count), uniform(40, 98)),
+        unevenness=level,
     )
+
+
+def sample_unevenness(count: int, generator: torch.Generator, share: float = 1.0) -> torch.Tensor:
+    """Draw the relative density of uneven dust: plumes, a layer along the ground, or a gradient from sky to ground.
+
+    Args:
+        count: N.
+        generator: random numbers, on the CPU.
+        share: fraction of the images with uneven dust; the three kinds are equally likely.
+
+    Returns:
+        (N, 6, 6), the logarithm of the relative density, 0 on average over each image, for `Dust.unevenness`.
+
+    Example:
+        >>> sample_unevenness(4, torch.Generator().manual_seed(0), share=0.0).abs().max().item()
+        0.0
+    """
+    down = torch.linspace(-1, 1, GRID)[:, None]
+    plumes = 0.8 * torch.randn((count, GRID, GRID), generator=generator)
+    horizon, slope = (1.2 * torch.rand((count, 1, 1), generator=generator) - 0.6 for _ in range(2))
+    layer = 1.2 * torch.tanh(4 * (down - horizon)).expand(-1, -1, GRID)  # thick below the horizon
+    gradient = (2 * slope * down).expand(-1, -1, GRID)
+    kind = torch.randint(3, (count, 1, 1), generator=generator)
+    chosen = torch.where(kind == 0, plumes, torch.where(kind == 1, layer, gradient))
+    chosen = chosen - chosen.mean((1, 2), keepdim=True)
+    return torch.where(torch.rand((count, 1, 1), generator=generator) < share, chosen, 0.0)
+
+
+def lighten(dust: Dust, generator: torch.Generator, undusted: float, hazed: float) -> Dust:
+    """Replace the dust of some images by none, or by a light haze in daylight, so that clear photos are left alone.
+
+    Args:
+        dust: parameters of N images.
+        generator: random numbers, on the CPU.
+        undusted: fraction of the images without any dust; the camera still compresses them.
+        hazed: fraction of the images with light haze: density 0.1 to 0.6, log-uniform.
+
+    Returns:
+        The parameters; with both fractions 0 unchanged, and no random numbers are drawn.
+
+    Example:
+        >>> random = torch.Generator().manual_seed(0)
+        >>> lighten(sample_dust(2, random), random, undusted=1.0, hazed=0.0).beta.abs().max().item()
+        0.0
+    """
+    if not undusted and not hazed:
+        return dust
+    count = len(dust.beta)
+    haze = sample_dust(count, generator, "scattering")
+    density = 0.1 * 6 ** torch.rand((count, 1), generator=generator)
+    one, even = torch.ones(count), torch.zeros(count, 2)
+    haze = replace(haze, beta=haze.beta / haze.beta[:, 1:2] * density, tint=torch.ones(count, 3), vividness=one)
+    clean = replace(haze, beta=torch.zeros(count, 3), glow=even, noise=torch.zeros(count))
+    draw = torch.rand(count, generator=generator)
+    return clean.where(draw < undusted, haze.where(draw < undusted + hazed, dust))
 
 
 def write_dust(path: str | Path, dust: Dust, about: dict | None = None) -> None:
@@ -154,6 +214,7 @@ def read_dust(path: str | Path) -> Dust:
     """
     try:
         values = json.loads(Path(path).read_text(encoding="utf-8"))["dust"]
+        values.setdefault("unevenness", [[[0.0] * GRID] * GRID] * len(values["beta"]))  # of earlier versions: even
         return Dust(**{field.name: torch.tensor(values[field.name]) for field in fields(Dust)})
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(f"{path}: expected a JSON file that `write_dust` wrote.") from error

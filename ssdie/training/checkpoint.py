@@ -93,6 +93,9 @@ def load_matching_checkpoint(path: str | Path, config: TrainConfig, precision: s
     old = checkpoint["config"] | {"precision": resolve_precision(checkpoint["config"].get("precision", "fp32"))}
     new = to_plain(asdict(config)) | {"precision": precision}
     ignored = RESUMABLE_CHANGES | ({"precision"} if config.precision == "auto" else set())
+    # Settings that a checkpoint of an earlier version lacks had the effect of today's defaults.
+    defaults = to_plain(asdict(TrainConfig(config.stage, config.run)))
+    old = defaults | old | {"weights": defaults["weights"] | old.get("weights", {})}
     changed = [name for name in new if name not in ignored and new[name] != old.get(name)]
     if changed:
         changes = ", ".join(f"{name} was {old.get(name)} and is {new[name]}" for name in changed)

@@ -24,6 +24,7 @@ class TrainConfig:
     options: dict = field(default_factory=dict)  # arguments of the network, as JSON
     steps: int = 1000  # optimiser updates
     batch: int = 8  # images per update and process
+    real_batch: int = 0  # real photos per update and process in the semi-supervised stage; 0: as many as `batch`
     size: int = 256  # side of the crops, pixels
     # side of the generator's input, pixels; its change is then applied to the whole crop, post-processing included,
     # as for a photo; 0: the crop itself
@@ -40,6 +41,10 @@ class TrainConfig:
     # the paper; as fast on a CPU in float32, slower on a GPU
     sequential_copies: bool = False
     recipe: str = "measured"  # of the dust: measured, scattering, reference, or mixed (the three in turn)
+    undusted: float = 0.0  # share of the pairs without dust, whose target is the photo itself
+    hazed: float = 0.0  # share of the pairs with light haze
+    uneven: float = 0.0  # share of the pairs with plumes, a layer or a gradient of dust
+    full_chroma: bool = False  # target with the colours of the clear photo, not with those that settled dust dulls
     target: str = "clear"  # of the supervised terms: clear, or visible (ssdie.synthesis.dust.visible_target)
     pseudo_label: str = "retinex_joint"  # kind of pseudo-label, see ssdie.losses.make_pseudo_label
     dark_channel: str = "joint"  # kind of dark channel, see ssdie.ops.priors.block_dark_channel
@@ -67,6 +72,11 @@ class TrainConfig:
         ):
             if value not in known:
                 raise ValueError(f"{name}: expected one of {', '.join(known)}, got {value!r}.")
+        for name in ("undusted", "hazed", "uneven"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"{name}: expected a share from 0 to 1, got {getattr(self, name)}.")
+        if self.undusted + self.hazed > 1:
+            raise ValueError(f"undusted, hazed: expected at most 1 together, got {self.undusted} and {self.hazed}.")
         self.run = Path(self.run)
 
     def learning_rate_at(self, step: int) -> float:

@@ -22,6 +22,13 @@ from ssdie.losses import (
 )
 from ssdie.ops.affine import enhance_batch
 from ssdie.ops.priors import block_dark_channel
+from ssdie.training.appearance import (
+    color_statistics_loss,
+    color_strength_loss,
+    kept_color_loss,
+    order_loss,
+    veil_color_loss,
+)
 from ssdie.training.augmentation import augment_copies
 from ssdie.training.config import TrainConfig
 
@@ -56,10 +63,10 @@ def generator_groups(
     (generator, discriminator, dark_channel_net, features), w = networks, config.weights
     generate = at_working_size(generator, config, latent)
     enhanced, fit_residual = generate(pair[0])
-    yield supervised_terms(enhanced, pair[1], features, w, fit_residual), []
+    yield supervised_terms(enhanced, pair[1], features, w, fit_residual, pair[0]), []
 
     parts = config.copies if config.sequential_copies else 1
-    if w.consistency or w.retinex:
+    if w.consistency or w.retinex or w.order or w.veil_color or w.kept_color:
         # The pseudo-label may include post-processing. The output does not, so that the network learns it.
         raw = at_working_size(generator, config, latent, postprocess=False)
         count = config.copies if w.consistency else 0
@@ -80,7 +87,7 @@ def generator_groups(
             group["retinex"] = reconstruction_loss(enhanced, make_pseudo_label(real, config.pseudo_label, labeller))
         if w.consistency:
             group["consistency"] = consistency_loss(enhanced, perturbed) / parts
-        yield group, []
+        yield group | appearance_terms(enhanced, real, w), []
 
     if w.dark_channel or w.adversarial:
         for copies in augment_copies(real, config.copies, random).chunk(parts):
@@ -102,8 +109,17 @@ def supervised_terms(
     features: nn.Module | None,
     weights: LossWeights,
     fit_residual: torch.Tensor | None = None,
+    dusty: torch.Tensor | None = None,
 ) -> dict[str, torch.Tensor]:
-    """Compute the terms of L_sup with a weight; the features of the target are computed once, without gradient."""
+    """Compute the terms of L_sup with a weight; the features of the target are computed once, without gradient.
+
+    Args:
+        enhanced, target: (N, 3, H, W) in [0, 1].
+        features: feature network; None if no term needs it.
+        weights: of the terms; those with weight 0 are left out.
+        fit_residual: of `ssdie.ops.affine.enhance_batch`, for the term `fit`.
+        dusty: as `enhanced`; the term `order` needs it.
+    """
     terms = {"reconstruction": reconstruction_loss(enhanced, target)}
     if features is not None:
         with torch.no_grad():
@@ -119,7 +135,19 @@ def supervised_terms(
         terms["ssim"] = ssim_loss(enhanced, target)
     if weights.fit and fit_residual is not None:
         terms["fit"] = fit_residual
+    if weights.order and dusty is not None:
+        terms["order"] = order_loss(enhanced, dusty, target)
+    if weights.color_statistics:
+        terms["color_statistics"] = color_statistics_loss(enhanced, target)
+    if weights.color_strength:
+        terms["color_strength"] = color_strength_loss(enhanced, target)
     return terms
+
+
+def appearance_terms(enhanced: torch.Tensor, real: torch.Tensor, weights: LossWeights) -> dict[str, torch.Tensor]:
+    """Compute the terms of order and colour with a weight, on real photos; both images (N, 3, H, W) in [0, 1]."""
+    terms = {"order": order_loss, "veil_color": veil_color_loss, "kept_color": kept_color_loss}
+    return {name: term(enhanced, real) for name, term in terms.items() if getattr(weights, name)}
 
 
 def discriminator_term(

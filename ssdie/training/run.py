@@ -79,8 +79,13 @@ class Run:
         with self.accelerator.autocast():
             return self.averaged.eval()(image).float()
 
-    def batches(self, kind: str, offset: int = 0) -> Iterator[torch.Tensor]:
+    def batches(self, kind: str, offset: int = 0, count: int = 0) -> Iterator[torch.Tensor]:
         """Return endless batches of "clear" (with depth) or "dusty" photos on the device, starting at the next step.
+
+        Args:
+            kind: "clear" or "dusty".
+            offset: distinguishes several sequences of the same photos.
+            count: images per batch; 0: `config.batch`.
 
         Raises:
             ValueError: there are no such photos, or they changed since the checkpoint was written.
@@ -89,7 +94,7 @@ class Run:
         self._check_photos(kind)
         crops = Crops(getattr(self.sources, kind), c.size, derive_seed(c.seed, STAGES.index(c.stage), offset))
         start = self.checkpoint["step"] if self.checkpoint else 0
-        loaded = load_batches(crops, c.batch, start, c.workers, a.process_index, a.num_processes)
+        loaded = load_batches(crops, count or c.batch, start, c.workers, a.process_index, a.num_processes)
         return (batch.to(self.device, non_blocking=True) for batch in loaded)
 
     def steps(self) -> Iterator[int]:

@@ -6,6 +6,7 @@ weights of an uninterrupted run. accelerate handles device, precision and proces
 
 from collections.abc import Iterator
 from contextlib import nullcontext
+from dataclasses import replace
 
 import torch
 from torch import nn
@@ -17,7 +18,7 @@ from ssdie.networks.vgg import FeatureNetwork
 from ssdie.networks.weights import load_state, load_weights
 from ssdie.ops.priors import block_dark_channel
 from ssdie.synthesis.dust import add_dust, visible_target
-from ssdie.synthesis.recipes import RECIPES, sample_dust
+from ssdie.synthesis.recipes import RECIPES, lighten, sample_dust, sample_unevenness
 from ssdie.training.batches import worker_errors
 from ssdie.training.checkpoint import load_checkpoint
 from ssdie.training.config import STAGES, TrainConfig
@@ -60,7 +61,7 @@ def train_supervised(config: TrainConfig) -> Iterator[dict[str, float]]:
         random = run.seed_step(step)
         dusty, target = make_pairs(next(paired), config, random)
         enhanced, fit_residual = at_working_size(generator, config, run.device_random(random))(dusty)
-        terms = supervised_terms(enhanced, target, features, config.weights, fit_residual)
+        terms = supervised_terms(enhanced, target, features, config.weights, fit_residual, dusty)
         run.backward(terms, config.weights)
         yield from run.report(step, terms | run.step("generator"))
     run.finish()
@@ -85,9 +86,10 @@ def train_semi_supervised(config: TrainConfig) -> Iterator[dict[str, float]]:
     run, w = Run(config), config.weights
     generator = run.add("generator", make_generator(config))
     discriminator = run.add("discriminator", PatchDiscriminator())
-    dark_channel_net = run.prepare_frozen(load_dark_channel_net(config))
+    dark_channel_net = run.prepare_frozen(load_dark_channel_net(config)) if w.dark_channel else None
     features = make_features(config, run)
-    paired, unpaired, others = run.batches("clear"), run.batches("dusty"), run.batches("clear", offset=1)
+    paired, unpaired = run.batches("clear"), run.batches("dusty", count=config.real_batch)
+    others = run.batches("clear", offset=1, count=config.real_batch)
     for step in run.steps():
         random = run.seed_step(step)
         latent = run.device_random(random)
@@ -99,8 +101,8 @@ def train_semi_supervised(config: TrainConfig) -> Iterator[dict[str, float]]:
             terms, logits = sum_terms(terms, group), logits + group_logits
         terms |= run.step("generator")
 
-        clear = next(others)[:, :3]
         if w.adversarial:
+            clear = next(others)[:, :3]
             group = {"discriminator": discriminator_term(discriminator, clear, logits, config, random)}
             run.backward(group)
             terms |= group | run.step("discriminator")
@@ -119,7 +121,12 @@ def make_pairs(batch: torch.Tensor, config: TrainConfig, random: torch.Generator
     for k, recipe in enumerate(recipes[1:], start=1):  # the recipes alternate
         others = torch.arange(len(batch)) % len(recipes) != k
         dust = dust.where(others, sample_dust(len(batch), random, recipe))
+    if config.uneven:
+        dust = replace(dust, unevenness=sample_unevenness(len(batch), random, config.uneven))
+    dust = lighten(dust, random, config.undusted, config.hazed)
     pair = add_dust(clear, depth, dust, random)
+    if config.full_chroma:
+        pair = replace(pair, clear=clear)
     return pair.dusty, visible_target(pair) if config.target == "visible" else pair.clear
 
 

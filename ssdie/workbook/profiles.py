@@ -26,7 +26,7 @@ NEEDS = {  # notebook: the notebooks whose results it reads
     "04_ablations": ("02_supervised_pretraining",),
     "05_paper_figures": ("02_supervised_pretraining", "03_semi_supervised_training", "04_ablations"),
 }
-PROFILES = ("quick", "budget", "paper")
+PROFILES = ("quick", "released", "paper")
 SHARED = "shared"  # key in a profile: parameters for every notebook that has them
 
 

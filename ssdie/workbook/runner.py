@@ -54,7 +54,7 @@ def reproduce(
     """Run the notebooks of a profile in order; notebooks that need the result of a failed one are skipped.
 
     Args:
-        profile: "quick" (minutes, checks that everything works), "budget" (the released weights) or "paper".
+        profile: "quick" (minutes, checks that everything works), "released" (for released weights) or "paper".
         only: starts of the names of notebooks to run ("03"); None runs all.
         parameters: values that replace those of the profile in every notebook that has the parameter.
         out: folder for results; the executed notebooks, their files, durations.csv and a manifest go to `out/profile`.

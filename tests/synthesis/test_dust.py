@@ -1,9 +1,19 @@
+import json
+import math
+
 import pytest
 import torch
 
 from ssdie.ops.color import luminance, measure_color_statistics
-from ssdie.synthesis.dust import DustyPair, add_dust, scatter, transmission_from_depth, visible_target
-from ssdie.synthesis.recipes import RECIPES, sample_dust
+from ssdie.synthesis.dust import (
+    DustyPair,
+    add_dust,
+    relative_density,
+    scatter,
+    transmission_from_depth,
+    visible_target,
+)
+from ssdie.synthesis.recipes import RECIPES, lighten, read_dust, sample_dust, sample_unevenness, write_dust
 
 
 @pytest.fixture
@@ -122,6 +132,46 @@ def test_the_target_is_the_clear_photo_where_light_arrives_or_things_are_near(pi
     behind = (share * luminance(picture)).sum((1, 2, 3)) / share.sum((1, 2, 3))
     assert torch.allclose(far[:, 0, 0], (0.8 + behind) / 2)  # half way from the whitened airlight to what it hides
     assert torch.equal(lost[:, :, -1], picture[:, :, -1])  # near: a road is a road
+
+
+def test_uneven_dust_changes_the_optical_depth_by_its_relative_density(picture, depth, generator):
+    dust = sample_dust(2, generator)
+    even = add_dust(picture, depth, dust).transmission
+    dust.unevenness[:] = math.log(2)
+    assert torch.allclose(add_dust(picture, depth, dust).transmission, even**2, atol=1e-5)
+    assert relative_density(torch.full((1, 6, 6), 9.0), (5, 7)).unique().tolist() == [6.0]
+
+
+def test_a_third_of_uneven_dust_are_plumes_and_the_rest_changes_with_height_only(generator):
+    drawn = sample_unevenness(3000, generator, share=0.5)
+    uneven = drawn[drawn.abs().amax((1, 2)) > 0]
+    assert abs(len(uneven) / 3000 - 0.5) < 0.04 and uneven.mean((1, 2)).abs().max() < 1e-5
+    plumes = uneven.std(2).amax(1) > 1e-4
+    assert abs(plumes.float().mean().item() - 1 / 3) < 0.05
+    layers = uneven[~plumes][:, :, 0]
+    below = layers[:, -1] > layers[:, 0]
+    assert 0.6 < below.float().mean() < 0.9  # every layer lies along the ground; gradients go both ways
+
+
+def test_undusted_pairs_are_the_photo_and_haze_is_light(picture, depth, generator):
+    dust = sample_dust(2, generator)
+    clean = lighten(dust, generator, undusted=1.0, hazed=0.0)
+    clean.quality[:] = 101
+    assert torch.allclose(add_dust(picture, depth, clean).dusty, picture, atol=1e-6)
+    drawn = lighten(sample_dust(2000, generator), generator, undusted=0.25, hazed=0.5)
+    green = drawn.beta[:, 1]
+    assert abs((green == 0).float().mean() - 0.25) < 0.04
+    assert abs(((green > 0) & (green < 0.61)).float().mean() - 0.5) < 0.04
+    state = generator.get_state()
+    assert lighten(dust, generator, 0.0, 0.0) is dust and torch.equal(generator.get_state(), state)
+
+
+def test_parameters_written_before_dust_could_be_uneven_are_even(tmp_path, generator):
+    write_dust(tmp_path / "dust.json", sample_dust(2, generator))
+    content = json.loads((tmp_path / "dust.json").read_text())
+    del content["dust"]["unevenness"]
+    (tmp_path / "dust.json").write_text(json.dumps(content))
+    assert read_dust(tmp_path / "dust.json").unevenness.abs().max() == 0
 
 
 def test_inputs_of_different_size_are_refused(picture, depth):

@@ -1,5 +1,7 @@
 """The three training stages: resuming, terms, networks that are trained or frozen, settings."""
 
+import math
+
 import pytest
 import torch
 from training_runs import PLAIN, same_weights
@@ -8,6 +10,7 @@ from ssdie.losses import LossWeights
 from ssdie.networks.discriminators import DarkChannelNet
 from ssdie.networks.generators import MSFF
 from ssdie.networks.weights import load_weights, read_header
+from ssdie.training.checkpoint import load_checkpoint, load_matching_checkpoint, save_checkpoint
 from ssdie.training.config import TrainConfig
 from ssdie.training.log import read_log
 from ssdie.training.objective import perturb, supervised_terms
@@ -152,6 +155,29 @@ def test_mixed_recipe_alternates_between_three_recipes(photo_folder, tmp_path):
     assert torch.equal(pairs["reference"][1], batch[:, :3])
 
 
+def test_undusted_pairs_have_the_photo_as_target_and_full_chroma_undoes_dulling(photo_folder, tmp_path):
+    batch = torch.nn.functional.interpolate(torch.rand(6, 4, 2, 2), size=(16, 16), mode="bilinear")
+    random = torch.Generator().manual_seed(0)
+    settings = {"undusted": 1.0, "uneven": 1.0, "target": "visible", "recipe": "mixed"}
+    dusty, target = make_pairs(batch, config("supervised", tmp_path, photo_folder, **settings), random)
+    assert torch.equal(target, batch[:, :3]) and (dusty - target).abs().mean() < 0.1  # apart from compression
+    dulled, full = (
+        make_pairs(batch, config("supervised", tmp_path, photo_folder, full_chroma=chroma), random.manual_seed(0))
+        for chroma in (False, True)
+    )
+    assert torch.equal(dulled[0], full[0]) and not torch.equal(dulled[1], batch[:, :3])
+    assert torch.equal(full[1], batch[:, :3])
+
+
+def test_terms_of_order_and_colour_train_with_fewer_real_photos_and_without_dc_net(tmp_path, photo_folder):
+    colour = {"color_statistics": 1, "color_strength": 1, "veil_color": 1, "kept_color": 1}
+    none = dict.fromkeys(("perceptual", "style", "consistency", "dark_channel", "adversarial", "retinex"), 0)
+    settings = {"steps": 1, "real_batch": 1, "weights": LossWeights(order=1, **colour, **none)}
+    (report,) = train(config("semi-supervised", tmp_path, photo_folder, **settings))
+    assert {"order", *colour} < set(report) and report["generator_gradient"] > 0
+    assert all(math.isfinite(value) for value in report.values())
+
+
 def test_perturbation_has_its_sigma_and_stays_in_range(generator):
     grey = torch.full((4, 3, 50, 50), 0.5)
     noisy = perturb(grey, 0.1, generator)
@@ -167,6 +193,22 @@ def test_changed_and_invalid_settings_are_refused(tmp_path, photo_folder):
         list(train(config("semi-supervised", tmp_path / "none", photo_folder, steps=1)))
     with pytest.raises(ValueError, match="supervised, dark-channel, semi-supervised"):
         config("warm-up", tmp_path, photo_folder)
+    with pytest.raises(ValueError, match="uneven: expected a share from 0 to 1, got 2"):
+        config("supervised", tmp_path, photo_folder, uneven=2)
+    with pytest.raises(ValueError, match="at most 1 together"):
+        config("supervised", tmp_path, photo_folder, undusted=0.6, hazed=0.6)
+
+
+def test_a_checkpoint_without_the_newer_settings_resumes_with_their_defaults(tmp_path, photo_folder):
+    settings = config("supervised", tmp_path, photo_folder, steps=1)
+    list(train(settings))
+    state = load_checkpoint(tmp_path / "checkpoint.pt")
+    del state["config"]["uneven"], state["config"]["weights"]["order"]
+    save_checkpoint(tmp_path / "checkpoint.pt", state)
+    assert load_matching_checkpoint(tmp_path / "checkpoint.pt", settings, "fp32")["step"] == 1
+    with pytest.raises(ValueError, match="uneven was 0.0 and is 0.5"):
+        changed = config("supervised", tmp_path, photo_folder, steps=1, uneven=0.5)
+        load_matching_checkpoint(tmp_path / "checkpoint.pt", changed, "fp32")
 
 
 def test_learning_rate_rises_and_falls():
