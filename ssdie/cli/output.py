@@ -15,10 +15,12 @@ class Report:
         as_json: write JSON lines to standard output.
         strict: skipped files and notes count as failures.
         listing: of a dry run: write what would become of each file to standard output.
+        automatic: the strength follows the dust score; name files that were hardly changed.
     """
 
-    def __init__(self, as_json: bool, strict: bool, listing: bool = False):
-        self.as_json, self.strict, self.listing = as_json, strict, listing
+    def __init__(self, as_json: bool, strict: bool, listing: bool = False, automatic: bool = False):
+        self.as_json, self.strict, self.listing, self.automatic = as_json, strict, listing, automatic
+        self.clear: list[str] = []  # the first files that were changed little or not at all
         self.counts: Counter[str] = Counter()
         self.kinds: Counter[str] = Counter()  # of skipped files
         self.lines: list[str] = []
@@ -41,6 +43,9 @@ class Report:
             say(f"{outcome.outcome}: {name} ({about})" if about else f"{outcome.outcome}: {name}", sys.stdout)
         elif outcome.outcome == "repeated":
             self.lines.append(f"resumed: {outcome.reason}")
+        elif self.automatic and outcome.dust_score is not None and automatic_strength(outcome.dust_score) < 0.5:
+            self.counts["clear"] += 1
+            self.clear += [name] if len(self.clear) < 3 else []
         self.lines += [f"note: {name}: {note}" for note in outcome.notes]
 
     def finish(self) -> int:
@@ -49,12 +54,23 @@ class Report:
 
         for line in sorted(self.lines, key=lambda line: not line.startswith("failed")):
             say(line)
+        if self.clear:
+            more = f" and {self.counts['clear'] - 3} more" if self.counts["clear"] > 3 else ""
+            about = "hardly any dust was found, so little or nothing was changed; --strength 1 repairs in full"
+            say(f"little dust: {', '.join(self.clear)}{more}: {about}")
         skipped = self.kinds.total()
         if skipped and not self.as_json:
             files = "1 file" if skipped == 1 else f"{skipped} files"
             say(f"skipped: {files} of other kinds ({count_kinds(self.kinds.elements())})")
         visible = skipped - self.kinds["hidden"]
         return int(self.counts["failed"] > 0 or (self.strict and (visible or self.counts["notes"]) > 0))
+
+
+def automatic_strength(score: float) -> float:
+    """Return the strength in [0, 1] that "auto" takes for a dust score."""
+    from ssdie.enhancement.strength import AUTO, find_strength
+
+    return find_strength(AUTO, score)
 
 
 def open_standard_streams() -> None:

@@ -66,7 +66,7 @@ def enhance(args: argparse.Namespace) -> int:
         known = ", ".join(suffix[1:] for suffix in WRITTEN_SUFFIXES)
         raise ValueError(f"format: expected one of {known}, got {args.format}.")
     weights = Weights(args.weights, args.device or "auto")
-    talk = Report(args.json, args.strict, args.dry_run)
+    talk = Report(args.json, args.strict, args.dry_run, args.strength == "auto")
     try:
         if args.dry_run:
             plan(args, weights, talk)

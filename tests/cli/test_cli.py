@@ -7,7 +7,9 @@ import sys
 
 import pytest
 
+from ssdie.batch.outcome import Outcome
 from ssdie.cli import COMMANDS, main, parse
+from ssdie.cli.output import Report
 from ssdie.cli.training import parse_train_config
 
 
@@ -110,3 +112,18 @@ def test_training_from_the_command_line(tmp_path, photo_folder, capsys):
 @pytest.mark.quick
 def test_only_the_command_in_hand_is_given_its_options():
     assert vars(parse(["realism", "--count", "7"], "realism"))["count"] == 7
+
+
+@pytest.mark.quick
+def test_files_that_were_hardly_changed_are_named_once(capsys):
+    report = Report(as_json=False, strict=True, automatic=True)
+    for number in range(5):
+        report.add(Outcome(f"{number}.jpg", dust_score=0.0))
+    report.add(Outcome("dusty.jpg", dust_score=0.9))
+    report.add(Outcome("old.jpg"))
+    assert report.finish() == 0  # it is no failure
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 1 and lines[0].startswith("little dust: 0.jpg, 1.jpg, 2.jpg and 2 more: ")
+    fixed = Report(as_json=False, strict=False)
+    fixed.add(Outcome("0.jpg", dust_score=0.0))
+    assert fixed.finish() == 0 and not capsys.readouterr().err
