@@ -83,7 +83,7 @@ def enhance_video(
         try:
             smoother = Smoother(model, MEMORY * float(reader.rate), every, CUT, postprocess, strength)
             corrector = _Corrector(reader, writer, smoother, working_size)
-            items = prefetch(corrector.process(prefetch(iter(reader), AHEAD)), AHEAD)
+            items = prefetch(corrector.correct(prefetch(corrector.reduce(iter(reader)), AHEAD)), AHEAD)
             try:
                 for item in items:
                     if cancelled is not None and cancelled.is_set():
@@ -114,20 +114,36 @@ class _Corrector:
         self.matrix, self.bits = reader.converter.matrix, reader.converter.bits
         self.picture = find_picture(reader.path, reader.stream.index, reader.converter) if smoother.strength else None
 
-    def process(self, items: Iterator[Frame | av.Packet]) -> Iterator[tuple[av.VideoFrame, int, int] | av.Packet]:
-        """Correct frames; other packets pass unchanged."""
+    def reduce(self, items: Iterator[Frame | av.Packet]) -> Iterator[tuple[Frame, np.ndarray | None] | av.Packet]:
+        """Add what the network sees of a frame, (h, w, 3), or None where it sees none; packets pass unchanged."""
+        for item in items:
+            yield (item, self._reduce(item)) if isinstance(item, Frame) else item
+
+    def _reduce(self, frame: Frame) -> np.ndarray | None:
+        inner = self._inner(frame)
+        if inner is None:
+            return None
+        planes = _crop(frame.planes, inner)
+        size = fitted_size(planes[0].shape, self.working_size)
+        return downsample_planes(planes, size, self.matrix, self.bits)
+
+    def correct(
+        self, items: Iterator[tuple[Frame, np.ndarray | None] | av.Packet]
+    ) -> Iterator[tuple[av.VideoFrame, int, int] | av.Packet]:
+        """Correct frames from `reduce`; packets pass unchanged."""
         try:
             for item in items:
-                if isinstance(item, Frame):
-                    frame, planes = self.writer.new_frame()
-                    self._correct(item, planes)
-                    yield frame, item.time, item.duration
-                else:
+                if isinstance(item, av.Packet):
                     yield item
+                else:
+                    source, small = item
+                    frame, planes = self.writer.new_frame()
+                    self._correct(source, small, planes)
+                    yield frame, source.time, source.duration
         finally:
             items.close()
 
-    def _correct(self, frame: Frame, out: Planes) -> None:
+    def _correct(self, frame: Frame, small: np.ndarray | None, out: Planes) -> None:
         inner = self._inner(frame)
         if inner is None or inner != (0, frame.planes[0].shape[0], 0, frame.planes[0].shape[1]):
             for source, target in zip(frame.planes, out, strict=True):
@@ -135,10 +151,7 @@ class _Corrector:
         if inner is None:
             return
         planes, out = _crop(frame.planes, inner), _crop(out, inner)
-        size = fitted_size(planes[0].shape, self.working_size)
-        small = downsample_planes(planes, size, self.matrix, self.bits)
-        correction = self.smoother.follow(small)
-        maps = to_yuv_maps(correction, self.matrix, self.bits)
+        maps = to_yuv_maps(self.smoother.follow(small), self.matrix, self.bits)
         if np.ptp(small, axis=2).max() < NEUTRAL:  # no colour comes into a black-and-white video
             maps[3:9] = to_yuv_maps(Correction.identity(1, 1), self.matrix, self.bits)[3:9]
             maps[10:] = 0
