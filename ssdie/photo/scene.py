@@ -22,6 +22,7 @@ LUMA = np.array((0.299, 0.587, 0.114), np.float32)  # ITU-R BT.601, as JPEG
 SIDE = 256  # pixels of the longer side that statistics are taken of
 BLOCK, BLOCKS = 8, 128  # pixels of a side, and their number along a side, by which toning is found
 TONED = 2 * LEVEL  # means of blocks lie nearer to the curve of a toned photo; dusty photos reach 3.2 of 255 and more
+PALE = 0.55  # least ratio of the channels in the brightest tone of a toned photo
 WRAP = 0.25  # part of a panorama's width that is repeated at each side
 
 Enhance = Callable[[np.ndarray], np.ndarray]
@@ -143,6 +144,9 @@ def find_tone(pixels: np.ndarray) -> Tone | None:
     used = count > 0
     levels = np.bincount(bins, luma, 64)[used] / count[used]
     offsets = np.stack([np.bincount(bins, c - luma, 64)[used] / count[used] for c in colors.T], axis=1)
+    brightest = levels[-1] + offsets[-1]
+    if brightest.min() < PALE * brightest.max():
+        return None  # opaque dust has one colour for each level, too, but a stronger one
     away = np.abs(colors - luma[:, None] - _offsets(luma, (levels, offsets))).max(axis=1)
     return (levels, offsets) if np.quantile(away, 0.99) <= TONED else None
 

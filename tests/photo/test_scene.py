@@ -212,3 +212,13 @@ def test_strength_zero_changes_no_pixel(tmp_path):
     Image.fromarray(deep).save(tmp_path / "in.png")
     assert enhance_photo_file(tmp_path / "in.png", tmp_path / "out.png", strength=0.0) == []
     assert np.abs(np.asarray(Image.open(tmp_path / "out.png")).astype(int) - deep).max() <= 1
+
+
+def test_opaque_dust_is_no_tone():
+    """In a storm each level has one colour, as in a sepia photo, but a strong one: it is repaired as dust."""
+    gray = dusty(240, 320)[..., 1]
+    storm = np.rint(gray[..., None] * np.array((0.95, 0.62, 0.3))).astype(np.uint8)
+    assert find_tone(storm) is None
+    before, after = storm.astype(float), repair(as_photo(storm)).array.astype(float)
+    cast = [np.ptp(pixels.mean(axis=(0, 1))) for pixels in (before, after)]
+    assert cast[1] < 0.5 * cast[0]
