@@ -13,7 +13,7 @@ from faults import ENVIRONMENT, SSDIE, as_ordinary_user, on_disk, run_child
 from PIL import Image, ImageOps
 
 from ssdie import enhance
-from ssdie.batch.journal import read_journal
+from ssdie.batch.journal import journal_path, read_journal
 from ssdie.cli import main
 from ssdie.networks.generators import build_generator
 from ssdie.networks.weights import save_weights
@@ -115,7 +115,7 @@ def test_each_bad_picture_costs_one_sentence_and_nothing_else(tmp_path, weights,
     assert all(len(reason) < 250 for reason in told.values()), told
     assert written(tmp_path / "out") == good
     assert {p.name: os.lstat(p).st_mtime_ns for p in photos.iterdir()} == {n: s.st_mtime_ns for n, s in before.items()}
-    outcomes = [row.outcome for row in read_journal(tmp_path / "out").rows()]
+    outcomes = [row.outcome for row in read_journal(journal_path(tmp_path / "out")).rows()]
     assert outcomes.count("done") == 6 and len(outcomes) == 6 + len(BAD)
     for name, reason in {
         "text.png": "no picture",

@@ -4,13 +4,13 @@ import pytest
 from app import browse, serve, visit
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def address():
     with serve() as address:
         yield address
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def chromium():
     with browse() as browser:
         yield browser

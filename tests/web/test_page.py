@@ -6,7 +6,7 @@ import urllib.request
 import numpy as np
 import pytest
 from app import AXE, choose, clear, dusty, entries, save, select, serve, visit
-from lab import look
+from lab import take_screenshot
 from PIL import Image
 
 from ssdie.cli import page_server
@@ -62,7 +62,7 @@ def test_files_that_are_no_photos_are_named_in_a_sentence_and_stop_nothing(fresh
         assert fresh.locator("#save").is_disabled()
     assert len(set(said)) == 6 and all(len(sentence) > 20 for sentence in said)
     assert "ssdie enhance storm.mp4" in said[4] and "ssdie enhance phone.heic" in said[5]
-    look(fresh, "app_refused")
+    take_screenshot(fresh, "app_refused")
     select(fresh, 6)
     fresh.locator("#save:not([disabled])").wait_for()
 
@@ -100,7 +100,7 @@ def test_the_divider_moves_by_keyboard_and_pointer(fresh, photo):
     fresh.mouse.move(box["x"] + box["width"] / 2, box["y"] + 300, steps=4)
     fresh.mouse.up()
     fresh.wait_for_function("() => Math.abs(Number(document.getElementById('divider').ariaValueNow) - 50) <= 1")
-    look(fresh, "app_desktop")
+    take_screenshot(fresh, "app_desktop")
 
 
 def test_zoom_to_100_percent_pan_and_fit(fresh, photo):
@@ -129,7 +129,7 @@ def test_the_queue_by_keyboard(fresh, photo, tmp_path):
     other = tmp_path / "rocks.png"
     Image.fromarray(dusty(4, 200, 300)).save(other)
     choose(fresh, photo, other)
-    look(fresh, "app_queue")
+    take_screenshot(fresh, "app_queue")
     first = entries(fresh).first.locator(".thumb")
     first.focus()
     fresh.keyboard.press("ArrowRight")
@@ -168,13 +168,13 @@ def test_a_phone_refuses_50_megapixels_and_repairs_12(address, chromium, photo, 
     large = tmp_path / "large.png"
     Image.new("L", (8192, 6144), 120).save(large)
     with visit(chromium, address, **PHONE) as page:
-        look(page, "app_phone_welcome")
+        take_screenshot(page, "app_phone_welcome")
         choose(page, large)
         assert entries(page).first.get_attribute("data-state") == "refused"
         assert "8192 x 6144 pixels (50 megapixels)" in message(page)
         choose(page, photo)
         page.locator("#save:not([disabled])").wait_for()
-        look(page, "app_phone")
+        take_screenshot(page, "app_phone")
         assert page.evaluate("document.documentElement.scrollWidth") == 390
 
 
@@ -215,7 +215,7 @@ def test_axe_finds_nothing_serious(address, chromium, photo, tmp_path):
             for scheme in ("light", "dark"):
                 page.emulate_media(color_scheme=scheme)
                 found.append(page.evaluate("axe.run()"))
-                look(page, f"app_{name}_{scheme}")
+                take_screenshot(page, f"app_{name}_{scheme}")
 
         examine("welcome")
         choose(page, photo, bad)
