@@ -33,9 +33,9 @@ web/node_modules/.package-lock.json: web/package.json web/package-lock.json web/
 	npm ci --prefix web --ignore-scripts --no-audit --no-fund
 	touch $@
 
-# one process per core, each with one thread
+# one process per core, each with one thread; a file stays in one process, since its tests share fixtures
 test: install lint web
-	$(BIN)/python -m pytest -n logical
+	$(BIN)/python -m pytest -n logical --dist loadfile
 
 lint: install
 	$(BIN)/ruff check .
