@@ -4,7 +4,7 @@ PYTHON ?= python3
 PROFILE ?= quick
 BIN := .venv/bin
 
-.PHONY: install lab web test reproduce docs lint lock audit bench clean
+.PHONY: install lab web web-test test reproduce docs lint lock audit bench clean
 
 install: .venv/installed docs/node_modules
 
@@ -35,7 +35,11 @@ web/node_modules/.package-lock.json: web/package.json web/package-lock.json web/
 
 # one process per core, each with one thread; a file stays in one process, since its tests share fixtures
 test: install lint web
-	$(BIN)/python -m pytest -n logical --dist loadfile
+	$(BIN)/python -m pytest -n logical --dist loadfile --ignore tests/web
+
+# the page in a browser, by itself, since WebGL in software takes all cores
+web-test: install web
+	$(BIN)/python -m pytest tests/web
 
 lint: install
 	$(BIN)/ruff check .
