@@ -11,7 +11,7 @@ so that clear photos stay as they are, dusty ones are corrected fully, and no ph
 from typing import Literal
 
 AUTO = "auto"  # the strength that follows the dust score
-LOW, HIGH = 0.02, 0.10  # dust scores up to which nothing, and from which everything, of the correction is applied
+LOW, HIGH = 0.05, 0.25  # dust scores up to which nothing, and from which everything, of the correction is applied
 
 Strength = float | Literal["auto"]
 

@@ -140,7 +140,7 @@ def test_the_queue_by_keyboard(fresh, photo, tmp_path):
     assert fresh.locator("#save-all").is_hidden()
 
 
-@pytest.mark.parametrize("dust, strength", [(0.0, "0"), (0.06, "50")])
+@pytest.mark.parametrize("dust, strength", [(0.0, "0"), (0.15, "50")])
 def test_a_network_that_scores_dust_sets_the_strength(chromium, photo, tmp_path, monkeypatch, dust, strength):
     onnx = pytest.importorskip("onnx")
     network = onnx.load(page_server.NETWORK)

@@ -1,7 +1,7 @@
 // The dust score: what it says in words, and how much of the repair it asks for.
 
-const LOW = 0.02; // scores up to which nothing, and from which everything, is applied, as in ssdie/enhancement/strength.py
-const HIGH = 0.1;
+const LOW = 0.05; // scores up to which nothing, and from which everything, is applied, as in ssdie/enhancement/strength.py
+const HIGH = 0.25;
 
 /** Strength by the dust score: none where there is no dust, all of it from a moderate haze on. */
 export function automaticStrength(dust: number): number {
