@@ -228,7 +228,7 @@ def decode_tiff(photo, data: bytes) -> None:
             if pixels.dtype.kind == "f":
                 low, high = pixels.min(), pixels.max()
                 if not (low >= 0 and high <= 1):
-                    raise ValueError(f"it has values from {low:.6g} to {high:.6g}; expected 0 to 1")
+                    raise ValueError(f"expected values from 0 to 1, got {low:.6g} to {high:.6g}")
             turn = TURNS.get(orientation, lambda array: array)
             photo.frames.append(np.ascontiguousarray(turn(pixels)))
             photo.extras.append(None if extra is None else np.ascontiguousarray(turn(extra)))

@@ -112,7 +112,7 @@ def deep_values(photo: Image.Image) -> np.ndarray:
     values, top = np.asarray(photo), 1 if photo.mode == "F" else 65535
     low, high = values.min(), values.max()
     if not (low >= 0 and high <= top):
-        raise ValueError(f"it has values from {low:.6g} to {high:.6g}; wanted is 0 to {top}")
+        raise ValueError(f"expected values from 0 to {top}, got {low:.6g} to {high:.6g}")
     return values.astype(np.float32 if photo.mode == "F" else np.uint16)
 
 
