@@ -62,10 +62,10 @@ def evaluate(
     """Enhance every image by every method at its own size, and measure it against dusty and reference image.
 
     Args:
-        methods: each "input", the name of a baseline, "ssdie" (the released weights), "toenet" (its outputs in
-            SSDIE_DATA), a folder of finished images (matched by stem) or a file of weights; "name=path" gives a path a
-            name of its own. Or a mapping from names to those, or to functions of (1, 3, H, W) in [0, 1]. None takes
-            `default_methods`.
+        methods: each "input", the name of a baseline, "ssdie" (the released weights at the strength "auto", the
+            default), "toenet" (its outputs in SSDIE_DATA), a folder of finished images (matched by stem) or a file of
+            weights (at strength 1, to compare networks); "name=path" gives a path a name of its own. Or a mapping from
+            names to those, or to functions of (1, 3, H, W) in [0, 1]. None takes `default_methods`.
         dusty: folder of dusty images, or the name of a preset of `ssdie.evaluation.benchmarks.PRESETS`, whose folder is
             then `clear`; None takes the embedded sample, to which dust is added with a fixed seed.
         clear: folder of their reference images; None leaves out the metrics that need them.
@@ -234,9 +234,11 @@ def _resolve(name: str, source: str | Path | Callable, checkpoint: str | Path | 
     if source == "ssdie" or Path(source).is_file():
         from ssdie.enhancement.photo import enhance
         from ssdie.enhancement.runtime import load_model
+        from ssdie.enhancement.strength import AUTO
 
         model = load_model(checkpoint if source == "ssdie" else source)
-        return lambda dusty, _: enhance(dusty, model)
+        strength = AUTO if source == "ssdie" else 1.0  # what users get, and what the network does
+        return lambda dusty, _: enhance(dusty, model, strength)
     known = ", ".join((*METHODS, PEER))
     raise ValueError(f"method: expected one of {known}, a folder or a file of weights, got {str(source)!r}.")
 

@@ -36,7 +36,13 @@ def stub(monkeypatch) -> types.ModuleType:
     """Replace the network by the name of its weights, and its output by a constant."""
     module = types.ModuleType("stub")
     module.load_model = lambda path=None: path or "released"
-    module.enhance = lambda photo, model: photo * 0 + (0.25 if model == "released" else 0.75)
+    module.strengths = []
+
+    def enhance(photo, model, strength):
+        module.strengths.append(strength)
+        return photo * 0 + (0.25 if model == "released" else 0.75)
+
+    module.enhance = enhance
     monkeypatch.setattr("ssdie.enhancement.photo.enhance", module.enhance)
     monkeypatch.setattr("ssdie.enhancement.runtime.load_model", module.load_model)
     return module
@@ -133,6 +139,7 @@ def test_ssdie_means_the_released_weights_or_the_checkpoint(stub, tmp_path, monk
     solvers = resolve_methods(["ssdie", "trial=best.pt", "best.pt"])
     assert [method(photo, "").mean().item() for method in solvers.values()] == [0.25, 0.75, 0.75]
     assert list(solvers) == ["ssdie", "trial", "best"]
+    assert stub.strengths == ["auto", 1.0, 1.0]  # what users get; networks are compared at their full strength
     assert resolve_methods(["ssdie"], checkpoint="best.pt")["ssdie"](photo, "").mean() == 0.75
 
 
