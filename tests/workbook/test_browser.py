@@ -125,7 +125,7 @@ def test_dust(notebook, data):
 
     button(page, "enhance").click()
     page.locator(".ssdie-compare .after").wait_for()
-    page.get_by_text("in the enhancement explorer below").wait_for()
+    page.get_by_role("status").get_by_text("in the enhancement explorer below").wait_for()
     page.locator(".ssdie-compare").scroll_into_view_if_needed()
     take_screenshot(page, "explore_dust_enhance")
     assert list_errors(page) == []
