@@ -243,7 +243,8 @@ class ContextPyramid(nn.Module):
         levels: number of halvings; from H/4, three lead to H/32.
 
     Starts as the identity. There is no normalisation, since brightness and colour of the scene must get through. Not
-    part of the paper, whose attention reaches all positions but is hardly used by a trained network (|gamma| < 0.1).
+    part of the paper, whose attention reaches all positions but is hardly used by a trained network: its gamma stays
+    within 0.1 of 0.
     """
 
     def __init__(self, channels: int, levels: int = 3):
