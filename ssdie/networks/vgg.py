@@ -6,10 +6,7 @@ import torch
 from safetensors.torch import load_file
 from torch import nn
 
-from ssdie.utils import torchvision_ops  # noqa: F401  before torchvision, see there
 from ssdie.utils.paths import data_root, is_offline
-
-from torchvision.models import VGG19_Weights, vgg16, vgg19  # isort: skip
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
@@ -73,6 +70,11 @@ class FeatureNetwork(nn.Module):
     @staticmethod
     def _load(weights: str | Path) -> nn.Sequential:
         """Build the layers and load their weights; see the class."""
+        # importing torchvision takes 2 CPU-seconds, which most processes that import the losses need not spend
+        from ssdie.utils import torchvision_ops  # noqa: F401  before torchvision, see there
+
+        from torchvision.models import VGG19_Weights, vgg16, vgg19  # isort: skip
+
         root = data_root()
         shared = root / "models" / "vgg16_features.safetensors" if root else None
         cached = Path(torch.hub.get_dir()) / "checkpoints" / Path(VGG19_Weights.IMAGENET1K_V1.url).name

@@ -6,7 +6,6 @@ from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 
 import torch
-from scipy.stats import gaussian_kde
 from tqdm import tqdm
 
 from ssdie.ops.color import measure_color_statistics
@@ -245,10 +244,10 @@ def fit_airlight(folder: str | Path, path: str | Path = AIRLIGHT_FILE) -> dict:
     colours = torch.cat([estimate_airlight(s, share=0.4) for s in small])
     looks = torch.cat([measure_color_statistics(s) for s in small])
     scott = len(colours) ** (-1 / 7)  # n^(-1 / (d + 4))
-    bandwidth = gaussian_kde(torch.logit(colours, eps=0.01).T.numpy(), bw_method=scott / 2).covariance
+    bandwidth = torch.cov(torch.logit(colours, eps=0.01).T) * (scott / 2) ** 2
     fitted = {
         "about": "airlight and colour statistics of real dusty photos; see ssdie.synthesis.recipes.fit_airlight",
-        "bandwidth": bandwidth.round(5).tolist(),
+        "bandwidth": [[round(v, 5) for v in row] for row in bandwidth.tolist()],
         "colours": [[round(v, 3) for v in colour] for colour in colours.tolist()],
         "looks": [[round(v, 3) for v in look] for look in looks.tolist()],
     }
