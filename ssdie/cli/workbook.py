@@ -18,12 +18,15 @@ def add_reproduce_options(parser: argparse.ArgumentParser) -> None:
         help="override a parameter in every notebook that has it; repeatable")  # fmt: skip
     add("--out", type=Path, default=Path("runs"), help="folder for results (default: runs)")
     add("--resume", action="store_true", help="keep notebooks that are done with the same parameters and code")
+    jobs = "notebooks that run at once, each on its share of the cores (default: 2 in the profile quick, else 1)"
+    add("--jobs", type=int, metavar="N", help=jobs)
     add("--write-times", type=Path, metavar="RUN", help="write the times of RUN into the notebooks and README.md")
     add("--verify", type=Path, metavar="RUN", help="run the notebooks of RUN again and compare the numbers")
 
 
 def reproduce(args: argparse.Namespace) -> int:
     """Run `ssdie reproduce`: status 1 where a notebook failed or a number differs, 2 where a folder is in use."""
+    from ssdie.utils.machine import usable_cores
     from ssdie.workbook.runner import print_outcomes, reproduce
     from ssdie.workbook.verify import verify
 
@@ -32,9 +35,11 @@ def reproduce(args: argparse.Namespace) -> int:
 
         print("\n".join(map(str, write_times(args.write_times))))
         return 0
+    profile = args.verify.name if args.verify else args.profile
+    jobs = (min(2, usable_cores()) if profile == "quick" else 1) if args.jobs is None else args.jobs
     if args.verify:
-        return verify(args.verify, args.resume)
-    return print_outcomes(reproduce(args.profile, args.only, dict(args.parameter), args.out, args.resume))
+        return verify(args.verify, args.resume, jobs)
+    return print_outcomes(reproduce(args.profile, args.only, dict(args.parameter), args.out, args.resume, jobs))
 
 
 def add_download_options(parser: argparse.ArgumentParser) -> None:

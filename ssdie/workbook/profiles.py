@@ -66,13 +66,18 @@ def _find_file(name: str) -> Path:
     return path
 
 
+def read_cells(name: str) -> list[dict]:
+    """Read the cells of a notebook as dictionaries of JSON, with `source` as one string."""
+    cells = json.loads(notebook_path(name).read_text(encoding="utf-8"))["cells"]
+    return [cell | {"source": "".join(cell["source"])} for cell in cells]
+
+
 def read_defaults(name: str) -> dict[str, object]:
     """Read the parameters of a notebook and their defaults from the cell tagged `parameters`.
 
     `papermill.inspect_notebook` does the same, but importing it takes a notebook's kernel 2 CPU-seconds.
     """
-    cells = json.loads(notebook_path(name).read_text(encoding="utf-8"))["cells"]
-    tagged = ("".join(cell["source"]) for cell in cells if "parameters" in cell["metadata"].get("tags", ()))
+    tagged = (cell["source"] for cell in read_cells(name) if "parameters" in cell["metadata"].get("tags", ()))
     lines = ast.parse(next(tagged, "")).body
     return {line.target.id: ast.literal_eval(line.value) for line in lines if isinstance(line, ast.AnnAssign)}
 

@@ -25,7 +25,7 @@ OLD_PARAMETERS = {"judge_steps": "dark_channel_steps"}  # of release 0.1.0: old 
 OLD_FOLDERS = {"judge_": "dark_channel_net_"}  # of release 0.1.0: old and new start of the name of a training folder
 
 
-def verify(run: str | Path, resume: bool = False) -> int:
+def verify(run: str | Path, resume: bool = False, processes: int = 1) -> int:
     """Repeat a recorded run with its parameters, in a folder beside it, and compare every number.
 
     Prints the differences between the manifests, a line for each file, and the total.
@@ -33,6 +33,7 @@ def verify(run: str | Path, resume: bool = False) -> int:
     Args:
         run: folder that `ssdie.workbook.runner.reproduce` wrote, such as "runs/quick"; it is not changed.
         resume: continue an earlier verification.
+        processes: notebooks that run at once, as in the recorded run: sums depend on the number of threads.
 
     Returns:
         0 if every number is within `TOLERANCES`, 1 if one is not or a notebook failed.
@@ -53,7 +54,7 @@ def verify(run: str | Path, resume: bool = False) -> int:
         jobs[name] = {**rename_parameters(record["parameters"]), "run": str(again)}
         if name.startswith("05"):
             jobs[name]["figures"] = str(again / "figures")
-    outcomes = run_notebooks(jobs, again, resume)
+    outcomes = run_notebooks(jobs, again, resume, processes)
     failed = print_outcomes(outcomes)
     for line in compare_manifests(recorded, read_manifest(again)):
         print(line)

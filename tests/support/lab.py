@@ -17,7 +17,7 @@ import nbformat
 from playwright.sync_api import Browser, Locator, Page, sync_playwright
 
 from ssdie.utils.paths import project_root
-from ssdie.workbook.runner import own_kernel
+from ssdie.workbook.execution import own_kernel
 
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
          "--disable-component-update", "--disable-sync"]  # fmt: skip

@@ -8,11 +8,14 @@ import sys
 
 import nbformat
 import pandas as pd
+import pytest
 from small_notebooks import PARAMETERS, write_notebook
 
-import ssdie.workbook.runner
+import ssdie.workbook.execution
 from ssdie.cli import main
-from ssdie.workbook.runner import Outcome, format_outcomes, reproduce, write_durations
+from ssdie.utils.machine import usable_cores
+from ssdie.workbook.execution import Outcome
+from ssdie.workbook.runner import format_outcomes, reproduce, write_durations
 
 
 def test_a_notebook_runs_in_the_checkout_with_this_interpreter(checkout, tmp_path, monkeypatch):
@@ -63,7 +66,7 @@ def test_a_failing_notebook_does_not_stop_the_others_and_resume_runs_it_again(ch
 def test_resume_runs_what_has_changed(checkout, monkeypatch):
     ran = []
     monkeypatch.setattr(
-        ssdie.workbook.runner, "run_notebook", lambda name, *_: ran.append(name[:2]) or Outcome(name, "done")
+        ssdie.workbook.execution, "run_notebook", lambda name, *_: ran.append(name[:2]) or Outcome(name, "done")
     )
     only = ["01", "02", "03", "05"]
     for parameters, expected in (({}, only), ({}, []), ({"features": "vgg19"}, ["03", "05"])):  # 05 needs 03
@@ -98,3 +101,28 @@ def test_durations_of_other_notebooks_stay(checkout):
 def test_total_is_the_sum():
     text = format_outcomes([Outcome("a", "done", 61.0), Outcome("b", "failed", 60.0), Outcome("c", "skipped")])
     assert text.splitlines()[-1].split() == ["total", "2:01"] and len({len(line) for line in text.splitlines()}) == 1
+
+
+MEET = """\
+import os, pathlib, time
+own, others = pathlib.Path(run, "NAME"), OTHERS
+own.write_text(os.environ.get("OMP_NUM_THREADS", ""))
+end = time.time() + 60
+while not all(pathlib.Path(run, other).exists() for other in others):
+    assert time.time() < end
+    time.sleep(0.05)
+"""
+
+
+def test_notebooks_run_at_once_but_after_those_they_need(checkout):
+    folder, names = checkout / "runs" / "quick", ("01_dust_synthesis", "02_supervised_pretraining")
+    for name in names:  # each waits for the other
+        text = MEET.replace("NAME", name).replace("OTHERS", repr(names))
+        write_notebook(checkout / "notebooks" / f"{name}.ipynb", PARAMETERS, text)
+    outcomes = reproduce("quick", ["01", "02", "03"], processes=2)
+    assert [(o.notebook[:2], o.status) for o in outcomes] == [("01", "done"), ("02", "done"), ("03", "done")]
+    assert all(o.cpu_seconds > 0 for o in outcomes)
+    assert (folder / "note.json").stat().st_mtime > (folder / names[1]).stat().st_mtime  # 03 writes it, and needs 02
+    assert (folder / names[0]).read_text() == str(max(1, usable_cores() // 2))
+    with pytest.raises(ValueError, match="processes: expected at least 1, got 0"):
+        reproduce("quick", ["01"], processes=0)
