@@ -35,6 +35,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return training.train(arguments[1:])
         args = parse(arguments, name)
         return COMMANDS[args.command].run(args)
+    except KeyboardInterrupt:
+        print(f"ssdie {name}: interrupted", file=sys.stderr)
+        return 130
     except ModuleNotFoundError as error:
         if (error.name or "").startswith("ssdie"):
             raise

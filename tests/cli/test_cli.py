@@ -127,3 +127,12 @@ def test_files_that_were_hardly_changed_are_named_once(capsys):
     fixed = Report(as_json=False, strict=False)
     fixed.add(Outcome("0.jpg", dust_score=0.0))
     assert fixed.finish() == 0 and not capsys.readouterr().err
+
+
+def test_an_interrupted_command_ends_in_a_line_with_status_130(monkeypatch, capsys):
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("ssdie.workbook.runner.run_notebooks", interrupt)
+    assert main(["reproduce", "--only", "00"]) == 130
+    assert capsys.readouterr().err == "ssdie reproduce: interrupted\n"
