@@ -24,15 +24,24 @@ TICK = 0.5  # seconds between two calls of `idle`
 
 
 def run_here(
-    prepare: Callable[[], Work], tasks: Iterable[Task], workers: int, idle: Callable[[], None]
+    prepare: Callable[[], Work],
+    tasks: Iterable[Task],
+    workers: int,
+    idle: Callable[[], None],
+    cancelled: threading.Event | None = None,
 ) -> Iterator[Outcome]:
-    """Work in threads of this process; see `run_in_processes`."""
+    """Work in threads of this process; see `run_in_processes`.
+
+    Threads cannot be interrupted: `cancelled` is set when the run ends early, so that long work can look at it.
+    """
     work = prepare()
     with ThreadPoolExecutor(workers) as pool:
         try:
             for _, future in _take(tasks, lambda task: pool.submit(work, task), 2 * workers, idle):
                 yield future.result()
         except BaseException:
+            if cancelled is not None:
+                cancelled.set()
             pool.shutdown(wait=False, cancel_futures=True)
             raise
 

@@ -7,7 +7,7 @@ says which, and `resume` continues from it.
 import functools
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -154,18 +154,20 @@ def enhance_files(
         _count(jobs, bar)
         drain()
         bars = not apart and cluster is None  # of videos
-        prepare = functools.partial(prepare_work, model if apart else loaded, settings, overwrite, bars)
+        cancelled = threading.Event() if bars else None  # child processes are interrupted themselves
+        prepare = functools.partial(prepare_work, model if apart else loaded, settings, overwrite, bars, cancelled)
         if cluster is not None:
             from ssdie.batch.cluster import run_on_cluster
 
             tell = lambda threads: bar.set_postfix_str(f"{threads} threads", refresh=False)  # noqa: E731
             outcomes = run_on_cluster(cluster, prepare, tasks(), lambda: journal.commit(0.5), tell)
         else:
-            run = run_in_processes if apart else run_here
+            run = run_in_processes if apart else functools.partial(run_here, cancelled=cancelled)
             outcomes = run(prepare, tasks(), workers, lambda: journal.commit(0.5))
-        for outcome in outcomes:
-            finish(outcome)
-            bar.update()
+        with closing(outcomes):  # at an interruption too: no thread goes on after it
+            for outcome in outcomes:
+                finish(outcome)
+                bar.update()
         drain()
         for reason, times in batch.repeated.items():
             files = "1 file" if times == 1 else f"{times} files"

@@ -5,6 +5,7 @@ import functools
 import os
 import shutil
 import tempfile
+import threading
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -76,15 +77,30 @@ def find_device(weights: Path | None) -> str:
 
 
 def prepare_work(
-    model: Model | Weights, settings: Settings, overwrite: bool, progress: bool
+    model: Model | Weights,
+    settings: Settings,
+    overwrite: bool,
+    progress: bool,
+    cancelled: threading.Event | None = None,
 ) -> Callable[[Task], Outcome]:
     """Load the network and give the function that enhances a file."""
     loaded = model.load() if isinstance(model, Weights) else model
-    return functools.partial(do_task, model=loaded, settings=settings, overwrite=overwrite, progress=progress)
+    options = {"settings": settings, "overwrite": overwrite, "progress": progress, "cancelled": cancelled}
+    return functools.partial(do_task, model=loaded, **options)
 
 
-def do_task(task: Task, model: Model, settings: Settings, overwrite: bool = True, progress: bool = False) -> Outcome:
-    """Enhance a file and say what became of it; whatever a decoder raises fails this file alone."""
+def do_task(
+    task: Task,
+    model: Model,
+    settings: Settings,
+    overwrite: bool = True,
+    progress: bool = False,
+    cancelled: threading.Event | None = None,
+) -> Outcome:
+    """Enhance a file and say what became of it; whatever a decoder raises fails this file alone.
+
+    A video stops between two frames when `cancelled` is set, for callers in other threads than the main one.
+    """
     started = time.perf_counter()
     size, stamp, reason, copy, written = 0, "", "", Copy([]), ""
     try:
@@ -98,7 +114,7 @@ def do_task(task: Task, model: Model, settings: Settings, overwrite: bool = True
                 source = stack.enter_context(storage.local_copy(task.source))
             if storage.is_url(task.target):
                 target = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="ssdie-")), target.name)
-            copy = enhance_file(source, target, model, settings, progress)
+            copy = enhance_file(source, target, model, settings, progress, cancelled)
             if storage.is_url(task.target):
                 storage.upload(target, task.target)
         written = written_stamp(task.target)
@@ -120,14 +136,22 @@ class Copy(NamedTuple):
     dust_score: float | None = None  # of a photo, of a video the mean; None: not measured
 
 
-def enhance_file(source: Path, target: Path, model: Model, settings: Settings, progress: bool = False) -> Copy:
+def enhance_file(
+    source: Path,
+    target: Path,
+    model: Model,
+    settings: Settings,
+    progress: bool = False,
+    cancelled: threading.Event | None = None,
+) -> Copy:
     """Enhance a photo or video file."""
     options = settings.of(source)
     if is_video(source):
         from ssdie.enhancement.video import enhance_video
 
         scores: list[float] = []
-        notes = enhance_video(source, target, model, progress=progress, scores=scores, **options)
+        options |= {"progress": progress, "scores": scores, "cancelled": cancelled}
+        notes = enhance_video(source, target, model, **options)
         return Copy(notes, sum(scores) / len(scores) if scores else None)
     quality = options.pop("quality", None)
     result = enhance_photo(read_photo(source), model, **options)

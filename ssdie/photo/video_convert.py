@@ -34,6 +34,7 @@ class Converter:
         size: (H, W) upright, even.
         bits: 8 or 10.
         source_bits: of the file.
+        transparent: whether frames have an alpha channel, which is not converted.
         matrix, primaries, transfer: of the converted frames, numbers of ITU-T H.273.
         aspect: width by height of a pixel, upright.
         notes: sentences on what changed.
@@ -43,6 +44,7 @@ class Converter:
         self.notes: list[str] = []
         self.source_bits = max(component.bits for component in first.format.components)
         self.bits = 10 if self.source_bits > 8 else 8
+        self.transparent = any(component.is_alpha for component in first.format.components)
         self.stored = (first.height, first.width)
         even = tuple(side + side % 2 for side in self.stored)
         self.swap, self.flip_x, self.flip_y = _read_orientation(first)

@@ -74,8 +74,9 @@ class VideoReader:
         tracks = [s for s in container.streams.video if s.codec_context and not s.disposition & STILL]
         if not tracks:
             undecodable = [s for s in container.streams.video if s.codec_context is None]
-            reason = "a codec that cannot be decoded" if undecodable else "no video track"
-            raise ValueError(f"it holds {reason}; convert it to H.264 first")
+            if undecodable:
+                raise ValueError("it holds a codec that cannot be decoded; convert it to H.264 first")
+            raise ValueError("it holds no video track, only sound, subtitles or a cover picture")
         default = [s for s in tracks if s.disposition & av.stream.Disposition.default] or tracks
         self.stream = max(default, key=lambda s: s.width * s.height)
         if len(tracks) > 1:
@@ -102,6 +103,8 @@ class VideoReader:
             if isinstance(item, Frame):
                 self.notes += self.converter.notes
                 break
+        if self.converter and (self.converter.transparent or self.stream.metadata.get("alpha_mode") == "1"):
+            self.notes.append("Its transparency is not kept.")
 
     def __enter__(self) -> "VideoReader":
         """Give the reader itself."""

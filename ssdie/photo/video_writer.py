@@ -108,7 +108,8 @@ class VideoWriter:
                     self._encoded.add(stream.index)
                     self.notes.append(f"Its sound ({codec}) was encoded again, as {encoder}: {suffix} cannot hold it.")
                     continue
-                if stream.metadata.get("handler_name") != "SubtitleHandler" and codec != "tmcd":
+                chapters = stream.type == "data" and stream.metadata.get("handler_name") == "SubtitleHandler"  # of MP4
+                if not chapters and codec != "tmcd":
                     self.notes.append(
                         f"Its track {stream.index} ({kind}, {codec}) is left out: {suffix} cannot hold it."
                     )

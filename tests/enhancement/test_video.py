@@ -1,12 +1,16 @@
 """Videos: every frame comes back corrected, and what the network decides does not flicker."""
 
+import os
+import signal
 import threading
+import time
 
 import numpy as np
 import pytest
 from videos import picture_at, psnr, read_frames, write_video
 
 from ssdie.enhancement.correction import IDENTITY, Correction, apply_correction
+from ssdie.enhancement.folder import enhance_files
 from ssdie.enhancement.planes import apply_to_planes, downsample_planes, to_yuv_maps, yuv_to_rgb_matrix
 from ssdie.enhancement.runtime import load_model
 from ssdie.enhancement.smoothing import Smoother, structure
@@ -196,6 +200,30 @@ def test_failure_and_interruption_leave_no_file(tmp_path):
     with pytest.raises(ValueError, match="breaks off or is damaged after"):
         enhance_video(source, target, Gain(1.0), progress=False)
     assert list(target.parent.iterdir()) == []
+    assert threading.active_count() == threads
+
+
+def test_ctrl_c_stops_a_video_of_a_folder_run_between_two_frames(tmp_path):
+    source = write_video(tmp_path / "a.mp4", [picture_at(t) for t in range(100)])
+    handler = signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    class Interrupt(Gain):
+        digest = "gain"
+
+        def correct(self, small, postprocess=True):
+            if self.calls == 2:
+                os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(0.05 * (self.calls >= 2))  # the main thread has time to react
+            return super().correct(small, postprocess)
+
+    model, threads = Interrupt(0.9), threading.active_count()
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            enhance_files([source], tmp_path / "out", model, every=1, working_size=32, progress=False)
+    finally:
+        signal.signal(signal.SIGINT, handler)
+    assert model.calls < 90
+    assert not list((tmp_path / "out").rglob("*.mp4"))
     assert threading.active_count() == threads
 
 

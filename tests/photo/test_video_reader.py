@@ -199,6 +199,31 @@ def test_file_without_video_is_refused(tmp_path):
         VideoReader(tmp_path / "missing.mp4")
 
 
+def test_sound_with_a_cover_picture_is_no_video(tmp_path):
+    path = tmp_path / "a.mp4"
+    with av.open(str(path), "w") as container:
+        sound = container.add_stream("aac", rate=48000, layout="mono")
+        cover = container.add_stream("mjpeg", rate=1)
+        cover.height, cover.width, cover.pix_fmt = *SIZE, "yuvj420p"
+        cover.disposition = av.stream.Disposition.attached_pic
+        picture = av.VideoFrame.from_ndarray(picture_at(0)).reformat(format="yuvj420p")
+        picture.pts = 0
+        samples = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.float32), format="fltp", layout="mono")
+        samples.sample_rate, samples.pts = 48000, 0
+        for track, frame in ((cover, picture), (sound, samples)):
+            container.mux(track.encode(frame))
+            container.mux(track.encode(None))
+    with pytest.raises(ValueError, match="no video track, only sound"):
+        VideoReader(path)
+
+
+@pytest.mark.parametrize("pixels, notes", [("yuva444p10le", 1), ("yuv422p10le", 0)])
+def test_lost_transparency_is_reported(tmp_path, pixels, notes):
+    path = write_video(tmp_path / "a.mov", PICTURES[:2], "prores_ks", pixels=pixels)
+    with VideoReader(path) as reader:
+        assert [note for note in reader.notes if "transparency" in note] == ["Its transparency is not kept."] * notes
+
+
 @pytest.mark.parametrize("transfer", [16, 18])
 def test_hdr_is_tone_mapped_with_a_note(tmp_path, transfer):
     context = {"colorspace": 9, "color_primaries": 9, "color_trc": transfer, "color_range": 1}

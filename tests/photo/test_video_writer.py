@@ -58,6 +58,29 @@ def test_other_tracks_and_tags_are_copied_without_encoding_them_again(with_every
     assert {index for index, _, _ in packets[0]} == {1, 2}
 
 
+def test_subtitles_that_the_container_cannot_hold_are_reported(with_everything, tmp_path):
+    assert any("subtitle" in note for note in copy(with_everything, tmp_path / "b.mp4"))
+    source, text = write_video(tmp_path / "a.mp4", PICTURES), b"\x00\x08A camel."  # its length, and the text
+    with av.open(str(source)) as plain, av.open(str(tmp_path / "c.mp4"), "w") as container:
+        track = container.add_stream_from_template(plain.streams.video[0], opaque=True)
+        subtitles = container.add_stream("mov_text")
+        subtitles.codec_context.subtitle_header = b"[V4+ Styles]\nFormat: Name\nStyle: Default\n"
+        subtitles.codec_context.time_base = Fraction(1, 1000)
+        container.start_encoding()
+        packet = av.Packet(text)
+        packet.stream, packet.time_base = subtitles, Fraction(1, 1000)
+        packet.pts = packet.dts = packet.duration = 100
+        container.mux(packet)
+        for packet in plain.demux(video=0):
+            if packet.dts is not None:
+                packet.stream = track
+                container.mux(packet)
+    assert ["mov_text" in note for note in copy(tmp_path / "c.mp4", tmp_path / "d.mkv")] == [True]
+    assert copy(tmp_path / "c.mp4", tmp_path / "d.mp4") == []
+    with av.open(str(tmp_path / "d.mp4")) as result:
+        assert text in [bytes(packet) for packet in result.demux(result.streams.subtitles[0])]
+
+
 def test_chapters_and_tags_of_mp4_are_kept(tmp_path):
     metadata = {"title": "Dust", "creation_time": "2024-05-01T10:00:00.000000Z", "location": "+30.1000+047.2000/"}
     source = write_video(tmp_path / "a.mp4", PICTURES, metadata=metadata)
