@@ -81,7 +81,7 @@ def write_scaling(result: dict, page: str | Path) -> None:
     text = Path(page).read_text(encoding="utf-8")
     for name, content in {"costs": costs, "cluster": markdown(result | {"measurements": measurements})}.items():
         mark = rf"(<!-- begin {name}\b[^>]*-->\n).*?(<!-- end {name} -->)"
-        text, count = re.subn(mark, lambda m, c=content: f"{m[1]}{c}\n{m[2]}", text, flags=re.DOTALL)
+        text, count = re.subn(mark, lambda m, c=content: f"{m[1]}\n{c}\n\n{m[2]}", text, flags=re.DOTALL)
         if count != 1:
             raise ValueError(f"{page}: expected one place marked `begin {name}`, found {count}. Restore its comments.")
     write_text(page, text)
