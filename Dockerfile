@@ -1,19 +1,26 @@
-# CPU:  docker build -t ssdie .
-# CUDA: docker build -t ssdie:cuda --build-arg TORCH_INDEX=https://download.pytorch.org/whl/cu128 --build-arg EXTRAS=all,cluster,train .
+# CPU:  docker build -t ssdie:0.1.0 .
+# CUDA: docker build -t ssdie:0.1.0-cuda --build-arg DEVICE=cuda .
+# Run:  docker run --rm -v "$PWD:/data" ssdie:0.1.0 enhance photos -o enhanced
 FROM python:3.12.11-slim-bookworm
 
-ARG EXTRAS=all,cluster
-ARG TORCH_INDEX=https://download.pytorch.org/whl/cpu
+# "cuda" adds PyTorch, whose Linux packages bring CUDA; a CPU does without it
+ARG DEVICE=cpu
 
-ENV PYTHONUNBUFFERED=1 OMP_NUM_THREADS=1 PIP_NO_CACHE_DIR=1
+ENV PYTHONUNBUFFERED=1 PIP_NO_CACHE_DIR=1 PIP_ROOT_USER_ACTION=ignore
 
-WORKDIR /app
-COPY pyproject.toml README.md LICENSE ./
+WORKDIR /src
+COPY pyproject.toml README.md LICENSE constraints.txt ./
 COPY ssdie ssdie
-RUN pip install --extra-index-url "${TORCH_INDEX}" ".[${EXTRAS}]" \
+# bokeh draws the dashboard of Dask
+RUN case "${DEVICE}" in \
+        cpu) extras=formats,cluster ;; \
+        cuda) extras=formats,cluster,train ;; \
+        *) echo "DEVICE: expected cpu or cuda, got ${DEVICE}." >&2; exit 1 ;; \
+    esac \
+    && pip install --constraint constraints.txt ".[${extras}]" bokeh==3.9.2 xyzservices==2026.9.1 \
     && useradd --create-home --uid 1000 ssdie
 
-USER ssdie
-WORKDIR /srv/ssdie
+USER 1000:1000
+WORKDIR /data
 ENTRYPOINT ["ssdie"]
 CMD ["--help"]

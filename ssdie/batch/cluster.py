@@ -2,6 +2,7 @@
 
 import logging
 import os
+import sys
 import time
 import uuid
 from collections import deque
@@ -65,6 +66,11 @@ def _local_cluster(distributed, workers: int) -> Iterator:
         distributed.LocalCluster(n_workers=workers, **options) as cluster,
     ):
         yield cluster
+
+
+def find_dashboard(client) -> str:
+    """Return the address of a cluster's dashboard; empty if its scheduler has none, as where bokeh is not installed."""
+    return client.dashboard_link or "" if client.run_on_scheduler(_has_dashboard) else ""
 
 
 def run_on_cluster(
@@ -207,6 +213,11 @@ def _allow_failures(dask_scheduler, allowed: int) -> int:
     """Set how many workers a Dask task may cost before it is given up; returns what was set before."""
     before, dask_scheduler.allowed_failures = dask_scheduler.allowed_failures, allowed
     return before
+
+
+def _has_dashboard() -> bool:
+    """Whether this process, a scheduler, shows a dashboard; without bokeh the module cannot be imported."""
+    return "distributed.dashboard.scheduler" in sys.modules
 
 
 def _make_plugin(prepare: Callable[[], Work]):

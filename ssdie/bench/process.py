@@ -47,19 +47,20 @@ def peak_bytes() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
-def run_child(call: str, timeout: float = 3600, one_thread: bool = False) -> dict:
+def run_child(call: str, timeout: float = 3600, one_thread: bool = False, module: str = "tasks") -> dict:
     """Run `ssdie.bench.tasks.CALL` in a new process; return its result, with its peak memory as "peak"; bytes.
 
     Args:
         call: function name and arguments.
         timeout: seconds.
         one_thread: use one CPU and one thread.
+        module: of `ssdie.bench`, that holds the function.
 
     Raises:
         RuntimeError: the child failed.
     """
     code = (
-        "import json; from ssdie.bench import tasks; from ssdie.bench.process import peak_bytes; "
+        f"import json; from ssdie.bench import {module} as tasks; from ssdie.bench.process import peak_bytes; "
         f"found = tasks.{call} or {{}}; print(json.dumps(found | {{'peak': peak_bytes()}}))"
     )
     return json.loads(_run(code, call, [], timeout, one_thread).output)

@@ -1,8 +1,11 @@
-"""Tables and the plot of a result of `ssdie.bench.suite`."""
+"""Tables and the plot of a result of `ssdie.bench.suite`, and the tables of `docs/scaling.md`."""
 
+import re
 from pathlib import Path
 
-from ssdie.utils.paths import atomic
+from ssdie.utils.paths import atomic, write_text
+
+BIG = "12 megapixels"  # the photo of the example
 
 
 def markdown(result: dict, targets: bool = False) -> str:
@@ -53,6 +56,35 @@ def archive_table(result: dict) -> str:
         cost = f"{size['seconds']:.2g} | {hours:.0f} | {hours / 64:.2g} h | {codec:.0f} %"
         rows.append(f"| {name} ({size['width']} x {size['height']}) | {cost} |")
     return "\n".join(rows)
+
+
+def write_scaling(result: dict, page: str | Path) -> None:
+    """Write the measured tables of a result into `docs/scaling.md`, between the comments that mark their places.
+
+    Args:
+        result: with the sections "archive" and "cluster".
+        page: the file to change.
+
+    Raises:
+        ValueError: a section is missing from the result, or a mark from the page.
+    """
+    measurements = [line for line in result["measurements"] if "cluster, " in line["name"]]
+    if not measurements or BIG not in result["archive"]:
+        raise ValueError("result: expected the sections archive and cluster. Run: ssdie bench --only archive cluster")
+    machine, rate = result["machine"], 64 / result["archive"][BIG]["seconds"]
+    kind = "a quick run, with few repetitions" if result["quick"] else "a full run"
+    costs = (
+        f"The CPU-seconds are measured: one thread, {machine['cpu']}, {kind}. All else is computed from them.\n\n"
+        f"{archive_table(result)}\n\nComputed as well: 64 cores read and write {rate:.0f} photos of {BIG} a second, "
+        f"at 5 MB each {rate * 5 / 1000:.2g} GB/s in each direction."
+    )
+    text = Path(page).read_text(encoding="utf-8")
+    for name, content in {"costs": costs, "cluster": markdown(result | {"measurements": measurements})}.items():
+        mark = rf"(<!-- begin {name}\b[^>]*-->\n).*?(<!-- end {name} -->)"
+        text, count = re.subn(mark, lambda m, c=content: f"{m[1]}\n{c}\n\n{m[2]}", text, flags=re.DOTALL)
+        if count != 1:
+            raise ValueError(f"{page}: expected one place marked `begin {name}`, found {count}. Restore its comments.")
+    write_text(page, text)
 
 
 def plot(result: dict, path: str | Path) -> Path:

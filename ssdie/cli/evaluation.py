@@ -93,22 +93,32 @@ def add_bench_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of `ssdie bench`."""
     from ssdie.utils.paths import project_root
 
-    out = project_root() / "runs" / "bench.json"
-    parser.add_argument("--quick", action="store_true", help="small steps, few repetitions: under 5 minutes on 2 cores")
-    parser.add_argument("--out", type=Path, default=out, help="JSON file to write (default: runs/bench.json)")
-    parser.add_argument("--plot", action="store_true", help="draw a plot beside the JSON file")
+    out, add = project_root() / "runs" / "bench.json", parser.add_argument
+    add("--quick", action="store_true", help="small steps, few files and repetitions: under 10 minutes on 2 cores")
+    add("--only", nargs="+", metavar="SECTION", help="measure these sections, such as archive cluster (default: all)")
+    add("--out", type=Path, default=out, help="JSON file to write (default: runs/bench.json)")
+    add("--plot", action="store_true", help="draw a plot beside the JSON file")
+    add("--write-scaling", type=Path, metavar="JSON",
+        help="measure nothing: write the tables of a result with archive and cluster into docs/scaling.md")  # fmt: skip
 
 
 def bench(args: argparse.Namespace) -> int:
     """Run `ssdie bench`: status 0 whether or not the targets are reached."""
-    from ssdie.bench.report import archive_table, markdown, plot
+    from ssdie.bench.report import archive_table, markdown, plot, write_scaling
     from ssdie.bench.suite import bench
-    from ssdie.utils.paths import write_text
+    from ssdie.utils.paths import project_root, write_text
 
-    result = bench(args.quick, lambda result: write_text(args.out, json.dumps(result, indent=1) + "\n"))
-    table = markdown(result)
-    page = args.out.with_suffix(".md")
-    write_text(page, f"# Speed and memory\n\n{table}\n\n{archive_table(result)}\n")
+    if args.write_scaling:
+        page = project_root() / "docs" / "scaling.md"
+        write_scaling(json.loads(args.write_scaling.read_text(encoding="utf-8")), page)
+        print(f"written: {page}")
+        return 0
+    if args.plot and args.only:
+        raise ValueError("plot: expected all sections, got --only. Leave one of the options out.")
+    result = bench(args.quick, lambda result: write_text(args.out, json.dumps(result, indent=1) + "\n"), args.only)
+    table, page = markdown(result), args.out.with_suffix(".md")
+    costs = f"\n{archive_table(result)}\n" if result["archive"] else ""
+    write_text(page, f"# Speed and memory\n\n{table}\n{costs}")
     print(table)
     print(f"written: {args.out}, {page}")
     if args.plot:

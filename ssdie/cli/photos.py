@@ -98,10 +98,11 @@ def enhance_many(args: argparse.Namespace, weights, talk: Report) -> None:
     if not args.cluster:
         enhance_files(args.inputs, args.out, weights.load() if single else weights, **options)
         return
-    from ssdie.batch.cluster import connect
+    from ssdie.batch.cluster import connect, find_dashboard
 
     with connect(args.cluster, args.workers) as client:
-        say(f"dashboard: {client.dashboard_link}")
+        dashboard = find_dashboard(client)
+        say(f"dashboard: {dashboard}" if dashboard else "dashboard: none; it needs bokeh where the scheduler runs")
         enhance_files(args.inputs, args.out, weights, cluster=client, **options)
 
 

@@ -1,7 +1,9 @@
 """The Dask engine: a worker that dies costs its own file, the client may die, the bytes are those without a cluster."""
 
 import contextlib
+import importlib.util
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -13,7 +15,7 @@ import cluster_client
 import pool_work
 import psutil
 import pytest
-from faults import ENVIRONMENT
+from faults import ENVIRONMENT, SSDIE, on_disk, run_child
 from photos import StubModel, files_below, photo, photo_folder
 from PIL import Image
 
@@ -123,6 +125,20 @@ def test_killed_worker_and_killed_client(tmp_path):
     assert all((out / name).read_bytes() == (tmp_path / "here" / name).read_bytes() for name in names)
     with open_journal(out) as journal:
         assert [Path(row.input).name for row in journal.rows("done")] == list(names)
+
+
+def test_a_full_disk_costs_what_does_not_fit_and_there_is_no_false_dashboard(tmp_path):
+    names = tuple(f"{k}.png" for k in range(8))
+    folder, disk = photo_folder(tmp_path / "photos", names, (150, 100)), tmp_path / "disk"
+    words = [*SSDIE, "enhance", folder, "-o", disk, "--cluster", "local", "--workers", "1", "--working-size", "32"]
+    size = 48 * 1024 + 4 * (folder / "0.png").stat().st_size
+    done = run_child(on_disk(disk, words, f"size={size}"))
+    failed = re.findall(r"failed: (\S+): .*No space left on device", done.stderr)
+    written = [Path(line) for line in done.stdout.splitlines() if line.endswith(".png")]
+    assert done.returncode == 1 and written and failed and "Traceback" not in done.stderr
+    assert sorted([*(Path(name).name for name in failed), *(path.name for path in written)]) == list(names)
+    assert "dashboard: " in done.stderr
+    assert ("http" in done.stderr) == bool(importlib.util.find_spec("bokeh"))
 
 
 def test_a_scheduler_that_is_gone_is_one_sentence(tmp_path):

@@ -195,7 +195,7 @@ def test_plot_is_a_picture(tmp_path):
 
 
 def test_command_writes_json_and_prints_the_table(tmp_path, monkeypatch, capsys):
-    def answer(quick, keep):
+    def answer(quick, keep, only):
         keep({"measurements": "first section"})
         assert json.loads(out.read_text()) == {"measurements": "first section"}  # partial results are written
         keep(RESULT)

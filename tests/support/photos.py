@@ -14,12 +14,15 @@ def photo(size: tuple[int, int] = (40, 30), mode: str = "RGB", seed: int = 0) ->
     return Image.fromarray((values.clip(0, 1) * 255).astype(np.uint8)).convert(mode)
 
 
-def photo_folder(folder: Path, names: tuple[str, ...] = ("b.jpg", "a.png", "in/a.png", "in/deeper/c.JPG")) -> Path:
+NAMES = ("b.jpg", "a.png", "in/a.png", "in/deeper/c.JPG")
+
+
+def photo_folder(folder: Path, names: tuple[str, ...] = NAMES, size: tuple[int, int] = (40, 30)) -> Path:
     """Different photos of these names below a folder."""
     for seed, name in enumerate(names):
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        photo(seed=seed).save(path)
+        photo(size, seed=seed).save(path)
     return folder
 
 
