@@ -11,6 +11,7 @@ from torch import nn
 from ssdie.networks.layers import ContextPyramid, CrossAttention, ReflectConv2d, join
 from ssdie.ops.filters import guided_filter, mirror_index
 from ssdie.ops.images import check_image
+from ssdie.ops.tone import compress_highlights
 
 LEAKY_SLOPE = 0.2  # negative slope of every LeakyReLU
 NOISE = 0.01  # standard deviation of the latent noise in training mode
@@ -109,13 +110,15 @@ class MSFF(Generator):
         context: levels of a `ContextPyramid` on the coarsest attended features; 0, the paper's form: none.
         smooth: radius, in pixels, of a guided filter on k and v, with the photo as guide. It removes the grid of
             period 4 that two transposed convolutions of stride 2 leave. 0, the paper's form: none.
+        knee: value above which the output of the scattering head is compressed, so that bright skies keep their
+            structure, see `ssdie.ops.tone.compress_highlights`; 1: it is clipped.
 
     The scattering head is the scattering model solved for the clear image, with a gain of at most `MAX_GAIN`:
 
     .. math:: J = e^{k}\, (I - v)
 
     Raises:
-        ValueError: unknown head, or `smooth` with "tanh", which predicts no k and v.
+        ValueError: unknown head, `smooth` or `knee` with "tanh", which predicts no k and v, or `knee` outside (0, 1].
 
     Source: method section 3; 1,005,714 parameters with width 64 and head "tanh".
     """
@@ -123,14 +126,16 @@ class MSFF(Generator):
     multiple = 4
     min_size = 8  # reflection padding at H/4 requires two pixels
 
-    def __init__(self, width: int = 64, head: str = "tanh", context: int = 0, smooth: int = 0):
+    def __init__(self, width: int = 64, head: str = "tanh", context: int = 0, smooth: int = 0, knee: float = 1.0):
         super().__init__()
         if head not in ("tanh", "scattering"):
             raise ValueError(f'head: expected "tanh" or "scattering", got {head!r}.')
         if smooth and head == "tanh":
             raise ValueError(f'smooth: expected 0 with head "tanh", got {smooth}. Use head "scattering".')
+        if not 0 < knee <= 1 or (knee < 1 and head == "tanh"):
+            raise ValueError(f'knee: expected a value above 0 and at most 1, and 1 with head "tanh", got {knee}.')
         f = width
-        self.head, self.smooth = head, smooth
+        self.head, self.smooth, self.knee = head, smooth, knee
         self.encode1 = nn.ModuleList([encode(3, f, 4, 2), encode(f, 2 * f, 4, 2)])
         self.encode2 = nn.ModuleList([encode(3, f, 4, 2), encode(f, 2 * f, 3, 1)])
         self.encode3 = nn.ModuleList([encode(3, f, 3, 1), encode(f, 2 * f, 3, 1)])
@@ -152,7 +157,7 @@ class MSFF(Generator):
             return torch.tanh(raw)
         dusty = (x.float() + 1) / 2
         gain, veil = self._gain_and_veil(raw, dusty)
-        return 2 * gain * (dusty - veil) - 1
+        return 2 * compress_highlights(gain * (dusty - veil), self.knee) - 1
 
     def _gain_and_veil(self, raw: torch.Tensor, dusty: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Gain exp(k) and veil v, both (N, 3, H, W), from the raw output (N, 6, H, W) and the photo in [0, 1]."""

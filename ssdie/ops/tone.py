@@ -60,6 +60,28 @@ def stretch_levels(image: torch.Tensor, most: float = 1.5) -> torch.Tensor:
     return (gain * (image - middle) + torch.where(gain > 1, target, middle)).clamp(0, 1)
 
 
+def compress_highlights(image: torch.Tensor, knee: float) -> torch.Tensor:
+    r"""Compress values above a knee k smoothly into the range from k to 1.
+
+    .. math::
+        k + (1 - k) \left( 1 - e^{-(v - k) / (1 - k)} \right) \quad \text{for } v > k
+
+    Args:
+        image: any shape; values below the knee stay as they are.
+        knee: k, in (0, 1]; 1 changes nothing.
+
+    Returns:
+        Like `image`.
+
+    Example:
+        >>> [round(v, 2) for v in compress_highlights(torch.tensor([-0.5, 0.8, 1.0, 2.0]), 0.8).tolist()]
+        [-0.5, 0.8, 0.93, 1.0]
+    """
+    if knee == 1:
+        return image
+    return torch.where(image > knee, 1 - (1 - knee) * torch.exp((knee - image).clamp_max(0) / (1 - knee)), image)
+
+
 def postprocess(image: torch.Tensor) -> torch.Tensor:
     """Balance the veil, then stretch the levels: (N, 3, H, W) in [0, 1] to the same."""
     return stretch_levels(balance_veil(image))

@@ -11,7 +11,7 @@ from ssdie.networks.layers import CrossAttention, Reflect, ReflectConv2d, join
 SMALL = {
     "msff": lambda: MSFF(width=8),
     "scattering": lambda: MSFF(width=8, head="scattering"),
-    "smooth": lambda: MSFF(width=8, head="scattering", smooth=2),
+    "smooth": lambda: MSFF(width=8, head="scattering", smooth=2, knee=0.8),
     "unet": lambda: UNetGenerator(width=4, levels=5),
     "patch": lambda: PatchGenerator(width=4),
 }
@@ -126,6 +126,9 @@ def test_smoothing_removes_a_grid_of_four_pixels_and_keeps_edges_of_the_photo():
     assert torch.allclose(sharp, kept, atol=2e-3)
     with pytest.raises(ValueError, match='smooth: expected 0 with head "tanh"'):
         MSFF(width=8, smooth=2)
+    for options in ({"knee": 0.8}, {"knee": 0.0, "head": "scattering"}):
+        with pytest.raises(ValueError, match="knee: expected a value above 0 and at most 1"):
+            MSFF(width=8, **options)
 
 
 def test_patch_generator_reassembles_patches_in_order():

@@ -1,3 +1,4 @@
+import pytest
 import torch
 
 from ssdie.ops import tone
@@ -26,3 +27,15 @@ def test_postprocessing_keeps_grey(picture):
     grey = picture.mean(1, keepdim=True).expand(-1, 3, -1, -1)
     output = tone.postprocess(grey)
     assert torch.allclose(output[:, 0], output[:, 2], atol=1e-5) and output.min() >= 0 and output.max() <= 1
+
+
+@pytest.mark.parametrize("knee", [0.5, 0.9])
+def test_compressed_highlights_rise_from_the_knee_with_slope_1_and_stay_below_1(knee):
+    values = torch.linspace(-1, 2, 301, dtype=torch.float64, requires_grad=True)
+    result = tone.compress_highlights(values, knee)
+    (slope,) = torch.autograd.grad(result.sum(), values)
+    assert torch.equal(result[values <= knee], values[values <= knee])
+    assert (result.diff() > 0).all() and (result < 1).all()
+    near = (values - knee).abs() < 0.011
+    assert (slope[near] - 1).abs().max() < 0.03 / (1 - knee) and (slope > 0).all()
+    assert tone.compress_highlights(values, 1.0) is values
