@@ -253,7 +253,7 @@ def test_targets_that_cannot_be_written_cost_themselves_alone(photos, tmp_path, 
     assert done.returncode == 1 and kept
     assert told == {
         str(photos / "0.png"): f"{out / '0.png'}: Is a directory",
-        str(photos / "1.png"): f"{out / '1.png'}: it is there and read-only",
+        str(photos / "1.png"): f"{out / '1.png'}: the file exists and is read-only",
         str(photos / "in" / "a.png"): f"{out / 'in' / 'a.png'}: Permission denied",
     }
 
