@@ -119,7 +119,7 @@ def test_each_bad_picture_costs_one_sentence_and_nothing_else(tmp_path, weights,
     assert outcomes.count("done") == 6 and len(outcomes) == 6 + len(BAD)
     for name, reason in {
         "text.png": "no picture",
-        "postscript.jpg": "PostScript is not read",
+        "postscript.jpg": "PostScript is not supported",
         "half.jpg": "damaged",
         "huge.png": "declares 20000 x 20000 pixels",
         "lying.png": "9000 x 9000 pixels in",
