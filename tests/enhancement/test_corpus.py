@@ -118,7 +118,7 @@ def test_each_bad_picture_costs_one_sentence_and_nothing_else(tmp_path, weights,
     outcomes = [row.outcome for row in read_journal(journal_path(tmp_path / "out")).rows()]
     assert outcomes.count("done") == 6 and len(outcomes) == 6 + len(BAD)
     for name, reason in {
-        "text.png": "no picture",
+        "text.png": "not a picture",
         "postscript.jpg": "PostScript is not supported",
         "half.jpg": "damaged",
         "huge.png": "declares 20000 x 20000 pixels",
