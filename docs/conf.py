@@ -58,7 +58,7 @@ napoleon_numpy_docstring = False
 napoleon_custom_sections = [("Returned", "params_style")]
 python_maximum_signature_line_length = 88
 
-# the looks
+# the theme
 html_theme = "pydata_sphinx_theme"
 html_title = "ssdie"
 html_static_path = ["_static"]

@@ -10,7 +10,7 @@ from ssdie.enhancement.worker import Weights
 
 
 def main() -> None:
-    """Start 2 to 20 jobs of 8 workers each, as there is work, and enhance."""
+    """Enhance a folder with 2 to 20 jobs of 8 workers each, depending on the number of waiting tasks."""
     source, out = sys.argv[1:]
     with SLURMCluster(cores=8, processes=8, memory="32GB", walltime="04:00:00") as cluster, Client(cluster) as client:
         cluster.adapt(minimum_jobs=2, maximum_jobs=20)

@@ -1,4 +1,4 @@
-"""The reference: comments of the fields of settings classes, as `--help` shows them; nothing from other packages."""
+"""Docstrings of the API reference: field comments of dataclasses are added, members of other packages left out."""
 
 import ast
 import dataclasses
@@ -16,10 +16,10 @@ def read_field_comments(cls: type) -> dict[str, str]:
     """Read the comments of a dataclass: {field: the comment above it or at the end of its lines}.
 
     Args:
-        cls: a class whose source is at hand.
+        cls: a class whose source file exists.
 
     Returns:
-        The fields that have a comment; a comment that goes on over several lines is joined.
+        The fields that have a comment; the lines of a longer comment are joined.
     """
     source = textwrap.dedent(inspect.getsource(cls))
     tokens = list(tokenize.generate_tokens(io.StringIO(source).readline))
@@ -50,10 +50,10 @@ def add_fields(app: Sphinx, what: str, name: str, cls: object, options: object, 
 
 
 def name_returned(app: Sphinx, what: str, name: str, obj: object, options: object, lines: list[str]) -> None:
-    """Show several returned values, "name: meaning" each, as a list; Napoleon alone expects one value.
+    """Format a section Returns with several lines "name: meaning" as a list; Napoleon expects a single value.
 
     Args:
-        lines: of a docstring; changed in place.
+        lines: lines of a docstring; changed in place.
     """
     for start, line in enumerate(lines):
         if line.strip() == "Returns:":
@@ -64,7 +64,7 @@ def name_returned(app: Sphinx, what: str, name: str, obj: object, options: objec
 
 
 def skip_imported(app: Sphinx, what: str, name: str, member: object, skip: bool, options: object) -> bool | None:
-    """Leave out what a module imports from other packages, whatever its decorators make of it."""
+    """Skip members that a module imports from other packages, even if they are decorated."""
     module = getattr(member, "__module__", None) or ""
     return True if callable(member) and module.split(".")[0] not in ("ssdie", "builtins", "") else None
 
@@ -72,12 +72,12 @@ def skip_imported(app: Sphinx, what: str, name: str, member: object, skip: bool,
 def shorten_signature(
     app: Sphinx, what: str, name: str, obj: object, options: object, arguments: str | None, returned: str | None
 ) -> tuple[str | None, str | None]:
-    """Write `...` for the default of a field that a function makes; Sphinx cannot parse `<factory>`."""
+    """Write `...` for the default of a field with a default_factory; Sphinx cannot parse `<factory>`."""
     return arguments and arguments.replace("<factory>", "..."), returned
 
 
 def remove_old_pages(app: Sphinx, config: object) -> None:
-    """Remove pages that autosummary leaves behind: of modules that are gone, and of packages, which list modules."""
+    """Remove outdated pages of autosummary: of removed modules, and of packages, whose lists of modules may change."""
     for page in (Path(app.srcdir) / "generated" / "api").glob("*.rst"):
         module = Path(app.srcdir).parent / page.stem.replace(".", "/")
         if module.is_dir() or not module.with_suffix(".py").is_file():

@@ -16,16 +16,16 @@ from ssdie.batch.outcome import Outcome, Task
 from ssdie.batch.pool import TICK, Watchdog, Work, crash_of
 from ssdie.utils.dependencies import require
 
-BATCH = 32  # most files of a Dask task
-BATCH_SECONDS = 1.0  # work that a Dask task should have: much more than its overhead, little to repeat if it is lost
-ATTEMPTS = 3  # workers that a file may cost: one in a batch, two by itself
+BATCH = 32  # largest number of files in a Dask task
+BATCH_SECONDS = 1.0  # intended duration of a Dask task: much longer than its overhead, short if it has to be repeated
+ATTEMPTS = 3  # number of workers that may die on a file before it fails: one in a batch, two with the file alone
 CONNECT = "20s"  # longest wait for a scheduler
-PATIENCE = 300.0  # seconds without any worker after which a local cluster is given up
+PATIENCE = 300.0  # seconds without any worker after which a local cluster is considered lost
 
 
 @contextmanager
 def connect(address: str, workers: int) -> Iterator:
-    """Start or join a cluster for a block.
+    """Start or join a cluster for the duration of a block.
 
     Args:
         address: "local" starts `workers` worker processes on this machine; "tcp://HOST:PORT" or the path of a scheduler
@@ -55,8 +55,8 @@ def connect(address: str, workers: int) -> Iterator:
 def _local_cluster(distributed, workers: int) -> Iterator:
     """Start worker processes on this machine.
 
-    Dask gives a worker up for good if its process takes longer than `lost-worker-timeout` (15 seconds) to start again
-    after it died, which happens on a busy machine. A cluster without workers would then wait for ever.
+    Dask abandons a worker whose process takes longer than `lost-worker-timeout` (15 seconds) to restart after it died,
+    which happens on a busy machine. A cluster without workers would then wait forever.
     """
     import dask
 
@@ -80,22 +80,22 @@ def run_on_cluster(
     idle: Callable[[], None],
     on_threads: Callable[[int], None] = lambda threads: None,
 ) -> Iterator[Outcome]:
-    """Work on the workers of a cluster, which may join and leave.
+    """Enhance files on the workers of a cluster, which may join and leave.
 
-    The files of a batch whose worker died are repeated one by one; a file that costs `ATTEMPTS` workers has failed.
+    If a worker dies, the files of its batch are repeated one by one; a file on which `ATTEMPTS` workers died fails.
 
     Args:
         client: from `connect`.
-        prepare: gives the function of a task that does the work; called once on each worker; must be picklable.
-        tasks: taken when there is room for them, so that there may be millions.
+        prepare: returns the function from a task to its outcome; called once on each worker; must be picklable.
+        tasks: files; consumed only as fast as the cluster works, so that there may be millions.
         idle: called about every half second.
         on_threads: called about every second with the number of threads of all workers.
 
     Yields:
-        Outcomes, in the order in which they come.
+        Outcomes, in the order of completion.
 
     Raises:
-        ConnectionError: the scheduler is gone, or all workers of a local cluster are.
+        ConnectionError: the connection to the scheduler, or all workers of a local cluster, were lost.
     """
     from distributed.client import CancelledError
     from distributed.comm import CommClosedError
@@ -118,11 +118,11 @@ def run_on_cluster(
 
 
 class _Batches:
-    """Files in hand on a cluster.
+    """Files that are submitted to a cluster.
 
     Args:
         client: of the cluster.
-        plugin: name of the plugin that does the work.
+        plugin: name of the worker plugin that holds the function of a task.
         tasks: files.
         on_threads: see `run_on_cluster`.
     """
@@ -131,22 +131,23 @@ class _Batches:
         self.client, self.plugin, self.on_threads = client, plugin, on_threads
         self.local = isinstance(client.cluster, require("distributed", "cluster").LocalCluster)
         self.tasks, self.more = iter(tasks), True
-        self.waiting: dict = {}  # future: its tasks, how many workers they cost so far, when it was submitted
+        self.waiting: dict = {}  # future: its tasks, number of workers that died on them, time of submission
         self.finished: SimpleQueue = SimpleQueue()  # futures
-        self.suspects: deque[tuple[Task, int]] = deque()  # files whose worker died, how many they cost so far
-        self.alone = None  # the future of the suspect in hand
-        self.mean = BATCH_SECONDS  # seconds of a file
-        self.threads, self.counted, self.seen = 0, 0.0, time.monotonic()  # of all workers; when counted; last above 0
+        self.suspects: deque[tuple[Task, int]] = deque()  # files whose worker died, and how many did
+        self.alone = None  # the future of the suspect that is running
+        self.mean = BATCH_SECONDS  # running mean of the seconds per file
+        # threads of all workers, when they were counted, when there was last any
+        self.threads, self.counted, self.seen = 0, 0.0, time.monotonic()
 
     def run(self, idle: Callable[[], None]) -> Iterator[Outcome]:
-        """Work until there is nothing left."""
+        """Yield outcomes until all files are done."""
         while self.fill():
             idle()
             with suppress(Empty):
                 yield from self.take(self.finished.get(timeout=TICK))
 
     def fill(self) -> bool:
-        """Submit work if there is room; whether there is any in hand."""
+        """Submit files while the cluster has free threads; return whether any are unfinished."""
         self.count_threads()
         if self.suspects and self.alone is None and self.threads:
             task, cost = self.suspects.popleft()
@@ -166,12 +167,12 @@ class _Batches:
             self.threads, self.counted = sum(self.client.nthreads().values()), now
             self.seen = now if self.threads else self.seen
             self.on_threads(self.threads)
-        if self.local and now - self.seen > PATIENCE:  # elsewhere workers may still come
+        if self.local and now - self.seen > PATIENCE:  # workers of another cluster may still join
             message = f"cluster: expected workers, got none for {PATIENCE:g} s. Run the same command with --resume."
             raise ConnectionError(message)
 
     def next_batch(self) -> list[Task]:
-        """Take files of about `BATCH_SECONDS`, at most one video."""
+        """Take files for about `BATCH_SECONDS`, with at most one video."""
         files: list[Task] = []
         size = min(BATCH, max(1, int(BATCH_SECONDS / max(self.mean, 1e-9))))
         while len(files) < size and (task := next(self.tasks, None)) is not None:
@@ -181,14 +182,14 @@ class _Batches:
         return files
 
     def submit(self, files: list[Task], cost: int = 0, priority: int = 0):
-        """Give files to the cluster."""
+        """Submit files to the cluster."""
         future = self.client.submit(_do_batch, files, self.plugin, pure=False, priority=priority)
         self.waiting[future] = files, cost, time.monotonic()
         future.add_done_callback(self.finished.put)
         return future
 
     def take(self, future) -> Iterator[Outcome]:
-        """Give the outcomes of a batch, or put its files under suspicion."""
+        """Yield the outcomes of a batch; if its worker died, mark its files as suspects."""
         from distributed import KilledWorker
 
         files, cost, started = self.waiting.pop(future)
@@ -210,7 +211,7 @@ class _Batches:
 
 
 def _allow_failures(dask_scheduler, allowed: int) -> int:
-    """Set how many workers a Dask task may cost before it is given up; returns what was set before."""
+    """Set on how many workers a Dask task may fail before Dask gives it up; return the previous number."""
     before, dask_scheduler.allowed_failures = dask_scheduler.allowed_failures, allowed
     return before
 
@@ -230,14 +231,14 @@ def _make_plugin(prepare: Callable[[], Work]):
             self.name = f"ssdie-{uuid.uuid4().hex}"  # others may use the same cluster with other settings
 
         def setup(self, worker) -> None:
-            os.environ.setdefault("OMP_NUM_THREADS", "1")  # Dask has a thread for each task
+            os.environ.setdefault("OMP_NUM_THREADS", "1")  # Dask runs one thread per task
             self.work, self.watchdog = prepare(), Watchdog()
 
     return LoadOnce()
 
 
 def _do_batch(tasks: list[Task], plugin: str) -> list[Outcome]:
-    """Do the files of a batch, on a worker."""
+    """Enhance the files of a batch, on a worker."""
     from distributed import get_worker
 
     loaded, outcomes = get_worker().plugins[plugin], []

@@ -1,7 +1,7 @@
 """Which files are enhanced and where each is written: `find_jobs`.
 
-A folder may hold millions of files, and each of many processes lists them all: of a file only its name below the folder
-is kept, paths are made when they are asked for.
+A folder may hold millions of files. To save memory, only the name of a file relative to its folder is stored; paths are
+built on access.
 """
 
 import functools
@@ -19,13 +19,13 @@ from ssdie.photo.formats import KINDS, SUFFIXES
 
 VIDEO_SUFFIXES = {".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".3gp", ".mts", ".m2ts", ".mpg", ".mpeg", ".wmv"}
 VIDEO_SUFFIXES |= {".ts", ".m2v", ".flv", ".ogv", ".3g2"}
-COPIES = {".jpg": ("HEIC", "JPEG XL"), ".tif": ("RAW",)}  # suffix of the copy of kinds that are not written
+COPIES = {".jpg": ("HEIC", "JPEG XL"), ".tif": ("RAW",)}  # suffix of the copy, for formats that are only read
 OUTPUT_SUFFIXES = dict.fromkeys(VIDEO_SUFFIXES - {".mp4", ".m4v", ".mov", ".mkv", ".webm"}, ".mp4")
 OUTPUT_SUFFIXES |= {s: written for written, names in COPIES.items() for name in names for s in KINDS[name].suffixes}
 
 
 def readable_suffixes() -> set[str]:
-    """Suffixes of the photos and videos that a folder is searched for."""
+    """Return the suffixes of photos and videos, in lower case."""
     return set(SUFFIXES) | VIDEO_SUFFIXES
 
 
@@ -42,7 +42,7 @@ class Naming:
     format: str = ""
 
     def rename(self, name: str) -> str:
-        """Name of the output of an input.
+        """Return the name of the output of an input.
 
         Example:
             >>> Naming("-repaired", "png").rename("in/a.jpg"), Naming().rename("b.AVI")
@@ -56,18 +56,23 @@ class Naming:
 
 
 class Jobs(Sequence):
-    """Pairs (source, target) of paths, in an order that depends on the inputs alone."""
+    """Pairs (source, target) of paths, in an order that depends only on the inputs.
+
+    Args:
+        out: folder to write to.
+        naming: how outputs are named.
+    """
 
     def __init__(self, out: str | Path, naming: Naming = Naming()):  # noqa: B008  frozen
         self.out, self.naming = str(out), naming
         self.skipped: list[tuple[str, str]] = []  # files of other kinds: path, kind
-        self.failed: list = []  # outcomes of folders that cannot be listed; here they are among the files
-        self.roots: list[tuple[str, str]] = []  # folders: as they were named; where they really are, with a separator
-        self.names: list[str] = []  # of a file: its path below its root
-        self.root = array("L")  # of a file: the index of its root
-        self.links: dict[int, str] = {}  # of a file that is a link: where it leads
-        self.places: dict[int, str] = {}  # of a file: its path below `out`, where that is not its name
-        self.order: Sequence[int] = ()  # the files, each once
+        self.failed: list = []  # always empty: folders that cannot be listed are among the files
+        self.roots: list[tuple[str, str]] = []  # folders: as given; real path, with a separator at the end
+        self.names: list[str] = []  # of each file: its path relative to its root
+        self.root = array("L")  # of each file: the index of its root
+        self.links: dict[int, str] = {}  # of files that are links: the real path of their target
+        self.places: dict[int, str] = {}  # of some files: path relative to `out`, if it does not follow from names
+        self.order: Sequence[int] = ()  # indices of the files, without duplicates
         self.real_folder = functools.lru_cache(1024)(self._real_folder)
 
     def __len__(self) -> int:
@@ -75,12 +80,12 @@ class Jobs(Sequence):
         return len(self.order)
 
     def __getitem__(self, index: int) -> tuple[Path, Path]:
-        """Source and target of a file."""
+        """Return source and target of a file."""
         file = self.order[index]
         return Path(self.roots[self.root[file]][0], self.names[file]), Path(self.out, self.place(file))
 
     def add(self, folder: str, names: Iterable[tuple[str, bool]]) -> None:
-        """Append files of a folder: their paths below it, and whether each is a link."""
+        """Append files of a folder: their paths relative to it, and whether each is a link."""
         if not self.roots or self.roots[-1][0] != folder:
             self.roots.append((folder, os.path.join(os.path.realpath(folder), "")))
         for name, is_link in names:
@@ -90,15 +95,15 @@ class Jobs(Sequence):
             self.root.append(len(self.roots) - 1)
 
     def place(self, file: int) -> str:
-        """Where below `out` a file is written."""
+        """Return the path of an output relative to `out`."""
         return self.places.get(file) or self.naming.rename(self.names[file])
 
     def real_source(self, file: int) -> str:
-        """Where a file really is."""
+        """Return the real path of a source."""
         return self.links.get(file) or self.roots[self.root[file]][1] + self.names[file]
 
     def real_target(self, file: int) -> str:
-        """Where a file is really written; a link in its place is replaced, not followed."""
+        """Return the real path of an output; a link at this path is replaced, not followed."""
         folder, name = os.path.split(self.place(file))
         return self.real_folder(folder) + name
 
@@ -107,19 +112,20 @@ class Jobs(Sequence):
 
 
 def find_jobs(inputs: Iterable[str | Path], out: str | Path, naming: Naming = Naming()) -> Jobs:  # noqa: B008  frozen
-    """List what to enhance and where to write it.
+    """List the files to enhance, and where to write each.
 
     Args:
-        inputs: files, and folders of files (with the folders in them).
-        out: folder to write to; what lies in it is no input.
+        inputs: files, and folders, which are listed recursively.
+        out: folder to write to; files in it are not inputs.
         naming: how outputs are named.
 
     Returns:
-        Pairs of paths, and in `skipped` the files of other kinds in the folders. A file that is named twice is there
-        once, and of files of the same name those folders are kept that differ.
+        Pairs of paths, without duplicates; `skipped` lists the files of other kinds in the folders. If several inputs
+        have the same name, their outputs go to subfolders named after the folders in which their paths differ.
 
     Raises:
-        ValueError: there is no photo, two outputs would be one file, or an output would replace an input.
+        ValueError: there is no photo or video, two inputs would have the same output, or an output would replace an
+            input.
     """
     inputs, jobs = list(inputs), Jobs(out, naming)
     for path in map(Path, inputs):
@@ -151,7 +157,7 @@ def find_jobs(inputs: Iterable[str | Path], out: str | Path, naming: Naming = Na
 
 
 def _check_targets(jobs: Jobs) -> None:
-    """Refuse targets that are one file, or an input."""
+    """Reject targets that coincide, or that are inputs."""
     twice = _repeated(lambda: chain(map(jobs.real_source, jobs.order), map(jobs.real_target, jobs.order)))
     sources = {source for source in map(jobs.real_source, jobs.order if twice else ()) if source in twice}
     for index, file in enumerate(jobs.order if sources else ()):
@@ -159,8 +165,8 @@ def _check_targets(jobs: Jobs) -> None:
             got = f"{jobs[index][1]}: expected a new file, got one of the inputs, which would be lost."
             raise ValueError(f"{got} Give another folder with -o.")
     if twice:
-        got = f"{jobs.out}: expected one file for each input, got several inputs for the same file"
-        raise ValueError(f"{got}. Enhance them into folders of their own.")
+        got = f"{jobs.out}: expected one output for each input, got several inputs with the same output"
+        raise ValueError(f"{got}. Enhance them into separate folders.")
 
 
 def count_kinds(kinds: Iterable[str]) -> str:
@@ -174,7 +180,7 @@ def count_kinds(kinds: Iterable[str]) -> str:
 
 
 def _repeated(strings: Callable[[], Iterable[str]]) -> set[str]:
-    """Strings that come more than once; of a million, hashes of 8 bytes each sieve out the others."""
+    """Return the strings that occur more than once; comparing hashes of 8 bytes first saves memory."""
     hashes = np.sort(np.fromiter(map(hash, strings()), np.int64))
     twice = set(hashes[1:][hashes[1:] == hashes[:-1]].tolist())
     counted = Counter(s for s in strings() if hash(s) in twice) if twice else {}
@@ -184,20 +190,20 @@ def _repeated(strings: Callable[[], Iterable[str]]) -> set[str]:
 def walk(
     folder: str, excluded: str = "", skipped: list[tuple[str, str]] | None = None, suffix: str = ""
 ) -> Iterator[tuple[str, bool]]:
-    """Photos and videos below a folder, in name order, and whether each is a link.
+    """Yield the photos and videos in a folder and its subfolders, in name order, and whether each is a link.
 
-    Broken links, pipes and folders that cannot be listed are among them, so that they are reported as failures.
+    Broken links, pipes and folders that cannot be listed are included, so that they are reported as failures.
 
     Args:
-        folder: to list, with the folders in it.
-        excluded: real path of a folder that is left out; so is every `.ssdie`.
-        skipped: the path and kind of each other file are appended to it.
-        suffix: files whose stem ends so are outputs of an earlier run.
+        folder: to list recursively.
+        excluded: real path of a folder to leave out; folders named `.ssdie` are always left out.
+        skipped: list to which path and kind of each other file are appended.
+        suffix: files whose stem ends with it are outputs of an earlier run and are skipped.
     """
     known, real = readable_suffixes(), os.path.realpath(folder)
     skipped = [] if skipped is None else skipped
     links = set()
-    pending = [os.sep]  # the next last; folders end in a separator
+    pending = [os.sep]  # a stack of names; those of folders end in a separator
     while pending:
         name = pending.pop()
         if not name.endswith(os.sep):
@@ -225,7 +231,7 @@ def walk(
 
 
 def _kind(entry: os.DirEntry, known: set[str], suffix: str) -> str:
-    """What an entry of a folder is: empty for a photo or video, a separator for a folder, otherwise why not."""
+    """Classify an entry of a folder: "" for a photo or video, a separator for a folder, else why it is skipped."""
     if entry.is_dir(follow_symlinks=False):
         return os.sep
     path = PurePath(entry.name)

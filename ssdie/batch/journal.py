@@ -1,7 +1,7 @@
-"""The journal of a batch: which files are finished, with which settings, and what became of the others.
+"""The journal of a batch: which files are finished, with which settings, and which were skipped or failed.
 
-A SQLite file, `.ssdie/journal.sqlite` in the output folder, which one process writes. `Journal.import_csv` reads the
-CSV files of release 0.1.0.
+It is a SQLite file, `.ssdie/journal.sqlite` in the output folder, to which one process writes. `Journal.import_csv`
+reads the CSV files of release 0.1.0.
 """
 
 import ast
@@ -22,7 +22,7 @@ from ssdie.utils.paths import lock_folder
 FOLDER = ".ssdie"
 NAME = "journal.sqlite"
 CSV_COLUMNS = ["input", "fingerprint", "settings", "output", "written", "seconds", "status"]  # of release 0.1.0
-COMMIT_EVERY = 0.5  # seconds; a killed client repeats the files of the last one
+COMMIT_EVERY = 0.5  # seconds; after a crash, files finished since the last commit are repeated
 
 SCHEMA = """CREATE TABLE IF NOT EXISTS files (
     input TEXT PRIMARY KEY, size INTEGER, stamp TEXT, settings TEXT, weights TEXT, output TEXT, output_stamp TEXT,
@@ -31,7 +31,7 @@ SCHEMA = """CREATE TABLE IF NOT EXISTS files (
 
 @dataclass(frozen=True)
 class Row:
-    """What the journal knows of a file."""
+    """One file in the journal."""
 
     input: str  # absolute path or URL
     size: int = 0  # bytes
@@ -39,11 +39,11 @@ class Row:
     settings: str = ""  # JSON
     weights: str = ""  # digest of the weights
     output: str = ""  # path below the output folder
-    output_stamp: str = ""  # size and time of change, or etag, of what was written; empty if nothing was
+    output_stamp: str = ""  # size and time of change, or etag, of the written file; empty if none was written
     seconds: float = 0.0
     dust_score: float | None = None
     outcome: str = ""  # done, failed or skipped
-    notes: str = ""  # of a file that is done: what its copy lacks; of others: the reason; one a line
+    notes: str = ""  # done: what the copy lacks, one note per line; failed or skipped: the reason
     finished: float = 0.0  # seconds since 1970
 
 
@@ -55,7 +55,11 @@ class Journal:
 
     Args:
         path: the SQLite file.
-        mode: of SQLite: "rwc" makes the file where there is none, "ro" reads it, "memory" makes none.
+        mode: "rwc" creates the file if it does not exist, "ro" opens it for reading, "memory" uses no file.
+
+    Raises:
+        OSError: the journal cannot be opened.
+        ValueError: the file is not a journal.
     """
 
     def __init__(self, path: str | Path, mode: str = "rwc"):
@@ -70,27 +74,28 @@ class Journal:
                 self._database.execute("CREATE INDEX IF NOT EXISTS outputs ON files (output)")
             self._database.execute("SELECT 1 FROM files LIMIT 1")
         except sqlite3.OperationalError as error:
-            raise OSError(f"{path}: expected to open the journal, got: {error}. Make room for it.") from error
+            remedy = "Check its permissions and the free space on its disk."
+            raise OSError(f"{path}: expected to open the journal, got an error: {error}. {remedy}") from error
         except sqlite3.DatabaseError as error:
-            message = f"{path}: expected a journal of ssdie, got a file that SQLite refuses ({error}). Move it away."
+            message = f"{path}: expected a journal of ssdie, got a file that SQLite rejects ({error}). Move it away."
             raise ValueError(message) from error
         self._committed = time.monotonic()
 
     def find(self, source: str) -> Row | None:
-        """The row of an input."""
+        """Return the row of an input, or None."""
         query = f"SELECT {', '.join(COLUMNS)} FROM files WHERE input = ?"
         found = self._database.execute(query, (_text(source),)).fetchone()
         return Row(*found) if found else None
 
     def inputs_of(self, output: str) -> list[str]:
-        """Inputs whose enhanced copy an output is."""
+        """Return the inputs whose enhanced copy was written to an output."""
         query = "SELECT input FROM files WHERE output = ? AND outcome = 'done'"
         return [name for (name,) in self._database.execute(query, (_text(output),))]
 
     def add(self, row: Row) -> None:
-        """Insert or replace the row of an input; a failure keeps the stamp of what an earlier run wrote.
+        """Insert or replace the row of an input; if it failed, the stamp of an earlier run's output is kept.
 
-        A full disk takes no row: `failure` says so, and the work goes on.
+        If the row cannot be written, as on a full disk, `failure` is set, and no error is raised.
         """
         changes = ", ".join(f"{name} = excluded.{name}" for name in COLUMNS if name not in ("input", "output_stamp"))
         kept = "CASE WHEN excluded.output_stamp = '' THEN files.output_stamp ELSE excluded.output_stamp END"
@@ -107,7 +112,7 @@ class Journal:
         self.commit(COMMIT_EVERY)
 
     def commit(self, after: float = 0.0) -> None:
-        """Commit what is pending, if the last commit was at least `after` seconds ago."""
+        """Commit pending rows, if the last commit was at least `after` seconds ago."""
         now = time.monotonic()
         if self._database.in_transaction and now - self._committed >= after:
             self._committed = now
@@ -117,17 +122,23 @@ class Journal:
                 self.failure = str(error)
 
     def rows(self, outcome: str | None = None, order: str = "input", limit: int = -1) -> Iterator[Row]:
-        """Rows of an outcome, or all; the first `limit` of them, or all."""
+        """Yield rows.
+
+        Args:
+            outcome: only rows with this outcome; None yields all.
+            order: SQL expression to order by.
+            limit: largest number of rows; -1 means no limit.
+        """
         query = f"SELECT {', '.join(COLUMNS)} FROM files WHERE ? IS NULL OR outcome = ? ORDER BY {order} LIMIT ?"
         return (Row(*values) for values in self._database.execute(query, (outcome, outcome, limit)))
 
     def import_csv(self, paths: Iterable[Path]) -> None:
-        """Add the finished files that journals of release 0.1.0 list, where the journal does not know them yet."""
+        """Add the finished files of journals of release 0.1.0 that this journal does not contain yet."""
         for path in paths:
             with path.open(newline="", encoding="utf-8", errors="surrogateescape") as file:
                 for values in csv.reader(file):
                     if len(values) == len(CSV_COLUMNS) and values[-1] == "done":
-                        with suppress(ValueError, SyntaxError, KeyError):  # a damaged line: its file is done again
+                        with suppress(ValueError, SyntaxError, KeyError):  # a damaged line: its file is repeated
                             row = _from_csv(dict(zip(CSV_COLUMNS, values, strict=True)))
                             if self.find(row.input) is None:
                                 self.add(row)
@@ -141,15 +152,15 @@ class Journal:
 
 @contextmanager
 def open_journal(folder: str | Path) -> Iterator[Journal]:
-    """Open the journal below a folder for a block, and keep other processes out of it.
+    """Open the journal of a folder for the duration of a block, and lock it against other processes.
 
     Args:
-        folder: `.ssdie` is made in it.
+        folder: output folder, in which `.ssdie` is created.
 
     Raises:
-        BlockingIOError: another process writes this journal.
-        OSError: the folder cannot be written to.
-        ValueError: the file is no journal.
+        BlockingIOError: another process uses this journal.
+        OSError: the folder is not writable.
+        ValueError: the file is not a journal.
     """
     place = Path(folder) / FOLDER
     with lock_folder(place):
@@ -161,26 +172,26 @@ def open_journal(folder: str | Path) -> Iterator[Journal]:
 
 
 def journal_path(folder: str | Path) -> Path:
-    """The journal of an output folder."""
+    """Return the path of the journal of an output folder."""
     return Path(folder) / FOLDER / NAME
 
 
 def read_journal(path: Path) -> Journal:
-    """Open a journal to read it.
+    """Open a journal for reading.
 
     Raises:
-        FileNotFoundError: there is none.
+        FileNotFoundError: the journal does not exist.
     """
     if not path.is_file():
         raise FileNotFoundError(f"{path}: expected an output folder of `ssdie enhance`, got one without a journal.")
     try:
         return Journal(path, "ro")
-    except OSError:  # its client was killed: SQLite has to undo the last half second first
+    except OSError:  # the process that wrote it was killed: SQLite has to roll back the last transaction first
         return Journal(path)
 
 
 def find_csv_journals(folder: str | Path) -> list[Path]:
-    """Journals of release 0.1.0 in an output folder, in name order: `manifest.csv`, `manifest-RANK.csv`."""
+    """Return the journals of release 0.1.0 in an output folder, in name order: `manifest.csv`, `manifest-RANK.csv`."""
     if not os.path.isdir(folder):
         return []
     with os.scandir(folder) as entries:
@@ -189,7 +200,7 @@ def find_csv_journals(folder: str | Path) -> list[Path]:
 
 
 def file_stamp(status: os.stat_result) -> str:
-    """Size and time of change of a file."""
+    """Return size and time of change of a file as text, to detect whether it was modified."""
     return f"{status.st_size}-{status.st_mtime_ns}"
 
 
@@ -199,7 +210,7 @@ def _first_line(path: Path) -> str:
 
 
 def _from_csv(old: dict[str, str]) -> Row:
-    """A row of release 0.1.0; its weights are named by a CRC-32."""
+    """Convert a row of release 0.1.0, in which a CRC-32 identifies the weights."""
     settings = ast.literal_eval(old["settings"])
     kept = {"postprocess": settings["touch"]} | {name: settings[name] for name in ("strength", "working_size")}
     if Path(old["input"]).suffix.lower() in VIDEO_SUFFIXES:
@@ -213,5 +224,5 @@ def _from_csv(old: dict[str, str]) -> Row:
 
 
 def _text(value: object) -> object:
-    """A value that SQLite takes: bytes of a name that are no UTF-8 become backslash escapes."""
+    """Convert a value for SQLite: in a file name, bytes that are not UTF-8 become backslash escapes."""
     return value.encode("utf-8", "backslashreplace").decode("utf-8") if isinstance(value, str) else value

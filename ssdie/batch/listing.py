@@ -1,4 +1,4 @@
-"""Files of folders and object stores, listed while the work goes on: `StreamedJobs`."""
+"""Files of folders and object stores, listed while others are being enhanced: `StreamedJobs`."""
 
 import os
 from collections import deque
@@ -11,29 +11,29 @@ from ssdie.batch.storage import check_url, is_url, join, open_store
 
 
 class StreamedJobs:
-    """Pairs (source, target) of one input after the other; the names of one folder at a time are held.
+    """Iterable of pairs (source, target), which keeps the names of only one folder at a time in memory.
 
     Args:
-        inputs: folders and files, or their addresses.
-        out: folder or address to write to.
+        inputs: folders and files, as paths or URLs.
+        out: folder to write to, as a path or URL.
         naming: how outputs are named.
 
     Raises:
-        ValueError: an address holds a password.
+        ValueError: a URL contains a password.
     """
 
     def __init__(self, inputs: list[str | Path], out: str | Path, naming: Naming):
         self.inputs, self.out, self.naming = [str(path) for path in inputs], str(out), naming
-        self.skipped: MutableSequence[tuple[str, str]] = []  # path, kind; taken out by the reader
-        self.failed: MutableSequence[Outcome] = []  # folders that cannot be listed; taken out by the reader
+        self.skipped: MutableSequence[tuple[str, str]] = []  # path, kind; the caller empties it
+        self.failed: MutableSequence[Outcome] = []  # folders that cannot be listed; the caller empties it
         for path in (*self.inputs, self.out):
             check_url(path)
         self.real_out = _real(self.out)
-        roots = map(_real, self.inputs)  # what lies in an output folder below an input is not listed
+        roots = map(_real, self.inputs)  # an output folder inside an input is not listed, and so not exposed
         self.exposed = [] if naming.suffix else [root for root in roots if not self.real_out.startswith(f"{root}/")]
 
     def __iter__(self) -> Iterator[tuple[str, str]]:
-        """List, from the beginning.
+        """Yield source and target of each file, from the beginning.
 
         Raises:
             ValueError: an output would replace an input.
@@ -42,8 +42,8 @@ class StreamedJobs:
             names = self._list(root) if is_url(root) else (name for name, _ in self._walk(root))
             for name in names:
                 source, place = join(root, name) if name else root, self._place(root, name)
-                if ".." in place.split("/"):  # a key of an object store can hold anything
-                    self.failed.append(Outcome(source, "", "failed", "its name leads out of the output folder"))
+                if ".." in place.split("/"):  # possible in keys of an object store
+                    self.failed.append(Outcome(source, "", "failed", "its name points outside the output folder"))
                     continue
                 target, real = join(self.out, place), f"{self.real_out}/{place}"
                 if any(real == exposed or real.startswith(f"{exposed}/") for exposed in self.exposed):
@@ -52,13 +52,13 @@ class StreamedJobs:
                 yield source, target
 
     def count(self) -> int:
-        """Count the files, without holding their names."""
+        """Count the files without storing their names."""
         others = StreamedJobs(self.inputs, self.out, self.naming)
         others.skipped = others.failed = deque(maxlen=0)
         return sum(1 for _ in others)
 
     def _place(self, root: str, name: str) -> str:
-        """Path below `out` of the output of a file."""
+        """Return the path of a file's output relative to `out`."""
         return self.naming.rename(name or PurePosixPath(root).name)
 
     def _walk(self, root: str) -> Iterator[tuple[str, bool]]:
@@ -68,7 +68,7 @@ class StreamedJobs:
         return walk(root, excluded, self.skipped, self.naming.suffix)
 
     def _list(self, root: str) -> Iterator[str]:
-        """Names of the photos and videos below an address, in order within each prefix."""
+        """Yield the names of the photos and videos below a URL, sorted within each prefix."""
         store, top = open_store(root)
         if store.isfile(top):
             yield ""
@@ -99,7 +99,7 @@ class StreamedJobs:
             pending += reversed(folders)
 
     def _kind(self, path: PurePosixPath) -> str:
-        """Why an object is not enhanced; empty for a photo or video."""
+        """Return why an object is not enhanced; "" for a photo or video."""
         if path.name.startswith("."):
             return "hidden"
         if path.suffix.lower() not in SUFFIXES:
@@ -108,7 +108,7 @@ class StreamedJobs:
 
 
 def _real(path: str) -> str:
-    """Where a folder really is; an address without its last slash."""
+    """Return the real path of a folder, or a URL without its last slash."""
     return path.rstrip("/") if is_url(path) else os.path.realpath(path)
 
 

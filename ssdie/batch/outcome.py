@@ -1,4 +1,4 @@
-"""What a batch passes around: `Task`, a file to enhance, and `Outcome`, what became of a file."""
+"""Input and result of a worker: `Task`, a file to enhance, and `Outcome`, whether and how it was enhanced."""
 
 from dataclasses import dataclass
 
@@ -15,7 +15,7 @@ class Task:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a file."""
+    """Result of a file."""
 
     source: str  # path or URL
     target: str = ""  # path or URL; empty if the file is skipped
@@ -25,6 +25,6 @@ class Outcome:
     seconds: float = 0.0
     size: int = 0  # of the source, bytes
     stamp: str = ""  # of the source
-    output_stamp: str = ""  # of what was written
-    dust_score: float | None = None  # of a photo; None where it is not measured
-    retried: bool = False  # a process that had it in hand died before
+    output_stamp: str = ""  # of the written file
+    dust_score: float | None = None  # of a photo; None if it is not measured
+    retried: bool = False  # whether a process died on it before

@@ -1,7 +1,7 @@
-"""Run work on one machine: in child processes, so that a decoder that crashes costs its own file, or in this process.
+"""Run tasks on one machine: in threads of this process, or in child processes, so that a crash affects only one file.
 
-`run_in_processes` and `run_here` give (task, outcome) pairs as they come. A task is taken from the iterable when there
-is room for it, so that there may be millions.
+`run_in_processes` and `run_here` yield outcomes in the order of completion. They consume the iterable of tasks only as
+fast as they work, so that there may be millions.
 """
 
 import faulthandler
@@ -20,7 +20,7 @@ from ssdie.batch.outcome import Outcome, Task
 
 Work = Callable[[Task], Outcome]
 CRASHED = "the process that worked on it crashed"
-TICK = 0.5  # seconds between two calls of `idle`
+TICK = 0.5  # longest time between two calls of `idle`, seconds
 
 
 def run_here(
@@ -30,9 +30,9 @@ def run_here(
     idle: Callable[[], None],
     cancelled: threading.Event | None = None,
 ) -> Iterator[Outcome]:
-    """Work in threads of this process; see `run_in_processes`.
+    """Run tasks in threads of this process; see `run_in_processes`.
 
-    Threads cannot be interrupted: `cancelled` is set when the run ends early, so that long work can look at it.
+    Threads cannot be interrupted: `cancelled` is set when the run ends early, so that long tasks can check it.
     """
     work = prepare()
     with ThreadPoolExecutor(workers) as pool:
@@ -49,18 +49,19 @@ def run_here(
 def run_in_processes(
     prepare: Callable[[], Work], tasks: Iterable[Task], workers: int, idle: Callable[[], None]
 ) -> Iterator[Outcome]:
-    """Work in child processes.
+    """Run tasks in child processes.
 
-    When a process dies, the files that were in hand are repeated one by one, so that the one at fault is found.
+    When a process dies, the files that were being processed are repeated one by one, so that the one that causes the
+    crash is identified.
 
     Args:
-        prepare: gives the function of a task that does the work; called once in each process; must be picklable.
-        tasks: taken one by one, when there is room.
+        prepare: returns the function from a task to its outcome; called once in each process; must be picklable.
+        tasks: files; at most two per process are submitted at a time.
         workers: number of processes.
         idle: called about every half second.
 
     Yields:
-        Outcomes, in the order in which they come.
+        Outcomes, in the order of completion.
     """
     pool, suspects = _Pool(prepare, workers), []
     tasks = iter(tasks)
@@ -81,7 +82,7 @@ def run_in_processes(
 
 
 def crash_of(task: Task, seconds: float) -> Outcome:
-    """The outcome of a file whose process died."""
+    """Return the outcome of a file whose process died: it crashed, or exceeded its time limit."""
     late = bool(task.limit) and seconds >= task.limit
     reason = f"it took longer than its limit of {task.limit:g} s" if late else CRASHED
     return Outcome(task.source, task.target, "failed", reason, seconds=round(seconds, 3))
@@ -93,7 +94,7 @@ class _Pool:
     def __init__(self, prepare: Callable[[], Work], workers: int):
         self.prepare, self.workers = prepare, workers
         methods = multiprocessing.get_all_start_methods()
-        short = len(tempfile.gettempdir()) < 70  # its socket lies there, and a socket's path has at most 107 bytes
+        short = len(tempfile.gettempdir()) < 70  # for forkserver's socket, whose path has at most 107 bytes
         self.context = multiprocessing.get_context("forkserver" if "forkserver" in methods and short else "spawn")
         self.start()
 
@@ -110,9 +111,9 @@ class _Pool:
             return future
 
     def run_alone(self, task: Task) -> Outcome:
-        """Do a file while nothing else is in hand."""
+        """Process a file while no other is being processed."""
         started, future = time.monotonic(), self.submit(task)
-        if isinstance(future.exception(), BrokenProcessPool):  # of a process that died before
+        if isinstance(future.exception(), BrokenProcessPool):  # because a process died before
             self.restart()
             started, future = time.monotonic(), self.submit(task)
         if not isinstance(future.exception(), BrokenProcessPool):
@@ -131,7 +132,10 @@ class _Pool:
 def _take(
     tasks: Iterable[Task], submit: Callable[[Task], Future], in_hand: int, idle: Callable[[], None]
 ) -> Iterator[tuple[Task, Future]]:
-    """Give tasks and their futures as they finish, at most `in_hand` at a time; take no more after a broken pool."""
+    """Yield tasks and their futures as they finish.
+
+    At most `in_hand` tasks are submitted at a time; after a process has died no further ones are.
+    """
     waiting: dict[Future, Task] = {}
     tasks, more = iter(tasks), True
     while more or waiting:
@@ -155,7 +159,7 @@ _busy = False
 
 
 def _set_up(prepare: Callable[[], Work], threads: int) -> None:
-    """Prepare a child process: one share of the cores, no traceback on Ctrl-C, no life after the parent's death."""
+    """Prepare a child process: its number of threads, no traceback on Ctrl-C, exit when the parent dies."""
     global _work
     os.environ.setdefault("OMP_NUM_THREADS", str(threads))
     signal.signal(signal.SIGINT, _interrupt)
@@ -165,7 +169,7 @@ def _set_up(prepare: Callable[[], Work], threads: int) -> None:
 
 
 def _interrupt(*_) -> None:
-    """Stop the file in hand; its result carries the interruption to the parent. An idle process waits on."""
+    """Interrupt the current file; its future passes the KeyboardInterrupt to the parent. Idle processes ignore it."""
     if _busy:
         raise KeyboardInterrupt
 
@@ -182,9 +186,9 @@ def _do(task: Task) -> Outcome:
 
 
 class Watchdog:
-    """Ends the process when a file exceeds its limit, even where a decoder holds the interpreter.
+    """Timer that ends the process when a file exceeds its time limit, even while a decoder holds the GIL.
 
-    The client sees that the process is gone and reports the file.
+    The parent process notices the death and reports the file.
     """
 
     def __init__(self):
@@ -193,7 +197,7 @@ class Watchdog:
         self._lock, self._count = threading.Lock(), 0
 
     def start(self, limit: float) -> int:
-        """Watch a file for `limit` seconds, 0 for ever; gives a key for `stop`."""
+        """Start the timer of a file; return a key for `stop`. A limit of 0 seconds means none."""
         with self._lock:
             self._count += 1
             if limit > 0:
@@ -202,7 +206,7 @@ class Watchdog:
             return self._count
 
     def stop(self, key: int) -> None:
-        """The file is done."""
+        """Stop the timer of a file."""
         with self._lock:
             if self._ends.pop(key, None):
                 self._arm()

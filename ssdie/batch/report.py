@@ -12,12 +12,13 @@ def summarize(folder: str | Path, slowest: int = 5) -> dict:
     """Summarise the journal of an output folder.
 
     Args:
-        folder: output folder of `ssdie enhance`, or its address.
+        folder: output folder of `ssdie enhance`, as a path or URL.
         slowest: number of slowest files to list.
 
     Returns:
-        `files` by outcome, `failures` by reason, `skipped` by kind, `notes`, `slowest` as (seconds, input), `seconds`
-        of work in all, `bytes` read, and `files_per_hour` between the first and the last file.
+        Counts `files` by outcome, `failures` by reason and `skipped` by kind; `notes`, the number of files with notes;
+        `slowest`, pairs (seconds, input); `seconds`, the sum over all files; `bytes` read; and `files_per_hour` between
+        the start of the first and the end of the last file.
 
     Raises:
         FileNotFoundError: there is no journal.
@@ -50,21 +51,21 @@ def _summarize(journal: Journal, slowest: int) -> dict:
 
 
 def format_summary(summary: dict) -> str:
-    """A summary as text."""
+    """Format a summary as text."""
     files = summary["files"]
     lines = [", ".join(f"{files.get(name, 0)} {name}" for name in ("done", "failed", "skipped"))]
     if summary["notes"]:
-        lines.append(f"copies that lack something: {summary['notes']}")
+        lines.append(f"copies with notes on what they lack: {summary['notes']}")
     lines += [f"failed {times} times: {reason}" for reason, times in summary["failures"].items()]
     lines += [f"skipped {times} times: {kind}" for kind, times in summary["skipped"].items()]
     lines += [f"{seconds:.1f} s: {name}" for seconds, name in summary["slowest"]]
     work, rate = summary["seconds"], summary["files_per_hour"]
     lines.append(
-        f"{work:.1f} s of work on {summary['bytes'] / 1e6:.1f} MB; {rate:.0f} files an hour from first to last"
+        f"{work:.1f} s of work on {summary['bytes'] / 1e6:.1f} MB; {rate:.0f} files per hour from first to last"
     )
     return "\n".join(lines)
 
 
 def _general(reason: str) -> str:
-    """A reason without paths and numbers, so that equal ones are counted together."""
+    """Replace paths and numbers in a reason, so that similar reasons are counted together."""
     return re.sub(r"\d+", "N", re.sub(r"\S*/\S*", "FILE", reason))

@@ -1,6 +1,6 @@
 """Files on local disks and in object stores (`s3://`, `gs://`, `az://`), through fsspec.
 
-Credentials come from the environment, as each store's own tools read them; no URL may hold one.
+Credentials are read from the environment by each store's own client; URLs must not contain any.
 """
 
 import hashlib
@@ -20,7 +20,7 @@ JOURNAL = ".ssdie/journal.sqlite"  # in the output
 
 
 def is_url(path: str | Path) -> bool:
-    """Whether a path is an address in an object store.
+    """Return whether a path is a URL.
 
     Example:
         >>> is_url("s3://bucket/photos"), is_url("/photos")
@@ -30,29 +30,33 @@ def is_url(path: str | Path) -> bool:
 
 
 def check_url(url: str) -> None:
-    """Refuse an address that holds a password: it would be written to journals and logs.
+    """Reject a URL with credentials, since URLs are written to journals and logs.
 
     Raises:
-        ValueError: without the password.
+        ValueError: the URL contains credentials; the message omits them.
     """
     parts = urlsplit(url)
     if parts.password or "@" in parts.netloc and parts.scheme != "az":
         where = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
-        raise ValueError(f"{where}: expected an address without credentials. Set them in the environment instead.")
+        raise ValueError(f"{where}: expected a URL without credentials. Set them in the environment instead.")
 
 
 def absolute(path: str | Path) -> str:
-    """The full name of a file, for the journal."""
+    """Return the absolute path of a file, or its URL, as written to the journal."""
     return str(path) if is_url(path) else os.path.abspath(path)
 
 
 def join(folder: str, name: str) -> str:
-    """Path of a file below a folder."""
+    """Return the path or URL of a file in a folder."""
     return f"{folder.rstrip('/')}/{name}".rstrip("/") if is_url(folder) else os.path.join(folder, name)
 
 
 def open_store(url: str):
-    """The fsspec file system of an address; it remembers no listing."""
+    """Return the fsspec file system of a URL, without a cache of listings, and the path in it.
+
+    Raises:
+        ModuleNotFoundError: fsspec or the package for this store is not installed.
+    """
     try:
         options = {} if url.startswith(("file:", "memory:")) else {"use_listings_cache": False}
         return require("fsspec", "cluster").core.url_to_fs(url, **options)
@@ -61,7 +65,7 @@ def open_store(url: str):
 
 
 def stamp(url: str) -> str:
-    """Size and etag (or time of change) of an object; empty if there is none."""
+    """Return size and etag (or time of change) of an object as text; empty if it does not exist."""
     store, path = open_store(url)
     try:
         return _stamp(store.info(path))
@@ -76,7 +80,7 @@ def _stamp(info: dict) -> str:
 
 @contextmanager
 def local_copy(url: str) -> Iterator[Path]:
-    """Download an object for a block."""
+    """Download an object to a temporary file that exists for the duration of a block."""
     with tempfile.TemporaryDirectory(prefix="ssdie-") as folder:
         store, path = open_store(url)
         target = Path(folder, PurePosixPath(path).name)
@@ -85,7 +89,7 @@ def local_copy(url: str) -> Iterator[Path]:
 
 
 def upload(source: Path, url: str) -> None:
-    """Write an object, whole or not at all: stores show it when the upload is complete."""
+    """Write an object atomically: in a store it becomes visible when the upload is complete."""
     store, path = open_store(url)
     if not url.startswith("file:"):
         store.put_file(str(source), path)
@@ -95,20 +99,20 @@ def upload(source: Path, url: str) -> None:
 
 
 def check_output(out: str | Path) -> None:
-    """Refuse an output whose bucket does not exist, before any file is enhanced for it.
+    """Check that the bucket of an output URL exists, before any file is enhanced.
 
     Raises:
-        FileNotFoundError: there is no such bucket.
+        FileNotFoundError: the bucket does not exist.
     """
     if is_url(out) and not str(out).startswith(("file:", "memory:")):
         store, path = open_store(str(out))
-        with suppress(PermissionError):  # who may write need not be allowed to list
+        with suppress(PermissionError):  # permission to write does not imply permission to list
             if not store.exists(path.split("/")[0]):
                 raise FileNotFoundError(f"{out}: expected a bucket to write to, but it does not exist. Create it.")
 
 
 def journal_folder(out: str | Path) -> Path:
-    """Folder in which the journal of an output folder is written: itself, or for an address one on the local disk."""
+    """Return the local folder for the journal: the output folder itself, or for a URL one in the user's cache."""
     if not is_url(out):
         return Path(out)
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
@@ -117,7 +121,7 @@ def journal_folder(out: str | Path) -> Path:
 
 @contextmanager
 def journal_to_read(out: str | Path) -> Iterator[Path]:
-    """The journal of an output folder for a block: of an address the one on this machine, otherwise a copy."""
+    """Yield the path of the journal of an output folder; for a URL the local one, or else a downloaded copy."""
     path = journal_path(journal_folder(out))
     if path.exists() or not is_url(out):
         yield path
@@ -127,7 +131,7 @@ def journal_to_read(out: str | Path) -> Iterator[Path]:
 
 
 def fetch_journal(out: str | Path) -> None:
-    """Copy the journal that a run on another machine left in a store, if there is none on this machine."""
+    """Download the journal that a run on another machine left in a store, if there is none on this machine."""
     target = journal_path(journal_folder(out))
     if is_url(out) and not target.exists():
         with suppress(FileNotFoundError), local_copy(join(str(out), JOURNAL)) as copy, atomic(target) as temporary:

@@ -76,7 +76,7 @@ def make_step(batch: int, size: int, device: str, compiled: bool = False) -> Cal
 def time_training(
     weights: LossWeights, batch: int, size: int, steps: int, workers: int = 0, precision: str = "auto"
 ) -> list[float]:
-    """Train from photos to averaged weights with `ssdie.training.stages`; return images a second between reports."""
+    """Train with `ssdie.training.stages`, data loading included; return the images per second between reports."""
     every = max(1, steps // 5)
     with tempfile.TemporaryDirectory() as folder:
         settings = {"batch": batch, "size": size, "workers": workers, "precision": precision, "weights": weights}

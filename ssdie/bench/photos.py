@@ -1,4 +1,4 @@
-"""Sections of the benchmark for people with photos: whole commands, arrays, start-up, installed size, video."""
+"""Sections of the benchmark for the enhancement of photos: commands, arrays, start-up, installed size, video."""
 
 import importlib.metadata
 import itertools
@@ -35,7 +35,7 @@ BASE = ("numpy", "pillow", "onnxruntime", "av", "pip")  # what a plain installat
 
 
 def measure_processes(result: dict, quick: bool) -> None:
-    """Whole processes of one thread: start-up, and `ssdie enhance` from JPEG file to JPEG file."""
+    """Measure whole processes of one thread: start-up, and `ssdie enhance` from JPEG file to JPEG file."""
     add, repeats, many = result["measurements"].append, 1 if quick else 5, 20 if quick else 100
     add(timing("import ssdie, whole process", run_code("import ssdie", repeats)))
     add(timing("import ssdie and enhance, whole process", run_code("import ssdie; ssdie.enhance", repeats)))
@@ -63,7 +63,7 @@ def enhance_copies(size: tuple[int, int], count: int, repeats: int) -> dict:
 
 
 def measure_arrays(result: dict, quick: bool) -> None:
-    """`ssdie.enhance` of arrays of several sizes by one thread, each in its own process; how time grows with pixels."""
+    """Measure `ssdie.enhance` on arrays of several sizes, each in its own process of one thread; and the exponent."""
     loaded = run_child("enhance_small()", one_thread=True)["peak"]
     for (height, width), (cpu_target, memory_target) in ARRAYS.items():
         found = run_child(f"time_photo({height}, {width}, {3 if quick else 7})", one_thread=True)
@@ -82,7 +82,7 @@ def measure_arrays(result: dict, quick: bool) -> None:
 
 
 def measure_archive(result: dict, quick: bool) -> None:
-    """CPU time of each further photo of a folder, for `docs/scaling.md`: "archive", CPU seconds by size of photo."""
+    """Measure the CPU time of each further photo of a folder, by size of photo, for the costs in `docs/scaling.md`."""
     for label, size in list(ARCHIVE.items())[: 2 if quick else None]:
         one, several = (enhance_copies(size, count, 1) for count in (1, 3 if quick else 9))
         more = 2 if quick else 8
@@ -95,7 +95,7 @@ def measure_archive(result: dict, quick: bool) -> None:
 
 
 def measure_installation(result: dict, quick: bool) -> None:
-    """Size of what `pip install ssdie` needs, pip included."""
+    """Measure the installed size of the packages that `pip install ssdie` needs, pip included."""
     size, missing = installed_bytes(BASE)
     name = f"installed size of {', '.join(name for name in BASE if name not in missing)} and their dependencies"
     target = None if missing else ("<=", 400)
@@ -123,7 +123,7 @@ def installed_bytes(names: tuple[str, ...]) -> tuple[int, list[str]]:
 
 
 def measure_video(result: dict, quick: bool) -> None:
-    """Frames a second of a video of 1280 x 720 pixels: a long video's time minus that of a short one."""
+    """Measure the frames per second for a video of 1280 x 720 pixels, from a long and a short video."""
     short, long = 4, 16 if quick else 54
     with tempfile.TemporaryDirectory() as folder:
         found = []

@@ -126,7 +126,7 @@ def tree_bytes(number: int) -> int:
 def _adopt_orphans() -> Iterator[None]:
     """Wait, at the end of the block, for worker processes that outlive the process that started them.
 
-    Their CPU time is then in `os.times`. Does nothing but on Linux, where a server that starts workers can be adopted.
+    Their CPU time is then included in `os.times`. This needs Linux, where a process can adopt orphaned descendants.
     """
     if not sys.platform.startswith("linux"):
         yield

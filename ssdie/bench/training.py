@@ -29,7 +29,7 @@ TOLERANCE = {"float32": 1e-3, "bfloat16": 2e-2}  # relative, of a loss
 
 
 def measure_network(result: dict, quick: bool) -> None:
-    """Measure the network by itself against the machine's ceiling, and the whole method against a direct pass of it."""
+    """Measure the network alone against the machine's ceiling, and the whole method against a direct pass of it."""
     model, repeats, add = load_weights(WEIGHTS / "msff.safetensors"), 3 if quick else 9, result["measurements"].append
     model = model.to(memory_format=torch.channels_last)
     photo = make_photo(256, 256)

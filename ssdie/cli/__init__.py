@@ -1,10 +1,11 @@
 """The command line: `ssdie COMMAND`, the same as `python -m ssdie COMMAND`.
 
-- `photos`: enhance, report. `output`: what they print. `app`: app. `training`: train, train-dust-score, dust, depth,
-  export, fit-airlight.
+- `photos`: enhance, report; `output`: their messages. `app`: app; `page_server`: its web server.
+- `training`: train, train-dust-score, dust, depth, export, fit-airlight.
 - `evaluation`: evaluate, realism, bench. `workbook`: reproduce, download.
 
-Every option, help text and exit status is here. Torch and Jupyter are imported by the command that needs them.
+All options, help texts and exit statuses are in this folder. Torch and Jupyter are imported only by the commands that
+need them.
 """
 
 import argparse
@@ -25,9 +26,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: words after `ssdie`; None takes those of the process.
 
     Returns:
-        The exit status: 0 done, 1 failed in part, 2 refused, 130 interrupted.
+        The exit status: 0 success, 1 some files or steps failed, 2 invalid input, 130 interrupted.
     """
-    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # NumPy's products are small here: more threads only wait
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # matrix products are small here: more threads do not help
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     name = arguments[0] if arguments and arguments[0] in COMMANDS else ""
     try:
@@ -51,7 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def parse(arguments: Sequence[str], name: str) -> argparse.Namespace:
-    """Parse the words after `ssdie`; only the command `name` imports what its options need."""
+    """Parse the words after `ssdie`; only the options of the command `name` are built, which may import modules."""
     parser = argparse.ArgumentParser(prog="ssdie", description="Sand-dust image enhancement.")
     parser.add_argument("--version", action="version", version=f"ssdie {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")

@@ -1,4 +1,4 @@
-"""What a command is."""
+"""Description of a command, and converters that several commands use."""
 
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable
@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 
 class Command(NamedTuple):
-    """A command: what `ssdie --help` says about it, its options, the function that runs it, the extra it needs."""
+    """A command: its line in `ssdie --help`, its options, the function that runs it, the extra that it needs."""
 
     help: str
     add_options: Callable[[ArgumentParser], None]

@@ -1,4 +1,4 @@
-"""Commands that measure: `evaluate`, `realism`, `bench`."""
+"""Commands for measurements: `evaluate`, `realism`, `bench`."""
 
 import argparse
 import json
@@ -15,7 +15,7 @@ def add_evaluate_options(parser: argparse.ArgumentParser) -> None:
     from ssdie.evaluation.methods import METHODS, PEER
 
     add = parser.add_argument
-    known = f"{', '.join(METHODS)}, {PEER} (outputs in SSDIE_DATA), name=FOLDER of finished images, name=WEIGHTS"
+    known = f"{', '.join(METHODS)}, {PEER} (outputs in SSDIE_DATA), name=FOLDER of enhanced images, name=WEIGHTS"
     add("--dusty", type=Path, metavar="FOLDER", help="folder of dusty photos (default: the sample)")
     add("--clear", type=Path, metavar="FOLDER", help="folder of their reference images")
     add("--pairs", nargs=2, type=Path, metavar=("A", "B"), help="short for --dusty A --clear B")
@@ -76,7 +76,7 @@ def evaluate(args: argparse.Namespace) -> int:
 def add_realism_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of `ssdie realism`."""
     parser.add_argument("--data", type=Path, help="folder of photos (default: SSDIE_DATA, else the sample)")
-    parser.add_argument("--count", type=int, default=230, help="most photos of each kind (default: 230)")
+    parser.add_argument("--count", type=int, default=230, help="largest number of photos of each kind (default: 230)")
     parser.add_argument("--seed", type=int, default=0, help="seed of the synthesis (default: 0)")
 
 

@@ -1,4 +1,4 @@
-"""What commands for photos say: `Report` of the files of a run, and standard streams that may be closed."""
+"""Output of the commands for photos: `Report` on the files of a run, and standard streams that may be closed."""
 
 import json
 import os
@@ -9,13 +9,13 @@ from dataclasses import asdict
 
 
 class Report:
-    """What the command says of the files: failures and notes one a line, skipped files by kind, or all as JSON lines.
+    """Report on the files of a run: one line per failure and note, skipped files by kind; or JSON lines.
 
     Args:
-        as_json: write JSON lines to standard output.
+        as_json: write the outcome of each file as a JSON line to standard output.
         strict: skipped files and notes count as failures.
-        listing: of a dry run: write what would become of each file to standard output.
-        automatic: the strength follows the dust score; name files that were hardly changed.
+        listing: write the planned outcome of each file to standard output, for a dry run.
+        automatic: the strength depends on the dust score; list files that were hardly changed.
     """
 
     def __init__(self, as_json: bool, strict: bool, listing: bool = False, automatic: bool = False):
@@ -26,7 +26,7 @@ class Report:
         self.lines: list[str] = []
 
     def add(self, outcome) -> None:
-        """Take the outcome of a file."""
+        """Add the outcome of a file."""
         self.counts[outcome.outcome] += 1
         self.counts["notes"] += bool(outcome.notes)
         if outcome.outcome == "skipped":
@@ -49,7 +49,7 @@ class Report:
         self.lines += [f"note: {name}: {note}" for note in outcome.notes]
 
     def finish(self) -> int:
-        """Print what was collected and give the exit status."""
+        """Print the collected lines; return the exit status."""
         from ssdie.batch.jobs import count_kinds
 
         for line in sorted(self.lines, key=lambda line: not line.startswith("failed")):
@@ -67,14 +67,14 @@ class Report:
 
 
 def automatic_strength(score: float) -> float:
-    """Return the strength in [0, 1] that "auto" takes for a dust score."""
+    """Return the strength in [0, 1] that "auto" means for a dust score."""
     from ssdie.enhancement.strength import AUTO, find_strength
 
     return find_strength(AUTO, score)
 
 
 def open_standard_streams() -> None:
-    """Open closed standard streams on the null device, so that no file of the work takes their numbers."""
+    """Open closed standard streams on the null device, so that no other file gets their descriptors."""
     for number in range(3):
         try:
             os.fstat(number)
@@ -83,26 +83,26 @@ def open_standard_streams() -> None:
 
 
 def say(text: str, stream=None) -> None:
-    """Print a line; a closed or missing stream takes none."""
+    """Print a line; if the stream is closed or missing, do nothing."""
     stream = Stream(stream or sys.stderr)
     stream.write(f"{text}\n")
     stream.flush()
 
 
 class Stream:
-    """A text stream whose failures do not matter: what reads it may be gone, or there is none."""
+    """A text stream that ignores errors: its reader may be gone, or the stream may not exist."""
 
     def __init__(self, stream):
         self._stream = stream
 
     def write(self, text: str) -> int:
-        """Write, if somebody reads."""
+        """Write text, ignoring errors."""
         with suppress(OSError, ValueError, AttributeError):
             self._stream.write(text.encode(self.encoding, "backslashreplace").decode(self.encoding))
         return len(text)
 
     def flush(self) -> None:
-        """Flush; a pipe whose reader is gone is replaced by the null device, which Python flushes at its end."""
+        """Flush; a pipe without a reader is replaced by the null device, so that Python's flush at exit succeeds."""
         try:
             self._stream.flush()
         except (OSError, ValueError, AttributeError):
@@ -121,7 +121,7 @@ class Stream:
         return getattr(self._stream, "encoding", None) or "utf-8"
 
     def fileno(self) -> int:
-        """Number of the stream, of which tqdm asks the width."""
+        """File descriptor, which tqdm needs for the width of the terminal."""
         if self._stream is None:
             raise OSError("there is no such stream")
         return self._stream.fileno()

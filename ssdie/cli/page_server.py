@@ -1,4 +1,4 @@
-"""A web server for the page that repairs photos in the browser; it answers this machine alone."""
+"""A web server for the page that repairs photos in the browser; only this machine can reach it."""
 
 from http import HTTPStatus
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -41,7 +41,7 @@ def make_server(port: int, page: Path = PAGE) -> ThreadingHTTPServer:
 
 
 def handler_of(page: Path) -> type[SimpleHTTPRequestHandler]:
-    """Make the class that answers requests for the files of a folder, and for the network."""
+    """Make the request handler for the files of a folder and for the network."""
 
     class Handler(SimpleHTTPRequestHandler):
         extensions_map = SimpleHTTPRequestHandler.extensions_map | {
@@ -61,16 +61,16 @@ def handler_of(page: Path) -> type[SimpleHTTPRequestHandler]:
             return str(NETWORK) if urlsplit(path).path == f"/{NETWORK.name}" else super().translate_path(path)
 
         def list_directory(self, path):
-            """Show no folder."""
+            """Refuse to list folders."""
             self.send_error(HTTPStatus.NOT_FOUND)
 
         def end_headers(self) -> None:
-            """Allow the page nothing but its own origin."""
+            """Send the headers that restrict the page to its own origin."""
             for name, value in HEADERS.items():
                 self.send_header(name, value)
             super().end_headers()
 
         def log_message(self, format: str, *values) -> None:
-            """Print nothing: the names of files on a terminal help nobody."""
+            """Do not log requests."""
 
     return Handler

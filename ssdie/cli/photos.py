@@ -1,4 +1,4 @@
-"""Commands for people with photos: `enhance`, `report`."""
+"""Commands for photos and videos: `enhance`, `report`."""
 
 import argparse
 import json
@@ -19,36 +19,36 @@ STDIN = Path("-")
 def add_enhance_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of `ssdie enhance`."""
     add = parser.add_argument
-    about = "photos, videos, folders; - reads a photo"
+    about = "photos, videos, folders; - reads a photo from stdin"
     add("inputs", nargs="+", type=path_or_url, metavar="PHOTO_OR_FOLDER", help=about)
     places = "folder to write to; for one input also a file, - for stdout"
     add("-o", "--out", required=True, type=path_or_url, help=places)
-    about = "0: no change, 1: full change, auto: as much as there is dust (default: auto)"
+    about = "0: no change, 1: full change, auto: depends on how dusty the photo is (default: auto)"
     add("--strength", type=strength, default="auto", metavar="auto|0..1", help=about)
     add("--weights", type=Path, help="a .safetensors or .onnx file (default: the released weights)")
-    add("--working-size", type=int, default=128, help="longer side of what the network sees, pixels (default: 128)")
-    add("--no-postprocess", action="store_true", help="skip post-processing of veil and levels")
+    add("--working-size", type=int, default=128, help="longer side of the network's input, pixels (default: 128)")
+    add("--no-postprocess", action="store_true", help="skip the colour balance of the veil and the contrast stretch")
     add("--suffix", default="", help="append to the names of outputs, as in --suffix=-repaired")
     add("--format", default="", metavar="KIND", help="format of repaired photos, such as png (default: their own)")
-    add("--quality", type=int, help="quality of JPEG, WebP and AVIF, 1 to 100 (default: that of the format, 95)")
+    add("--quality", type=int, help="quality of JPEG, WebP and AVIF, 1 to 100 (default: 95, or as the original JPEG)")
     add("--codec", help="codec of videos (default: H.264, in .webm VP9)")
-    add("--crf", type=int, help="constant rate factor of videos; lower is better (default: that of the codec)")
-    add("--every", type=int, default=8, help="frames of a video for each pass of the network (default: 8)")
+    add("--crf", type=int, help="constant rate factor of videos, 0 (best) to 51 (default: that of the codec)")
+    add("--every", type=int, default=8, help="apply the network to every Nth frame of a video (default: 8)")
     add("--no-overwrite", action="store_true", help="count files that already exist as failures")
-    add("--resume", action="store_true", help="skip files that are done and unchanged, by the journal")
-    add("--retry-failed", action="store_true", help="do only the files that the journal lists as failed")
+    add("--resume", action="store_true", help="skip files that are done and unchanged according to the journal")
+    add("--retry-failed", action="store_true", help="process only files that the journal lists as failed")
     add("--fail-fast", action="store_true", help="stop after the first failure (default: continue)")
     add("--strict", action="store_true", help="status 1 also for skipped files and for copies that lack something")
-    add("--json", action="store_true", help="write what became of each file to stdout, one JSON object a line")
+    add("--json", action="store_true", help="write the outcome of each file to stdout, one JSON object per line")
     add("--workers", type=int, default=2, help="files processed at a time (default: 2)")
-    add("--time-limit", type=float, default=0, metavar="SECONDS", help="longest time for a file (default: none)")
+    add("--time-limit", type=float, default=0, metavar="SECONDS", help="time after which a file fails (default: none)")
     add("--cluster", metavar="WHERE", help="Dask: local, tcp://HOST:PORT or a scheduler file (default: no Dask)")
     add("--dry-run", action="store_true", help="list what would be done, time ten files, estimate hours; write nothing")
     add("--device", help='torch device, such as "cuda:0" (default: a GPU if torch finds one)')
 
 
 def path_or_url(text: str) -> Path | str:
-    """A path; an address such as s3://bucket/photos stays text, since a path would lose a slash."""
+    """Convert text to a path; a URL such as s3://bucket/photos stays text, since a path would lose a slash."""
     return text if "://" in text else Path(text)
 
 
@@ -58,7 +58,7 @@ def enhance(args: argparse.Namespace) -> int:
     from ssdie.photo.formats import WRITTEN_SUFFIXES
 
     open_standard_streams()
-    warnings.filterwarnings("ignore", module="PIL")  # damaged metadata: not worth a line for each photo
+    warnings.filterwarnings("ignore", module="PIL")  # it would warn for every photo with damaged metadata
     if args.quality is not None and not 1 <= args.quality <= 100:
         raise ValueError(f"quality: expected 1 to 100, got {args.quality}.")
     args.format = args.format.lower().lstrip(".")
@@ -81,7 +81,7 @@ def enhance(args: argparse.Namespace) -> int:
 
 
 def enhance_settings(args: argparse.Namespace) -> dict:
-    """The options that say how a file is enhanced, by their names in `ssdie.enhancement.worker.Settings`."""
+    """Return the options that determine how a file is enhanced, as arguments of `ssdie.enhancement.worker.Settings`."""
     names = ("strength", "working_size", "every", "quality", "codec", "crf")
     return {name: getattr(args, name) for name in names} | {"postprocess": not args.no_postprocess}
 
@@ -107,7 +107,7 @@ def enhance_many(args: argparse.Namespace, weights, talk: Report) -> None:
 
 
 def plan(args: argparse.Namespace, weights, talk: Report) -> None:
-    """List what would be done, and estimate how long it would take."""
+    """Run a dry run: list the files and estimate the duration."""
     from ssdie.batch.jobs import Naming
     from ssdie.enhancement.plan import plan_files
     from ssdie.enhancement.worker import Settings
@@ -130,7 +130,7 @@ def plan(args: argparse.Namespace, weights, talk: Report) -> None:
         return
     say(f"to do: {found.planned}, done and unchanged: {found.kept}, of other kinds: {found.skipped}")
     for reason, times in found.repeated.items():
-        say(f"to do again: {times} because of {reason}")
+        say(f"to be repeated: {times}, because of {reason}")
     if found.seconds:
         each = sum(found.seconds) / len(found.seconds)
         timed = f"{len(found.seconds)} files took {each:.2f} s each, one after the other"
@@ -138,11 +138,11 @@ def plan(args: argparse.Namespace, weights, talk: Report) -> None:
 
 
 def is_file_target(args: argparse.Namespace) -> bool:
-    """Whether one file is enhanced to one file: `-o out.jpg`, `-o -`."""
+    """Return whether the output is a single file: `-o out.jpg`, `-o -`."""
     from ssdie.batch.jobs import readable_suffixes
 
     if isinstance(args.out, str) or any(isinstance(path, str) for path in args.inputs):
-        return False  # addresses: from folder to folder
+        return False  # URLs always name folders
     if args.out == STDIN:
         return True
     named = args.out.suffix.lower() in readable_suffixes() and not args.out.is_dir()
@@ -152,7 +152,7 @@ def is_file_target(args: argparse.Namespace) -> bool:
 
 
 def enhance_one(args: argparse.Namespace, weights, talk: Report) -> None:
-    """Enhance one file, or standard input, to one file, or standard output; there is no journal."""
+    """Enhance one file or standard input, and write one file or standard output; no journal is kept."""
     from ssdie.batch.jobs import Naming
     from ssdie.batch.outcome import Task
     from ssdie.enhancement.photo import check_settings
@@ -187,14 +187,14 @@ def enhance_one(args: argparse.Namespace, weights, talk: Report) -> None:
 
 
 def readable(target: Path) -> set[str]:
-    """Suffixes that name a file, if `target` is no folder."""
+    """Return the suffixes of files that can be read; an empty set if `target` is a folder."""
     from ssdie.batch.jobs import readable_suffixes
 
     return set() if target.is_dir() else readable_suffixes()
 
 
 def read_stdin(folder: Path) -> Path:
-    """Write standard input to a file whose suffix says what it is."""
+    """Write standard input to a file with the suffix of its format."""
     from ssdie.photo.formats import KINDS, identify
 
     content = sys.stdin.buffer.read()
@@ -224,5 +224,5 @@ def report(args: argparse.Namespace) -> int:
 
 COMMANDS = {
     "enhance": Command("repair dusty photos and videos at their own size", add_enhance_options, enhance),
-    "report": Command("say what became of the files of an output folder", add_report_options, report),
+    "report": Command("summarise the journal of an output folder", add_report_options, report),
 }

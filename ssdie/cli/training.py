@@ -16,11 +16,11 @@ if TYPE_CHECKING:
 
 
 def no_options(parser: argparse.ArgumentParser) -> None:
-    """Add nothing: the options of `train` are made by tyro from `ssdie.training.config.TrainConfig`."""
+    """Add nothing: tyro derives the options of `train` from `ssdie.training.config.TrainConfig`."""
 
 
 def train(arguments: Sequence[str]) -> int:
-    """Run `ssdie train`: every field of `TrainConfig` is an option, and its comment is the help.
+    """Run `ssdie train`: every field of `TrainConfig` is an option, whose help text is the comment of the field.
 
     Returns:
         0 when done, 1 when a loss was not finite or a worker process died, 130 after Ctrl-C; the same command resumes.
@@ -84,11 +84,11 @@ def add_dust_score_options(parser: argparse.ArgumentParser) -> None:
     add("--data", type=Path, help="folder of photos, see data/README.md (default: SSDIE_DATA, else the sample)")
     add("--enhancer", type=Path, help="generator whose outputs count as clear (default: the released weights)")
     add("--steps", type=int, default=STEPS, help=f"optimiser updates (default: {STEPS})")
-    add("--seed", type=int, default=0, help="seed of everything random (default: 0)")
+    add("--seed", type=int, default=0, help="seed of all random numbers (default: 0)")
 
 
 def train_dust_score(args: argparse.Namespace) -> int:
-    """Run `ssdie train-dust-score`: train the network that tells dusty photos from clear ones."""
+    """Run `ssdie train-dust-score`: train the dust classifier."""
     from ssdie.training.dust_score import WEIGHTS_FILE, DustScoreConfig, train_dust_classifier
 
     config = DustScoreConfig(args.run, args.data, args.enhancer, args.steps, seed=args.seed)
@@ -111,9 +111,10 @@ def add_dust_options(parser: argparse.ArgumentParser) -> None:
         help="folder of depth files (8- or 16-bit PNG, npy) with the same stems; weights of a depth model; "
         '"model": the released depth model; "ramp": near at the bottom, far at the top (default)',
     )
-    add("--recipe", choices=RECIPES, default="measured", help="how the dust is drawn (default: measured)")
-    add("--density", type=float, help="0.4 haze, 2 dust, 6 sandstorm (default: drawn for each photo)")
-    add("--seed", type=int, default=0, help="seed of everything random (default: 0)")
+    add("--recipe", choices=RECIPES, default="measured", help="distribution of the dust (default: measured)")
+    about = "extinction per unit of depth: 0.4 haze, 2 dust, 6 sandstorm (default: random)"
+    add("--density", type=float, help=about)
+    add("--seed", type=int, default=0, help="seed of all random numbers (default: 0)")
 
 
 def dust(args: argparse.Namespace) -> int:
@@ -201,7 +202,7 @@ def fit_airlight(args: argparse.Namespace) -> int:
 COMMANDS = {
     "train": Command("run one stage of training, or resume it", no_options, train, "train"),
     "train-dust-score": Command(
-        "train the network that tells dusty photos from clear ones", add_dust_score_options, train_dust_score, "train"
+        "train the dust classifier, which gives the dust score", add_dust_score_options, train_dust_score, "train"
     ),
     "dust": Command("add synthetic dust to a folder of clear photos", add_dust_options, dust, "train"),
     "depth": Command("estimate the depth of clear photos", add_depth_options, depth, "train"),

@@ -46,12 +46,12 @@ def add_download_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of `ssdie download`."""
     add = parser.add_argument
     add("names", nargs="*", help="train, val, test; with --free dusty, mars, clear; or single names (default: all)")
-    add("--free", action="store_true", help="the photographs that are free to show, into the user's cache")
+    add("--free", action="store_true", help="download photographs under free licences, into the user's cache")
     add("-o", "--out", type=Path, help="folder to write to; can serve as SSDIE_DATA afterwards; not needed with --free")
-    add("--base-url", metavar="ADDRESS", help="a mirror of the data set (default: where it is published)")
+    add("--base-url", metavar="ADDRESS", help="URL of a mirror of the data set (default: the original)")
     add("--retries", type=int, default=2, help="further attempts for each photo (default: 2)")
-    add("--timeout", type=float, default=30, metavar="SECONDS", help="longest wait for an answer (default: 30)")
-    add("--offline", action="store_true", help="only check what is there (the same as SSDIE_OFFLINE=1)")
+    add("--timeout", type=float, default=30, metavar="SECONDS", help="longest wait for a response (default: 30)")
+    add("--offline", action="store_true", help="only verify existing files (the same as SSDIE_OFFLINE=1)")
 
 
 def download(args: argparse.Namespace) -> int:
@@ -81,5 +81,5 @@ def download(args: argparse.Namespace) -> int:
 
 COMMANDS = {
     "reproduce": Command("run the notebooks from first to last", add_reproduce_options, reproduce, "workbook"),
-    "download": Command("fetch real dusty photos, or photos free to show", add_download_options, download, "train"),
+    "download": Command("download real dusty photos, or free photographs", add_download_options, download, "train"),
 }

@@ -56,7 +56,7 @@ def download(
         offline: only verify existing files; None reads the environment variable SSDIE_OFFLINE.
 
     Returns:
-        paths of the files with the right SHA-256, and {name: what failed and the remedy} for the others. No partial
+        Paths of the files with the right SHA-256, and for the others {name: what failed, and the remedy}. No partial
         file remains.
 
     Raises:

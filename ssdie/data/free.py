@@ -1,8 +1,8 @@
-"""Photographs that are free to show, with their credits: dusty, Martian and clear ones, downloaded on request.
+"""Photographs under free licences, with their credits: dusty, Martian and clear ones, downloaded on request.
 
-`free.csv` names the file of a public repository at a commit, its SHA-256, the author and the licence of each
-photograph, where the licence is stated, and how certain that statement is. No photograph is part of this package.
-Whoever shows one, or a picture made from it, shows its credit beside it.
+For each photograph, `free.csv` names a file of a public repository at a commit, its SHA-256, the author, the licence,
+where the licence is stated, and how certain that statement is. No photograph is part of this package. If you show one,
+or a picture made from it, show its credit beside it.
 """
 
 import csv
@@ -33,7 +33,7 @@ class FreePhoto:
 
     @property
     def path(self) -> Path:
-        """Where the file lies once it has been downloaded."""
+        """Path of the file after its download."""
         return free_folder() / self.kind / self.name
 
     @property
@@ -82,7 +82,7 @@ def free_photos(*kinds: str) -> list[FreePhoto]:
         *kinds: "dusty", "mars" or "clear"; none means all.
 
     Returns:
-        Those whose file is there with the right SHA-256, each with its `path` and `credit`.
+        Photographs whose file exists with the right SHA-256.
     """
     listed = read_free_registry(kinds or None)
     return [photo for photo in listed if photo.path.is_file() and file_digest(photo.path) == photo.sha256]

@@ -15,7 +15,7 @@ from ssdie.photo.files import list_images
 from ssdie.synthesis.dust import add_dust
 from ssdie.utils.paths import data_root
 
-EMBEDDED = {"train": 24, "val": 6, "test": 4}  # clear pictures, and as many dusty ones, of the embedded sample
+EMBEDDED = {"train": 24, "val": 6, "test": 4}  # number of clear and of dusty pictures in the embedded sample
 GIBIBYTE = 2**30
 
 
@@ -26,7 +26,7 @@ class Photo:
     Args:
         name: file name without suffix.
         read: function that returns (3, H, W), or (4, H, W) with depth as the fourth channel; in [0, 1].
-        files: files that `read` opens; none for a picture of the sample.
+        files: files that `read` opens; empty for a picture of the sample.
     """
 
     name: str
@@ -118,7 +118,7 @@ def _reader(path: Path, *depth: Path | None) -> Callable[[], torch.Tensor]:
 
 
 def _read_file(path: Path, read: Callable):
-    """Read a file; turn any error of the decoder into one message that names the file."""
+    """Read a file; convert any error of the decoder to a ValueError that names the file."""
     try:
         return read(path)
     except Exception as error:
@@ -127,7 +127,7 @@ def _read_file(path: Path, read: Callable):
 
 
 def _embedded(split: str) -> Sources:
-    """Pictures of the sample: alternately clear with depth, and under synthetic dust in place of real dusty photos."""
+    """Split the sample: every second picture is clear with depth, the others get dust in place of real dusty photos."""
     count = EMBEDDED[split]
     names = [picture.name for picture in list_sample("train" if split == "train" else "val")][: 2 * count]
     clear = [Photo(name, functools.partial(_read_sample, name)) for name in names[::2]]
@@ -152,8 +152,8 @@ def fingerprint(sources: Sources, limit: int = 0) -> dict[str, dict]:
 
     Args:
         sources: photos, as returned by `find_photos`.
-        limit: bytes. If all files together are smaller, their contents enter the digest, otherwise only names and
-            sizes.
+        limit: bytes; if all files together are smaller, the digest covers their contents, otherwise their names and
+            sizes only.
 
     Example:
         >>> one, two = (fingerprint(Sources([Photo(name, None)])) for name in "ab")

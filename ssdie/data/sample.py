@@ -58,8 +58,8 @@ def read_pair(name: str, size: tuple[int, int] | None = None) -> tuple[torch.Ten
 
     Args:
         name: as in `list_sample`.
-        size: height and width in pixels; both are cropped around their centre to this aspect, then resized. None
-            keeps the picture as it is.
+        size: height and width in pixels; picture and depth are cropped around the centre to this aspect ratio, then
+            resized. None keeps their size.
 
     Returns:
         clear (3, H, W) RGB in [0, 1], depth (1, H, W) in [0, 1]: 0 near, 1 far.
@@ -89,7 +89,7 @@ def read_pair(name: str, size: tuple[int, int] | None = None) -> tuple[torch.Ten
 
 
 def sample_pair(index: int, size: tuple[int, int] | None = None) -> tuple[torch.Tensor, torch.Tensor]:
-    """Read the picture number `index` of `list_sample()` and its depth, as `read_pair` gives them."""
+    """Read the picture number `index` of `list_sample()` and its depth, as `read_pair` does."""
     return read_pair(list_sample()[index].name, size)
 
 

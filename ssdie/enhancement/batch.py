@@ -1,4 +1,4 @@
-"""The state of a folder's enhancement: which files are still to do, and what its journal says of the others."""
+"""State of a batch: which files are left to do according to the journal, and how results are recorded in it."""
 
 import json
 import os
@@ -18,15 +18,15 @@ from ssdie.enhancement.runtime import RELEASED_ONNX
 from ssdie.enhancement.worker import Settings, source_stamp, written_stamp
 from ssdie.utils.paths import file_digest, remove_stale_parts
 
-RELEASE_010 = "crc32:11df521d"  # what journals of release 0.1.0 call the released weights
+RELEASE_010 = "crc32:11df521d"  # name of the released weights in journals of release 0.1.0
 
 
 class Batch:
-    """Which files of a folder are still to do, and what is written to its journal.
+    """Which files of a batch are left to do, and the record of those that are done.
 
     Args:
-        jobs: files and where they are written.
-        journal: of the output folder.
+        jobs: sources and targets.
+        journal: journal of the output folder.
         settings, weights: how files are enhanced, and the digest of the network.
         resume, retry_failed, time_limit: as for `enhance_files`.
     """
@@ -43,8 +43,8 @@ class Batch:
     ):
         self.jobs, self.journal, self.settings, self.weights = jobs, journal, settings, weights
         self.resume, self.retry_failed, self.time_limit = resume, retry_failed, time_limit
-        self.repeated: Counter[str] = Counter()  # why files that an earlier run finished are done again
-        self.targets: dict[str, str] = {}  # of the files in hand: target, source
+        self.repeated: Counter[str] = Counter()  # why files that an earlier run finished are repeated
+        self.targets: dict[str, str] = {}  # of the files that are being enhanced: target, source
         released = weights == file_digest(RELEASED_ONNX)
         self.known_weights = {weights, RELEASE_010} if released else {weights}
 
@@ -57,12 +57,12 @@ class Batch:
         self.journal.import_csv(old)
         for path in old:
             path.replace(self.journal.path.parent / path.name)
-        os.utime(self.journal.path)  # by the clock of its disk, as are the times of the files beside it
+        os.utime(self.journal.path)  # the present by the clock of this file system, as for the files beside it
         hidden = (Path(place, n) for place, _, names in os.walk(out) for n in names if n.startswith("."))
         remove_stale_parts(hidden, now=self.journal.path.stat().st_mtime)
 
     def task(self, source: str | Path, target: str | Path) -> Task | None:
-        """What to do with a file; None if nothing."""
+        """Return the task for a file; None if there is nothing to do."""
         row = self.journal.find(storage.absolute(source))
         if self.retry_failed and (row is None or row.outcome != "failed"):
             return None
@@ -76,19 +76,19 @@ class Batch:
         return Task(str(source), str(target), owned, self.time_limit)
 
     def clash(self, source: str | Path, target: str | Path) -> Outcome | None:
-        """The failure of a file of streamed jobs whose output is also that of another input."""
+        """Return a failure if, among streamed jobs, another input has the same output; else None."""
         here = self.targets.get(str(target), str(source))
         others = [here] if here != str(source) else self.journal.inputs_of(self._place(target))
         roots = [storage.absolute(root) for root in self.jobs.inputs]
         for other in others:
             listed = any(other == root or other.startswith(f"{root.rstrip('/')}/") for root in roots)
             if other == here != str(source) or (listed and other != storage.absolute(source) and written_stamp(other)):
-                reason = f"{target} is the output of {other} too. Enhance them into folders of their own"
+                reason = f"{target} is the output of {other} too. Enhance them into separate folders"
                 return Outcome(str(source), str(target), "failed", reason)
         return None
 
     def _changed(self, row: Row, source: str | Path, target: str | Path) -> str:
-        """Why a file that is done has to be done again; empty if it has not."""
+        """Return why a finished file has to be repeated; "" if it does not."""
         before, now = json.loads(row.settings), self.settings.of(source)
         if differ := sorted(name for name in before | now if before.get(name) != now.get(name)):
             return f"other settings ({', '.join(differ)})"

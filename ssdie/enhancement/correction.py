@@ -1,9 +1,9 @@
-r"""Affine colour maps: what the network changes, applied to a photo's own pixels in NumPy.
+r"""Affine colour maps that represent the network's change, applied to a photo's own pixels in NumPy.
 
 .. math:: J_c(x) = \sum_k a_{ck}(x)\, I_k(x) + b_c(x), \qquad c, k \in \{R, G, B\}
 
-The maps :math:`a, b` are fitted at the working size (`ssdie.ops.affine.fit_correction`) and vary smoothly, so they are
-interpolated bilinearly, and the photo's own edges and detail pass through them. Time and memory grow linearly.
+The maps :math:`a, b` are fitted at the working size (`ssdie.ops.affine.fit_correction`). They vary smoothly and are
+interpolated bilinearly, so that the photo keeps its own edges and detail. Time and memory are linear in the pixels.
 """
 
 import itertools
@@ -21,7 +21,7 @@ class Correction:
 
     Args:
         maps: (12, h, w) float32: 9 coefficients a[c, k] in the order c, k, then 3 offsets b[c]; colours in [0, 1].
-        dust_score: 0 no dust, 1 dust; None if the network does not say.
+        dust_score: 0 for no dust, 1 for dense dust; None if the model has no dust classifier.
     """
 
     maps: np.ndarray
@@ -29,13 +29,13 @@ class Correction:
 
     @classmethod
     def identity(cls, height: int, width: int) -> "Correction":
-        """Maps that change nothing."""
+        """Return maps that change nothing."""
         return cls(np.tile(IDENTITY[:, None, None], (1, height, width)))
 
     def scaled(self, strength: float) -> "Correction":
         """Blend with the identity: 0 changes nothing, 1 is the full change.
 
-        The fit is linear in the change, so this equals fitting a change that is scaled.
+        Since the fit is linear in the change, the result is that of fitting the scaled change.
 
         Example:
             >>> full = Correction(np.full((12, 2, 2), 0.5, np.float32))
@@ -52,12 +52,12 @@ IDENTITY = np.concatenate((np.eye(3, dtype=np.float32).ravel(), np.zeros(3, np.f
 
 
 def full_scale(dtype: np.dtype) -> float:
-    """Value of white: 1 for floats, 255 or 65535 for integers."""
+    """Return the value of white: 1 for floats, 255 or 65535 for integers."""
     return 1.0 if np.dtype(dtype).kind == "f" else float(np.iinfo(dtype).max)
 
 
 def downsample(pixels: np.ndarray, long_side: int) -> np.ndarray:
-    """Average an image down by exact area weights.
+    """Downsample an image by averaging with exact area weights.
 
     Args:
         pixels: (H, W, 3), uint8, uint16 or float in [0, 1].
@@ -76,7 +76,7 @@ def downsample(pixels: np.ndarray, long_side: int) -> np.ndarray:
 
 
 def _average_rows(pixels: np.ndarray, parts: int) -> np.ndarray:
-    """Average (H, W, C) over `parts` intervals of rows of equal height; rows on a border count in part."""
+    """Average (H, W, C) over `parts` intervals of equal height; rows on a border are weighted by their overlap."""
     length = len(pixels)
     if parts == length:
         return pixels.astype(np.float32)
@@ -96,13 +96,13 @@ def _average_rows(pixels: np.ndarray, parts: int) -> np.ndarray:
 def apply_correction(
     pixels: np.ndarray, correction: Correction, out: np.ndarray | None = None, threads: int = 1
 ) -> np.ndarray:
-    """Map each pixel by the affine map at its place.
+    """Apply to each pixel the affine map at its position.
 
     Args:
         pixels: (H, W, 3), uint8, uint16 or float in [0, 1].
-        correction: maps at any size.
+        correction: maps of any size, interpolated to (H, W).
         out: array to write to, like `pixels`; may be `pixels` itself; None allocates one.
-        threads: threads that share the rows.
+        threads: number of threads; each processes a part of the rows.
 
     Returns:
         (H, W, 3) of the same dtype, clipped to its range; integers are rounded to nearest.
@@ -124,7 +124,7 @@ def apply_correction(
 
 
 def _positions(length: int, cells: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Cells below and above each of `length` pixel centres, and the weight of the upper one; clamped at the border."""
+    """Lower and upper neighbouring cell of each of `length` pixel centres, and the weight of the upper one."""
     place = np.clip((np.arange(length) + 0.5) * cells / length - 0.5, 0, cells - 1)
     lower = place.astype(np.intp)
     return lower, np.minimum(lower + 1, cells - 1), (place - lower).astype(np.float32)
@@ -138,10 +138,10 @@ def _apply_rows(
     columns: tuple[np.ndarray, np.ndarray, np.ndarray],
     strip: tuple[int, int],
 ) -> None:
-    """Map the rows of a strip one by one: the maps of one row stay in the cache, and all rows use the same memory."""
+    """Apply the maps row by row: the maps of one row fit into the CPU cache, and all rows use the same buffers."""
     width, integer = pixels.shape[1], pixels.dtype.kind == "u"
     lower, upper, weight = rows
-    left, right, share = columns
+    left, right, across = columns
     largest = full_scale(pixels.dtype) + (0.5 if integer else 0.0)
     local = np.empty((12, width), np.float32)
     coefficients, offsets = local[:9].reshape(3, 3, width), local[9:]
@@ -151,7 +151,7 @@ def _apply_rows(
         if lower[y] != cell:
             cell = lower[y]
             lines = maps[:, (cell, upper[y])]  # (12, 2, w)
-            lines = lines[..., left] + share * (lines[..., right] - lines[..., left])  # (12, 2, W)
+            lines = lines[..., left] + across * (lines[..., right] - lines[..., left])  # (12, 2, W)
             first = np.ascontiguousarray(lines[:, 0])
             step = lines[:, 1] - first
         np.multiply(step, weight[y], out=local)

@@ -1,8 +1,8 @@
 """Enhancement of photos at their own size.
 
-The network sees the whole photo at a working size. What it changes is fitted there by affine colour maps, and these
-smooth maps are applied to the photo's own pixels (`ssdie.enhancement.correction`): time and memory grow linearly, and
-there are no tiles and no seams. Arrays and files need NumPy and ONNX Runtime; tensors need torch.
+The network processes the whole photo at a small working size. Its change is fitted there by affine colour maps, and
+these smooth maps are applied to the photo's own pixels (`ssdie.enhancement.correction`). Time and memory are linear in
+the pixels, and there are no tiles and no seams. Arrays and files need NumPy and ONNX Runtime; tensors need torch.
 """
 
 import io
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from ssdie.enhancement.result import EnhancedPhoto
     from ssdie.networks.generators import Generator
 
-WORKING_SIZE = 128  # pixels of the longer side that the network sees; at a larger size a cast remains in patches
+WORKING_SIZE = 128  # longer side of the network's input, pixels; at larger sizes a cast remains in patches
 ORIENTATION = 0x0112
 # description, make, model, software, time, artist, copyright, EXIF, GPS
 DESCRIPTIVE_TAGS = {0x010E, 0x010F, 0x0110, 0x0131, 0x0132, 0x013B, 0x8298, 0x8769, 0x8825}
@@ -46,18 +46,19 @@ def enhance(
         photo: a path; a PIL image; an array (H, W), (H, W, 3) or (H, W, 4), uint8, uint16 or float in [0, 1], RGB;
             a tensor (3, H, W) or (N, 3, H, W), float16, bfloat16, float32 or float64 in [0, 1].
         model: from `load_model`, or a generator in evaluation mode; None takes the released weights.
-        strength: 0 no change, 1 the full change, or "auto": by the dust score of the photo, so that clear photos stay
-            as they are (`ssdie.enhancement.strength`); the full change where `model` gives no score, as a generator.
-        working_size: longer side of what the network sees, pixels.
-        postprocess: adjust veil and levels after the network (`ssdie.ops.tone.postprocess`).
+        strength: 0 for no change, 1 for the full change, or "auto", which depends on the dust score of the photo, so
+            that clear photos stay unchanged (`ssdie.enhancement.strength`). A generator gives no dust score; "auto" is
+            then the full change.
+        working_size: longer side of the network's input, pixels.
+        postprocess: apply `ssdie.ops.tone.postprocess` after the network.
 
     Returns:
-        The same kind, size, type and mode; a path gives an `EnhancedPhoto`. PIL images come back upright, with
-        their metadata; tensors detached.
+        An object of the type, size, dtype and mode of `photo`; for a path an `EnhancedPhoto`. PIL images are upright,
+        with their metadata; tensors are detached.
 
     Raises:
-        TypeError, ValueError: `photo` is of another kind, shape or range.
-        FileNotFoundError: there is no such file.
+        TypeError, ValueError: `photo` has another type, shape or range.
+        FileNotFoundError: the file does not exist.
 
     Example:
         >>> enhance(np.full((20, 30, 3), 128, np.uint8)).shape
@@ -79,10 +80,10 @@ def enhance(
 
 
 def check_settings(strength: Strength, working_size: int) -> None:
-    """Refuse a strength that is neither "auto" nor in [0, 1], and a working size below one pixel.
+    """Check that the strength is "auto" or in [0, 1], and the working size at least one pixel.
 
     Raises:
-        ValueError: names the setting.
+        ValueError: a setting is invalid.
     """
     check_strength(strength)
     if working_size < 1:
@@ -90,7 +91,7 @@ def check_settings(strength: Strength, working_size: int) -> None:
 
 
 def as_model(model: "Model | Generator | None") -> Model:
-    """The released model for None; a generator wrapped as a model; a model as it is."""
+    """Return a model: the released one for None, a wrapper of a generator, or the given model itself."""
     if model is None:
         return released_model()
     if hasattr(model, "correct"):
@@ -112,7 +113,7 @@ def enhance_array(
 
     Args:
         pixels: (H, W) grey, (H, W, 3) RGB or (H, W, 4) RGB and alpha, sRGB; uint8, uint16 or float in [0, 1].
-            Grey is enhanced as RGB and comes back grey; alpha is passed on.
+            Grey is enhanced as RGB and averaged to grey again; alpha is unchanged.
 
     Returns:
         An array of the same shape and dtype.
@@ -127,7 +128,7 @@ def enhance_and_score(
     working_size: int = WORKING_SIZE,
     postprocess: bool = True,
 ) -> tuple[np.ndarray, float | None]:
-    """Enhance an array as `enhance_array` does; return its dust score too, None if the model gives none."""
+    """Enhance an array like `enhance_array`; also return its dust score, None if the model has no dust classifier."""
     model = as_model(model)
     settings = (model, strength, working_size, postprocess)
     if pixels.ndim == 2:
@@ -198,7 +199,7 @@ def _enhance_path(path: Path, settings: tuple) -> "EnhancedPhoto":
 
 
 def _enhance_pil(photo: Image.Image, settings: tuple) -> Image.Image:
-    """Enhance a PIL image: upright; grey stays grey, 16 bit stays 16 bit, alpha as it is; anything else becomes RGB."""
+    """Enhance a PIL image, upright: grey, 16 bits and alpha are kept, other modes become RGB."""
     info, exif = photo.info, _upright_exif(photo)
     photo = ImageOps.exif_transpose(photo)
     kept = {k: v for k, v in info.items() if k in ("icc_profile", "dpi")}
@@ -233,5 +234,5 @@ def _convert_to_srgb(photo: Image.Image, profile: bytes | None) -> Image.Image:
                 photo, ImageCms.ImageCmsProfile(io.BytesIO(profile)), ImageCms.createProfile("sRGB"), outputMode="RGB"
             )
         except (ImageCms.PyCMSError, OSError):
-            pass  # a damaged profile says nothing: convert as if there were none
+            pass  # the profile is damaged: convert as if there were none
     return photo.convert("RGB")

@@ -1,4 +1,4 @@
-"""A dry run: what `enhance_files` would do, and about how long it would take; writes nothing."""
+"""A dry run: which files `enhance_files` would enhance, and how long that would take; writes nothing."""
 
 import math
 import os
@@ -21,20 +21,20 @@ from ssdie.enhancement.photo import check_settings
 from ssdie.enhancement.worker import Settings, Weights, do_task, written_stamp
 
 SAMPLE = 10  # files that are timed
-HELD = 100_000  # outputs that are compared with each other
+HELD = 100_000  # largest number of outputs in memory, which are compared to find inputs with the same output
 
 
 @dataclass
 class Plan:
-    """What a dry run found.
+    """Result of a dry run.
 
     Args:
         planned: number of files that would be enhanced.
-        kept: number of files that would be left out, since they are done and unchanged or did not fail.
+        kept: number of files that would be left out: done and unchanged, or with `retry_failed` not failed.
         skipped: number of files of other kinds.
         failed: number of files that could not be listed, or failed when they were timed.
-        repeated: why files that are done would be done again, and how many.
-        seconds: of each file that was timed, one after the other.
+        repeated: number of finished files that would be repeated, by reason.
+        seconds: seconds of each file that was timed; one file ran at a time.
     """
 
     planned: int = 0
@@ -45,7 +45,7 @@ class Plan:
     seconds: list[float] = field(default_factory=list)
 
     def hours(self, workers: int) -> tuple[float, float]:
-        """Estimate the hours that the work takes: mean, and standard error of the mean.
+        """Estimate the duration of the run, hours: mean, and standard error of the mean.
 
         Example:
             >>> Plan(planned=7200, seconds=[1.0, 3.0]).hours(workers=2)
@@ -72,14 +72,14 @@ def plan_files(
     on_cluster: bool = False,
     sample: int = SAMPLE,
 ) -> Plan:
-    """List what `ssdie.enhancement.folder.enhance_files` would do, and time some of the files in a temporary folder.
+    """List the files that `ssdie.enhancement.folder.enhance_files` would enhance, and time some of them.
 
     Args:
         inputs, out, naming, resume, retry_failed, overwrite: as for `enhance_files`.
         weights, settings: how files would be enhanced.
         report: called for each file, with the outcome planned, kept, skipped or failed.
-        on_cluster: list as for a cluster.
-        sample: number of files to time, drawn at random with a fixed seed.
+        on_cluster: list the files as for a cluster.
+        sample: number of files to enhance in a temporary folder to time them, drawn at random with a fixed seed.
 
     Raises:
         ValueError, OSError: as for `enhance_files`.
@@ -104,7 +104,7 @@ def plan_files(
             clash = batch.clash(source, target) if isinstance(jobs, StreamedJobs) else None
             task = None if clash else batch.task(source, target)
             if task and not overwrite and written_stamp(target) not in ("", task.owned):
-                clash = Outcome(task.source, task.target, "failed", f"{target} is there already")
+                clash = Outcome(task.source, task.target, "failed", f"{target} already exists")
             report(clash or Outcome(str(source), str(target), "planned" if task else "kept"))
             if clash:
                 plan.failed += 1
@@ -130,7 +130,7 @@ def plan_files(
 
 @contextmanager
 def _read_journal(out: str | Path) -> Iterator[Journal]:
-    """The journal of an output folder, or an empty one in memory."""
+    """Open the journal of an output folder, or an empty one in memory."""
     with ExitStack() as stack:
         try:
             journal = read_journal(stack.enter_context(storage.journal_to_read(out)))

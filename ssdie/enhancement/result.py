@@ -1,4 +1,4 @@
-"""Enhancement of photo files with everything that is in them: `enhance_photo_file`, `EnhancedPhoto`."""
+"""Enhancement of photo files with all frames and metadata: `enhance_photo_file`, `EnhancedPhoto`."""
 
 import io
 from pathlib import Path
@@ -17,8 +17,9 @@ class EnhancedPhoto:
 
     Attributes:
         photo: the file as it was read.
-        frames: enhanced frames, as `photo.frames`.
-        dust_score: 0 no dust, 1 dust; the largest of the frames; None if the network gives none or there is no scene.
+        frames: enhanced frames, like `photo.frames`.
+        dust_score: 0 for no dust, 1 for dense dust; the largest of all frames; None if the model has no dust classifier
+            or the photo has no scene (`ssdie.photo.scene`).
     """
 
     def __init__(self, photo: Photo, frames: list[np.ndarray], dust_score: float | None = None):
@@ -26,7 +27,7 @@ class EnhancedPhoto:
 
     @property
     def notes(self) -> list[str]:
-        """Sentences about what could not be kept."""
+        """Sentences on what was dropped when the file was read."""
         return self.photo.notes
 
     @property
@@ -48,11 +49,11 @@ class EnhancedPhoto:
         return picture
 
     def save(self, path: str | Path, format: str | None = None, quality: int | None = None) -> list[str]:
-        """Write the photo; the suffix or `format` decides its kind. Returns notes about what the copy lacks."""
+        """Write the photo in the format of the suffix, or in `format`; return notes on what the copy lacks."""
         return self.photo.save(path, self.frames, format, quality)
 
     def encode(self, format: str | None = None, quality: int | None = None) -> bytes:
-        """Content of the file that `save` writes."""
+        """Return the content of the file that `save` writes."""
         return encode(self.photo, self.frames, format, quality)[0]
 
     def __array__(self, dtype=None, copy=None) -> np.ndarray:
@@ -67,7 +68,7 @@ class EnhancedPhoto:
 
 
 def enhance_photo(photo: Photo, model=None, **settings) -> EnhancedPhoto:
-    """Enhance every frame of a photo; settings as for `ssdie.enhancement.photo.enhance_array`."""
+    """Enhance the scene in every frame of a photo; settings as for `ssdie.enhancement.photo.enhance_array`."""
     from ssdie.enhancement.photo import enhance_and_score
 
     frames, scores = [], []
@@ -83,10 +84,10 @@ def enhance_photo(photo: Photo, model=None, **settings) -> EnhancedPhoto:
 
 
 def enhance_photo_file(source: str | Path, target: str | Path, model=None, **settings) -> list[str]:
-    """Enhance one photo file into another.
+    """Enhance a photo file and write the result to another file.
 
     Returns:
-        Notes about what the copy lacks.
+        Notes on what the copy lacks.
 
     Raises:
         OSError, ValueError, ModuleNotFoundError: as for `ssdie.photo.read_photo`.

@@ -1,6 +1,6 @@
 """Loading a network: ONNX Runtime on a CPU, PyTorch for GPUs and safetensors weights.
 
-Both give a model with `correct(small, postprocess)`: small photo in, affine colour maps and dust score out.
+Both are wrapped as a `Model`, whose method `correct` computes affine colour maps and a dust score from a small photo.
 """
 
 import ctypes
@@ -23,7 +23,7 @@ RELEASED_ONNX = WEIGHTS / "msff.onnx"
 
 
 class Model(Protocol):
-    """What `load_model` gives."""
+    """Interface of the models that `load_model` returns."""
 
     digest: str  # identifies the weights
 
@@ -32,23 +32,23 @@ class Model(Protocol):
 
         Args:
             small: (h, w, 3) float32 in [0, 1].
-            postprocess: adjust veil and levels after the network.
+            postprocess: apply `ssdie.ops.tone.postprocess` after the network.
 
         Returns:
-            Maps of the size of `small`.
+            Maps of the size of `small`, and the dust score.
         """
 
 
 class OnnxModel:
-    """A chain that `ssdie export` wrote, run by ONNX Runtime on the CPU.
+    """A network that `ssdie export` wrote, run by ONNX Runtime on the CPU.
 
     Args:
         path: the .onnx file.
-        threads: threads of ONNX Runtime; None takes OMP_NUM_THREADS, else the number of cores, at most 4.
+        threads: threads of ONNX Runtime; None takes OMP_NUM_THREADS, or else the number of cores, at most 4.
 
     Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: it is not a chain of ssdie.
+        FileNotFoundError: the file does not exist.
+        ValueError: `ssdie export` did not write the file.
     """
 
     def __init__(self, path: str | Path, threads: int | None = None):
@@ -63,7 +63,7 @@ class OnnxModel:
         onnxruntime = require("onnxruntime", "all")
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = self.threads
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # idle threads burn no CPU time
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # idle threads must not use CPU time
         try:
             session = onnxruntime.InferenceSession(self.path, options, providers=["CPUExecutionProvider"])
         except Exception as error:  # ONNX Runtime raises types of its own
@@ -78,12 +78,13 @@ class OnnxModel:
 
     def correct(self, small: np.ndarray, postprocess: bool = True) -> Correction:
         """Compute the affine colour maps; see `Model.correct`."""
-        if self._process != os.getpid():  # the threads of a session do not survive a fork, and its destructor waits
-            ctypes.pythonapi.Py_IncRef(ctypes.py_object(self._session))  # for them: never destroy it
+        if self._process != os.getpid():
+            # The threads of a session do not survive a fork, and its destructor would wait for them: never call it.
+            ctypes.pythonapi.Py_IncRef(ctypes.py_object(self._session))
             self._session, self._process = self._open(), os.getpid()
         photo = np.ascontiguousarray(small.transpose(2, 0, 1)[None], np.float32)
         inputs = {"photo": photo, "postprocess": np.array(float(postprocess), np.float32)}
-        maps, *dust = self._session.run(None, inputs)  # files of earlier releases give no dust score
+        maps, *dust = self._session.run(None, inputs)  # files of release 0.1.0 have no output for the dust score
         return Correction(maps[0], float(dust[0][0]) if dust else None)
 
 
@@ -96,9 +97,9 @@ def load_model(path: str | Path | None = None, device: "str | torch.device" = "c
         device: "cpu", or a torch device; on a CPU the released weights and .onnx files run without torch.
 
     Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: the file is damaged or was not written by ssdie.
-        ModuleNotFoundError: torch is needed and missing.
+        FileNotFoundError: the file does not exist.
+        ValueError: the file is damaged or was not written by ssdie, or `device` does not fit an .onnx file.
+        ModuleNotFoundError: torch is needed, but not installed.
     """
     on_cpu = str(device) == "cpu"
     if path is None and on_cpu:
@@ -120,5 +121,5 @@ def load_model(path: str | Path | None = None, device: "str | torch.device" = "c
 
 @functools.cache
 def released_model() -> Model:
-    """The released network on the CPU, loaded once."""
+    """Return the released model on the CPU, loaded once."""
     return load_model()

@@ -23,7 +23,7 @@ class TorchModel:
     Args:
         network: generator; it is moved to `device` and put into evaluation mode.
         device: torch device.
-        classifier: network of the dust score, treated alike; None: the model gives no dust score.
+        classifier: network of the dust score, also moved to `device`; None: the model gives no dust score.
     """
 
     def __init__(
@@ -35,7 +35,7 @@ class TorchModel:
 
     @functools.cached_property
     def digest(self) -> str:
-        """SHA-256 of the weights, the first 16 digits."""
+        """First 16 hexadecimal digits of the SHA-256 of the weights."""
         digest = hashlib.sha256()
         for network in (self.network, self.classifier or torch.nn.Identity()):
             for name, value in sorted(network.state_dict().items()):
@@ -52,14 +52,14 @@ class TorchModel:
 
 @functools.cache
 def released_network(device: str | torch.device = "cpu") -> Generator:
-    """The released generator on a device, loaded once."""
+    """Return the released generator on a device, loaded once."""
     check_sum(RELEASED)
     return load_weights(RELEASED).to(device, memory_format=torch.channels_last)
 
 
 @functools.cache
 def released_classifier(device: str | torch.device = "cpu") -> DustClassifier:
-    """The released network of the dust score on a device, loaded once."""
+    """Return the released dust classifier on a device, loaded once."""
     return load_dust_classifier().to(device)
 
 
@@ -73,12 +73,12 @@ def find_dust_scores(photos: torch.Tensor, classifier: DustClassifier) -> torch.
 def find_maps(dusty: torch.Tensor, network: Generator, postprocess: bool = True) -> torch.Tensor:
     """Fit the change that a network makes by affine colour maps.
 
-    The network sees each photo and its mirror image; the mean of both outputs is closer to the truth than either.
+    The network processes each photo and its mirror image; their mean has a smaller error than either output.
 
     Args:
         dusty: (N, 3, h, w) float in [0, 1], at the working size.
         network: generator in evaluation mode; `dusty` is moved to its device.
-        postprocess: adjust veil and levels after the network.
+        postprocess: apply `ssdie.ops.tone.postprocess` after the network.
 
     Returns:
         (N, 12, h, w): 9 coefficients a[c, k] in the order c, k, then 3 offsets b[c].
@@ -108,10 +108,10 @@ def enhance_tensor(
     Args:
         photo: (N, 3, H, W) float in [0, 1].
         network: generator in evaluation mode.
-        strength: 0 no change, 1 the full change; "auto" follows the dust score of each photo.
-        working_size: longer side of what the network sees, pixels.
-        postprocess: adjust veil and levels after the network.
-        classifier: network of the dust score; without it "auto" is the full change.
+        strength: 0 for no change, 1 for the full change; "auto" depends on the dust score of each photo.
+        working_size: longer side of the network's input, pixels.
+        postprocess: apply `ssdie.ops.tone.postprocess` after the network.
+        classifier: network of the dust score; if None, "auto" is the full change.
 
     Returns:
         (N, 3, H, W) of the same dtype and device.
@@ -123,7 +123,7 @@ def enhance_tensor(
     scores = [None] * len(photo)
     if classifier is not None and strength == AUTO:
         scores = find_dust_scores(small, classifier).tolist()
-    share = torch.tensor([find_strength(strength, score) for score in scores], device=photo.device)
+    weight = torch.tensor([find_strength(strength, score) for score in scores], device=photo.device)
     identity = torch.eye(3, device=photo.device)[..., None, None]
-    slope, offset = identity + share.view(-1, 1, 1, 1, 1) * (slope - identity), share.view(-1, 1, 1, 1) * offset
+    slope, offset = identity + weight.view(-1, 1, 1, 1, 1) * (slope - identity), weight.view(-1, 1, 1, 1) * offset
     return affine.apply_correction(wide, slope, offset).to(photo.dtype)

@@ -1,7 +1,8 @@
 """Measures of appearance in CIE Lab: cast, dark smoke, remaining tint, lightness, crushed shadows, colourfulness.
 
 Measures of edges and naturalness (e, r, NIQE) do not respond to dark blots in a veil or to missing colour; these do.
-All but `color_cast` use a copy whose longer side is at most 320 pixels, since blots are large and noise is not.
+All but `color_cast` are computed on a copy whose longer side is at most 320 pixels: blots are large, and shrinking
+suppresses noise.
 """
 
 import torch
@@ -17,8 +18,8 @@ XYZ = ((0.412453, 0.357580, 0.180423), (0.212671, 0.715160, 0.072169), (0.019334
 WHITE = (0.95047, 1.0, 1.08883)  # D65
 FLAT_DEVIATION = 1.5  # largest local standard deviation of L* in a flat area
 FLAT_RANGE = 6.0  # largest distance of L* from the median of the flat area
-LEAST_FLAT = 0.02  # smaller flat fractions of an image are not measured
-SMOKE_DEPTH = 20.0  # L* below the 80th percentile of the area
+LEAST_FLAT = 0.02  # fraction of an image that has to be flat; otherwise smoke and tint are NaN
+SMOKE_DEPTH = 20.0  # L* below the 80th percentile of the even area, from which a pixel is smoke
 CRUSHED = 8.0  # L* below which shadows are black
 
 
@@ -37,7 +38,7 @@ def rgb_to_lab(image: torch.Tensor) -> torch.Tensor:
 
 
 def color_cast(enhanced: torch.Tensor) -> torch.Tensor:
-    r"""Distance of the mean colour from grey.
+    r"""Compute the distance of the mean colour from grey in CIE Lab.
 
     .. math:: \sqrt{\operatorname{mean}(a^*)^2 + \operatorname{mean}(b^*)^2}
 
@@ -57,12 +58,13 @@ def color_cast(enhanced: torch.Tensor) -> torch.Tensor:
 
 
 def smoke(enhanced: torch.Tensor, dusty: torch.Tensor) -> torch.Tensor:
-    r"""Fraction of the even dust veil that comes out as a dark blot.
+    r"""Compute the fraction of the even dust veil that becomes a dark blot.
 
     .. math:: 100\,\operatorname{mean}_{x \in M}\big[\bar L(x) < P_{80}(\bar L(M)) - 20\big]
 
     where :math:`\bar L` is L* of the enhanced image, averaged over 9 x 9 pixels, and :math:`M` the even part of the
-    dusty image: local standard deviation of L* below 1.5 (15 x 15 pixels), L* within 6 of its median there.
+    dusty image: pixels with a local standard deviation of L* below 1.5 (in 15 x 15 pixels) whose L* lies within 6 of
+    the median of these pixels.
 
     Args:
         enhanced: (N, 3, H, W) in [0, 1], sRGB.
@@ -83,7 +85,7 @@ def smoke(enhanced: torch.Tensor, dusty: torch.Tensor) -> torch.Tensor:
 
 
 def tint(enhanced: torch.Tensor, dusty: torch.Tensor) -> torch.Tensor:
-    r"""Mean chroma in the even part of the veil: remaining dust colour, or an invented one.
+    r"""Compute the mean chroma in the even part of the veil: remaining colour of the dust, or an invented colour.
 
     .. math:: \operatorname{mean}_{x \in M} \sqrt{a^*(x)^2 + b^*(x)^2}
 
@@ -106,7 +108,7 @@ def tint(enhanced: torch.Tensor, dusty: torch.Tensor) -> torch.Tensor:
 
 
 def light(enhanced: torch.Tensor) -> torch.Tensor:
-    """Mean lightness L*.
+    """Compute the mean lightness L*.
 
     Args:
         enhanced: (N, 3, H, W) in [0, 1], sRGB.
@@ -122,7 +124,7 @@ def light(enhanced: torch.Tensor) -> torch.Tensor:
 
 
 def crushed(enhanced: torch.Tensor) -> torch.Tensor:
-    """Fraction of the pixels with L* below 8: shadows without detail.
+    """Compute the fraction of pixels with L* below 8: shadows without detail.
 
     Args:
         enhanced: (N, 3, H, W) in [0, 1], sRGB.
@@ -138,7 +140,7 @@ def crushed(enhanced: torch.Tensor) -> torch.Tensor:
 
 
 def chroma(enhanced: torch.Tensor) -> torch.Tensor:
-    r"""Mean distance of the colours from the mean colour, so that a cast does not count as colour.
+    r"""Compute the mean distance of the colours from the mean colour; a uniform cast therefore does not count.
 
     .. math:: \operatorname{mean} \sqrt{(a^* - \bar a^*)^2 + (b^* - \bar b^*)^2}
 
@@ -157,7 +159,7 @@ def chroma(enhanced: torch.Tensor) -> torch.Tensor:
 
 
 def vivid(enhanced: torch.Tensor) -> torch.Tensor:
-    """98th percentile of the distances that `chroma` averages: the most colourful objects.
+    """Compute the 98th percentile of the distances that `chroma` averages: colourfulness of the most colourful objects.
 
     Args:
         enhanced: (N, 3, H, W) in [0, 1], sRGB.
@@ -194,7 +196,7 @@ def measure_appearance(enhanced: torch.Tensor, dusty: torch.Tensor | None = None
     return values
 
 
-# From Lab (N, 3, h, w) and the even part of the veil (N, h w) -------------------------------------------
+# The measures, from Lab (N, 3, h, w) and the even part of the veil (N, h w) ------------------------------
 
 
 def _smoke(lab: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:

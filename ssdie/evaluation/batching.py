@@ -10,7 +10,7 @@ from ssdie.ops.images import check_image, to_display
 
 
 def measure_each(metric: Callable[..., float]) -> Callable[..., torch.Tensor]:
-    """Let a metric of float64 arrays (H, W, 3) take tensors (N, 3, H, W) and return (N,), float64."""
+    """Decorate a metric of float64 arrays (H, W, 3): it then takes tensors (N, 3, H, W) and returns (N,), float64."""
 
     @functools.wraps(metric)
     def measure_batch(*images: torch.Tensor, **options) -> torch.Tensor:
@@ -32,7 +32,7 @@ def check_shapes(*images: torch.Tensor) -> None:
 
 
 def enhance_each(method: Callable[..., np.ndarray]) -> Callable[..., torch.Tensor]:
-    """Let a method on a float64 array (H, W, 3) in [0, 1] take and return tensors (N, 3, H, W), clipped to [0, 1]."""
+    """Decorate a method for a float64 array (H, W, 3): it then takes and returns tensors (N, 3, H, W) in [0, 1]."""
 
     @functools.wraps(method)
     def enhance_batch(dusty: torch.Tensor, **options) -> torch.Tensor:

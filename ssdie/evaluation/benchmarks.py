@@ -1,4 +1,4 @@
-"""Public benchmarks on the user's disk: which dusty image belongs to which reference image, and at which size."""
+"""Copies of public benchmarks: matching dusty images with their reference images, and resizing them."""
 
 import re
 from collections.abc import Callable, Sequence
@@ -45,8 +45,8 @@ def match_pairs(dusty: Sequence[Path], clear: Sequence[Path], rule: str = "stem"
     dusty_key, clear_key = _keys(rule)
     index: dict[str, Path] = {}
     for path in clear:
-        if (twin := index.setdefault(clear_key(path.stem), path)) != path:
-            raise ValueError(f"pairs: expected one reference image per name, got {twin} and {path}. Remove one.")
+        if (other := index.setdefault(clear_key(path.stem), path)) != path:
+            raise ValueError(f"pairs: expected one reference image per name, got {other} and {path}. Remove one.")
     keys = [dusty_key(path.stem) for path in dusty]
     missing = [path.name for path, key in zip(dusty, keys, strict=True) if key not in index]
     if missing:
@@ -56,7 +56,7 @@ def match_pairs(dusty: Sequence[Path], clear: Sequence[Path], rule: str = "stem"
 
 
 def _keys(rule: str) -> tuple[Callable[[str], str], Callable[[str], str]]:
-    """Functions of the stems of a dusty and of a reference image that agree for a pair."""
+    """Return functions of the stem of a dusty and of a reference image whose results are equal for a pair."""
     if rule == "stem":
         return str, str
     if rule == "number":
@@ -116,7 +116,7 @@ PRESETS: dict[str, Callable[[str | Path], list[tuple[Path, Path]]]] = {"sie": li
 
 
 def parse_size(text: str) -> tuple[int, int] | int:
-    """Read "N" (longest side, pixels) or "WIDTHxHEIGHT".
+    """Parse "N" (longest side) or "WIDTHxHEIGHT", in pixels.
 
     Returns:
         N, or (height, width).
@@ -132,7 +132,7 @@ def parse_size(text: str) -> tuple[int, int] | int:
 
 
 def fit_size(image: torch.Tensor, size: tuple[int, int] | int | None) -> torch.Tensor:
-    """Resize (N, 3, H, W) to (height, width); shrink it to a longest side; None keeps its size."""
+    """Resize (N, 3, H, W) to (height, width), or shrink it to a longest side; None keeps its size."""
     if size is None:
         return image
     return fit_long_side(image, size) if isinstance(size, int) else resize(image, size)

@@ -89,8 +89,8 @@ def write_blind_page(
     Args:
         examples: name and dusty image (1, 3, H, W) in [0, 1].
         methods: exactly two functions of (dusty, name), by name.
-        folder: for `blind.html`, which holds the images and needs no other file, and `blind_key.json`, which says what
-            was shown where; keep the key from the viewers.
+        folder: for `blind.html`, which contains the images, and `blind_key.json`, which says which method was shown on
+            which side; viewers must not see the key.
         seed: of order and sides; None draws it.
 
     Returns:
@@ -121,7 +121,7 @@ def write_blind_page(
 
 
 def _data_uri(image: torch.Tensor) -> str:
-    """JPEG of (1, 3, H, W), without metadata, as an address."""
+    """Encode (1, 3, H, W) as JPEG without metadata, in a data URI."""
     file = io.BytesIO()
     pixels = array_to_pil(to_display(fit_long_side(image, LONG_SIDE)))
     pixels.save(file, "JPEG", quality=92, subsampling=0)
@@ -136,8 +136,8 @@ def count_answers(answers: Sequence[str | Path], key: str | Path) -> pd.DataFram
         key: the page's `blind_key.json`.
 
     Returns:
-        A row per method: method, wins, ties, answers, share (of the decided answers), low, high (95 % Wilson interval;
-        it takes the answers for independent, so with several viewers per image it is somewhat too narrow).
+        A row per method: method, wins, ties, answers, share (fraction of the decided answers won), low, high (95 %
+        Wilson interval; it assumes independent answers, so with several viewers per image it is somewhat too narrow).
 
     Raises:
         ValueError: a file does not belong to the page, or holds other answers than the page gives.

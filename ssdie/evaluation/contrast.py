@@ -25,7 +25,7 @@ def _visible_edges(luma: np.ndarray, gradient: np.ndarray) -> np.ndarray:
 
 @measure_each
 def visible_edges_gained(enhanced, dusty):
-    r"""Rate of new visible edges.
+    r"""Compute the rate of new visible edges.
 
     .. math:: e = \frac{n_r - n_0}{n_0}
 
@@ -55,9 +55,11 @@ def visible_edges_gained(enhanced, dusty):
 
 @measure_each
 def gradient_ratio(enhanced, dusty):
-    r"""Geometric mean of the gain in gradient over the visible edges of the enhanced image.
+    r"""Compute the geometric mean of the gain in gradient over the visible edges of the enhanced image.
 
     .. math:: r = \exp \operatorname{mean}\Big(\log \frac{g_r}{g_0}\Big)
+
+    where :math:`g_0, g_r` are the gradient magnitudes of a pixel in the dusty and in the enhanced image.
 
     Args:
         enhanced: (N, 3, H, W) in [0, 1].
@@ -83,8 +85,8 @@ def gradient_ratio(enhanced, dusty):
 
 
 @measure_each
-def saturated_share(enhanced, dusty):
-    """Fraction of pixels that became black or white, in 8-bit luma.
+def saturated_fraction(enhanced, dusty):
+    """Compute the fraction of pixels that became black or white, in 8-bit luma.
 
     Args:
         enhanced: (N, 3, H, W) in [0, 1].
@@ -97,7 +99,7 @@ def saturated_share(enhanced, dusty):
 
     Example:
         >>> dusty = torch.linspace(0.1, 0.9, 10).expand(1, 3, 4, 10)
-        >>> saturated_share((2 * dusty - 0.5).clamp(0, 1), dusty).item()
+        >>> saturated_fraction((2 * dusty - 0.5).clamp(0, 1), dusty).item()
         40.0
     """
     extreme = [np.abs(image @ LUMA - 0.5) > 0.5 - LEVEL / 2 for image in (enhanced, dusty)]
@@ -105,7 +107,7 @@ def saturated_share(enhanced, dusty):
 
 
 def dark_channel_mean(enhanced: torch.Tensor) -> torch.Tensor:
-    """Mean of the dark channel in windows of 15 x 15 pixels, a measure of the remaining veil.
+    """Compute the mean of the dark channel in windows of 15 x 15 pixels, a measure of the remaining veil.
 
     Args:
         enhanced: (N, 3, H, W) in [0, 1].
@@ -124,9 +126,11 @@ def dark_channel_mean(enhanced: torch.Tensor) -> torch.Tensor:
 
 @measure_each
 def entropy(enhanced):
-    r"""Shannon entropy of the 8-bit luma.
+    r"""Compute the Shannon entropy of the 8-bit luma.
 
     .. math:: H = -\sum_{v=0}^{255} p_v \log_2 p_v
+
+    where :math:`p_v` is the fraction of pixels with the level v.
 
     Args:
         enhanced: (N, 3, H, W) in [0, 1].

@@ -1,4 +1,4 @@
-"""FADE, the fog aware density evaluator: fog density from the statistics of blocks of 8 x 8 pixels."""
+"""FADE, the fog-aware density evaluator: perceived fog density from the statistics of blocks of 8 x 8 pixels."""
 
 import functools
 
@@ -19,7 +19,7 @@ CONTRAST_BORDER = 10  # pixels
 
 @measure_each
 def fade(enhanced):
-    r"""Perceived fog density.
+    r"""Compute the perceived fog density.
 
     .. math:: D = \frac{D_f}{D_{ff} + 1}, \qquad
               d^2 = (\mu_0 - f)^\top \Big(\frac{\Sigma_0 + v\,1 1^\top}{2}\Big)^{-1} (\mu_0 - f)
@@ -32,7 +32,7 @@ def fade(enhanced):
 
     Returns:
         (N,), float64; at least 0, clear photos have 0.2 to 0.5, dense fog above 2; lower is better; NaN for images
-        without texture. Colour counts as clearness: an orange cast lowers the score, and removing the cast raises it.
+        without texture. Colourful images count as fog-free: an orange cast lowers the score, removing it raises it.
 
     Raises:
         ValueError: a side is shorter than 16 pixels.
@@ -70,7 +70,7 @@ def _models() -> tuple[tuple[np.ndarray, np.ndarray], ...]:
 
 
 def _distances(features: np.ndarray, mean: np.ndarray, covariance: np.ndarray) -> np.ndarray:
-    """Distance d of each row; the rank-one term by the Sherman-Morrison formula, so one factorisation serves all."""
+    """Distance d of each row; the Sherman-Morrison formula handles the rank-one term, so one inverse serves all."""
     gaps = mean - features
     half = features.var(axis=1, ddof=1) / 2
     inverse = np.linalg.inv(covariance / 2)
@@ -174,5 +174,5 @@ def _variance(values: np.ndarray, mask: np.ndarray) -> np.ndarray:
 def _entropy(levels: np.ndarray) -> np.ndarray:
     """Shannon entropy of the grey levels of each row, bits."""
     keys, counts = np.unique(levels.astype(np.int64) + 256 * np.arange(len(levels))[:, None], return_counts=True)
-    share = counts / levels.shape[1]
-    return np.bincount(keys // 256, -share * np.log2(share), len(levels))
+    fraction = counts / levels.shape[1]
+    return np.bincount(keys // 256, -fraction * np.log2(fraction), len(levels))

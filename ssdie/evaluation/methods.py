@@ -24,7 +24,7 @@ from ssdie.utils.paths import data_root
 
 UNPAIRED_LONG_SIDE = 640  # pixels
 METHODS = ("input", *BASELINES, "ssdie")
-PEER = "toenet"  # known by its outputs, in `bench/toenet` of SSDIE_DATA
+PEER = "toenet"  # a method of which only the outputs are compared; they lie in `bench/toenet` of SSDIE_DATA
 Method = Callable[[torch.Tensor, str], torch.Tensor]  # dusty (1, 3, H, W) and its name to enhanced
 
 
@@ -63,8 +63,8 @@ def evaluate(
 
     Args:
         methods: each "input", the name of a baseline, "ssdie" (the released weights at the strength "auto", the
-            default), "toenet" (its outputs in SSDIE_DATA), a folder of finished images (matched by stem) or a file of
-            weights (at strength 1, to compare networks); "name=path" gives a path a name of its own. Or a mapping from
+            default), "toenet" (its outputs in SSDIE_DATA), a folder of enhanced images (matched by stem) or a file of
+            weights (at strength 1, to compare networks); "name=path" names the method of a path. Or a mapping from
             names to those, or to functions of (1, 3, H, W) in [0, 1]. None takes `default_methods`.
         dusty: folder of dusty images, or the name of a preset of `ssdie.evaluation.benchmarks.PRESETS`, whose folder is
             then `clear`; None takes the embedded sample, to which dust is added with a fixed seed.
@@ -90,7 +90,7 @@ def evaluate(
     Raises:
         ValueError, FileNotFoundError: an unknown method, an empty folder, an image without its reference image.
 
-    Images are rounded to 8 bit before they are measured, as a file stores them.
+    Images are rounded to 8 bits before they are measured, as when they are stored in a file.
 
     Example:
         >>> pictures, summary = evaluate(["input"], sample=2)
@@ -228,16 +228,16 @@ def _resolve(name: str, source: str | Path | Callable, checkpoint: str | Path | 
     if source in BASELINES:
         return lambda dusty, _: BASELINES[source](dusty)
     if source == PEER and (outputs := _peer_outputs()):
-        return functools.partial(_read_finished, finished=outputs, where=f"{name} (bench/toenet of SSDIE_DATA)")
+        return functools.partial(_read_output, outputs=outputs, where=f"{name} (bench/toenet of SSDIE_DATA)")
     if source != "ssdie" and Path(source).is_dir():
-        return functools.partial(_read_finished, finished=_by_stem(source), where=f"{name} ({source})")
+        return functools.partial(_read_output, outputs=_by_stem(source), where=f"{name} ({source})")
     if source == "ssdie" or Path(source).is_file():
         from ssdie.enhancement.photo import enhance
         from ssdie.enhancement.runtime import load_model
         from ssdie.enhancement.strength import AUTO
 
         model = load_model(checkpoint if source == "ssdie" else source)
-        strength = AUTO if source == "ssdie" else 1.0  # what users get, and what the network does
+        strength = AUTO if source == "ssdie" else 1.0  # the default for users; the full change, to compare networks
         return lambda dusty, _: enhance(dusty, model, strength)
     known = ", ".join((*METHODS, PEER))
     raise ValueError(f"method: expected one of {known}, a folder or a file of weights, got {str(source)!r}.")
@@ -250,11 +250,11 @@ def _peer_outputs() -> dict[str, Path]:
     return {stem: path for folder in folders if folder.is_dir() for stem, path in _by_stem(folder).items()}
 
 
-def _read_finished(dusty: torch.Tensor, name: str, finished: dict[str, Path], where: str) -> torch.Tensor:
-    """Read the finished image of that name, at the size of the dusty one."""
-    if name not in finished:
+def _read_output(dusty: torch.Tensor, name: str, outputs: dict[str, Path], where: str) -> torch.Tensor:
+    """Read the enhanced image of that name, resized to the dusty one."""
+    if name not in outputs:
         raise FileNotFoundError(f"{where}: expected an image with the stem {name}, got none. Add it.")
-    return resize(read_image(finished[name])[None], dusty.shape[-2:])
+    return resize(read_image(outputs[name])[None], dusty.shape[-2:])
 
 
 def _by_stem(folder: str | Path) -> dict[str, Path]:
@@ -272,16 +272,16 @@ def _by_stem(folder: str | Path) -> dict[str, Path]:
 def _measure_example(example: Example, methods: dict[str, Method], long_side: int) -> list[dict]:
     """Rows of one image, one for each method."""
     photo, reference = example.load()
-    dusty = _as_filed(photo, long_side)
-    clear = None if reference is None else _as_filed(reference, long_side)
+    dusty = _as_stored(photo, long_side)
+    clear = None if reference is None else _as_stored(reference, long_side)
     rows = []
     for name, method in methods.items():
-        enhanced = _as_filed(method(photo, example.name), long_side)
+        enhanced = _as_stored(method(photo, example.name), long_side)
         rows.append({"picture": example.name, "method": name, **measure(enhanced, dusty, clear)})
     return rows
 
 
-def _as_filed(image: torch.Tensor, long_side: int) -> torch.Tensor:
-    """Shrink, and round to 8 bit."""
+def _as_stored(image: torch.Tensor, long_side: int) -> torch.Tensor:
+    """Shrink an image to a longest side, if that is not 0, and round it to 8 bits."""
     image = fit_long_side(image, long_side) if long_side else image
     return (image * 255).round() / 255

@@ -7,7 +7,13 @@ import pandas as pd
 import torch
 
 from ssdie.evaluation.appearance import chroma, color_cast, crushed, light, measure_appearance, smoke, tint, vivid
-from ssdie.evaluation.contrast import dark_channel_mean, entropy, gradient_ratio, saturated_share, visible_edges_gained
+from ssdie.evaluation.contrast import (
+    dark_channel_mean,
+    entropy,
+    gradient_ratio,
+    saturated_fraction,
+    visible_edges_gained,
+)
 from ssdie.evaluation.fade import LEAST_SIDE, fade
 from ssdie.evaluation.niqe import PATCH, niqe
 from ssdie.evaluation.similarity import SSIM_WINDOW, ciede2000, psnr, ssim
@@ -61,7 +67,7 @@ METRICS = {
         "gain in gradient at visible edges", "colour; over-enhancement counts as gain",
     ),
     "saturated": Metric(
-        "saturated", "%", "lower", "dusty", saturated_share, "0 to 100",
+        "saturated", "%", "lower", "dusty", saturated_fraction, "0 to 100",
         "pixels that became black or white", "single clipped channels; pixels clipped before",
     ),
     "dark_channel": Metric(

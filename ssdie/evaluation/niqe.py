@@ -31,11 +31,12 @@ class Pristine(NamedTuple):
 
 
 def niqe(image: torch.Tensor, pristine: Pristine | None = None, rounded: bool = False) -> torch.Tensor:
-    r"""Distance of the feature statistics of an image from those of a pristine model.
+    r"""Compute the distance of the feature statistics of an image from those of a pristine model.
 
     .. math:: \mathrm{NIQE} = \sqrt{(\mu_1 - \mu_2)^\top \Big(\frac{\Sigma_1 + \Sigma_2}{2}\Big)^{+} (\mu_1 - \mu_2)}
 
-    where + is the pseudo-inverse.
+    where :math:`\mu_1, \Sigma_1` are mean and covariance of the features of the image's patches, :math:`\mu_2,
+    \Sigma_2` those of the model, and + is the pseudo-inverse.
 
     Args:
         image: (N, 3, H, W) in [0, 1]; sides of at least 96 pixels; beyond a multiple of 96 pixels they are ignored.

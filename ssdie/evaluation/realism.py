@@ -1,4 +1,4 @@
-"""Distance of synthetic from real dust: how well a linear classifier separates the photos."""
+"""Realism of synthetic dust: how well a linear classifier separates synthetic from real dusty photos."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -58,15 +58,18 @@ def describe(photo: torch.Tensor) -> np.ndarray:
 
 
 def realism_auc(synthetic: Iterable[torch.Tensor], real: Iterable[torch.Tensor], seed: int = 0) -> dict[str, float]:
-    """Area under the ROC curve of a logistic regression between synthetic and real photos.
+    """Compute the area under the ROC curve of a logistic regression that separates synthetic from real photos.
 
     Args:
         synthetic, real: photos (1, 3, H, W) in [0, 1]; at least 10 of each.
         seed: of the cross-validation's folds.
 
     Returns:
-        "auc", the mean over 5 folds repeated 5 times, 0.5 if both kinds look the same and 1 if they are separable;
-        "low" and "high", its 2.5 and 97.5 % quantiles over the folds.
+        "auc", the mean over 5 folds repeated 5 times, 0.5 if both kinds have the same features and 1 if they are
+        separable; "low" and "high", its 2.5 and 97.5 % quantiles over the folds.
+
+    Raises:
+        ValueError: there are fewer than 10 photos of a kind.
     """
     features = [np.stack([describe(photo) for photo in photos]) for photos in (synthetic, real)]
     labels = np.repeat((0, 1), [len(f) for f in features])

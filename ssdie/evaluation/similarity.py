@@ -11,9 +11,11 @@ SSIM_WINDOW = 11  # pixels
 
 @measure_each
 def psnr(enhanced, clear):
-    r"""Peak signal-to-noise ratio over all pixels and channels of each image.
+    r"""Compute the peak signal-to-noise ratio over all pixels and channels of each image.
 
     .. math:: \mathrm{PSNR} = -10 \log_{10} \operatorname{mean}\big((\hat J - J)^2\big)
+
+    with the enhanced image :math:`\hat J` and the reference image :math:`J`.
 
     Args:
         enhanced: (N, 3, H, W) in [0, 1].
@@ -34,10 +36,13 @@ def psnr(enhanced, clear):
 
 @measure_each
 def ssim(enhanced, clear):
-    r"""Structural similarity, the mean over the image of
+    r"""Compute the structural similarity, averaged over the image.
 
     .. math:: \frac{(2 \mu \hat\mu + c_1)(2 \sigma_{J \hat J} + c_2)}
               {(\mu^2 + \hat\mu^2 + c_1)(\sigma^2 + \hat\sigma^2 + c_2)}
+
+    with means, variances and covariance of :math:`J` and :math:`\hat J` in a window around each pixel, and
+    :math:`c_1 = 0.01^2, c_2 = 0.03^2`.
 
     Args:
         enhanced: (N, 3, H, W) in [0, 1]; each side at least 11 pixels.
@@ -66,7 +71,7 @@ def ssim(enhanced, clear):
 
 @measure_each
 def ciede2000(enhanced, clear):
-    """Mean CIEDE2000 colour difference over the image.
+    """Compute the mean CIEDE2000 colour difference over the image.
 
     Args:
         enhanced: (N, 3, H, W) in [0, 1], sRGB.

@@ -13,7 +13,7 @@ PUBLISHED_PARAMETERS = {"toenet": 202_506}  # of networks that are compared by t
 
 
 def bootstrap_interval(values: np.ndarray, bootstrap: int = 2000, seed: int = 0) -> tuple[float, float, float]:
-    """Mean of some values with its 95 % percentile bootstrap interval.
+    """Compute the mean of some values and its 95 % percentile bootstrap interval.
 
     Args:
         values: (n,), one value for each image.
@@ -21,7 +21,7 @@ def bootstrap_interval(values: np.ndarray, bootstrap: int = 2000, seed: int = 0)
         seed: of the resampling.
 
     Returns:
-        low, mean, high; NaN for no values.
+        low, mean, high; all NaN if there are no values.
 
     Source: Efron, "Bootstrap methods: another look at the jackknife", Annals of Statistics 1979.
 
@@ -39,7 +39,7 @@ def bootstrap_interval(values: np.ndarray, bootstrap: int = 2000, seed: int = 0)
 def paired_differences(
     pictures: pd.DataFrame, reference: str = "ssdie", bootstrap: int = 2000, seed: int = 0
 ) -> pd.DataFrame:
-    """Mean difference of each method to a reference method, image by image, with its bootstrap interval.
+    """Compute the mean difference of each method to a reference method, image by image, with its bootstrap interval.
 
     An interval of differences is narrower than the intervals of both means suggest, since a hard image is hard for
     every method.
@@ -52,10 +52,10 @@ def paired_differences(
 
     Returns:
         A row per other method and metric: method, metric, mean, low, high, count (images on which both have a finite
-        value), better (the method with the better mean where the interval leaves out 0, otherwise "").
+        value), better (the method with the better mean if the interval excludes 0, otherwise "").
 
     Raises:
-        ValueError: the reference is none of the methods.
+        ValueError: the reference is not one of the methods.
 
     Example:
         >>> rows = [("p", "ssdie", 20.0), ("q", "ssdie", 22.0), ("p", "a", 19.0), ("q", "a", 21.0)]
@@ -86,7 +86,7 @@ def rank_methods(pictures: pd.DataFrame) -> pd.DataFrame:
     """Rank the methods on each metric by their mean over the images; 1 is the best.
 
     Args:
-        pictures: as for `paired_differences`; rows of the method "input" take part like any other.
+        pictures: as for `paired_differences`; the method "input" is ranked like any other.
 
     Returns:
         A row per method (the index) and a column per metric that has a direction; ties share their mean rank.
@@ -148,7 +148,7 @@ def network_costs(methods: Mapping[str, str | Path]) -> pd.DataFrame:
 
 
 def _count_photo(network: torch.nn.Module) -> float:
-    """Count the operations that `ssdie.enhance` spends on a photo of 4:3, in 10^9."""
+    """Count the floating-point operations of `ssdie.enhance` for a photo of 4:3, in 10^9."""
     from torch.utils.flop_counter import FlopCounterMode
 
     from ssdie.enhancement.photo import enhance

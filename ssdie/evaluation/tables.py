@@ -15,7 +15,7 @@ REFERENCE = "ssdie"  # the method that the others are compared with
 
 
 def summarise(pictures: pd.DataFrame, bootstrap: int = 2000, seed: int = 0) -> pd.DataFrame:
-    """Mean and 95 % percentile bootstrap interval over the images, for each method and metric.
+    """Compute mean and 95 % percentile bootstrap interval over the images, for each method and metric.
 
     Args:
         pictures: a row per image and method; columns method and names of `METRICS`.
@@ -87,7 +87,7 @@ def format_report(
     bootstrap: int = 2000,
     seed: int = 0,
 ) -> str:
-    """Format everything about a comparison as Markdown: means, differences to ssdie, mean ranks, cost of networks.
+    """Format a comparison as Markdown: means, differences to ssdie, mean ranks, cost of the networks.
 
     Args:
         pictures: a row per image and method.
@@ -137,7 +137,7 @@ def write_tables(pictures: pd.DataFrame, summary: pd.DataFrame, folder: Path, re
 
 
 def describe_metric(column: str) -> str:
-    """Title, unit, direction and test of a column such as "paired_psnr".
+    """Return the title, unit, direction and test set of a column such as "paired_psnr".
 
     Example:
         >>> describe_metric("paired_psnr"), describe_metric("cast")
@@ -150,7 +150,7 @@ def describe_metric(column: str) -> str:
 
 
 def widen(pictures: pd.DataFrame, key: str = "method") -> pd.DataFrame:
-    """Turn rows per image into a row per method: TEST_METRIC, TEST_METRIC_low, TEST_METRIC_high.
+    """Turn a row per image into a row per method, with columns TEST_METRIC, TEST_METRIC_low, TEST_METRIC_high.
 
     Args:
         pictures: columns picture, `key`, test, and names of `METRICS`; several rows for one image (seeds) are averaged

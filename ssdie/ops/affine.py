@@ -1,7 +1,10 @@
-"""Affine colour maps: fitted to the change that the network makes, and applied to the pixels of the full-size photo.
+r"""Affine colour maps: fitted to the change that the network makes, and applied to the pixels of the full-size photo.
 
-At the working size, enhanced = a . dusty + b is fitted in windows, as in the guided filter of He et al. The maps a, b
-are smooth, so they can be interpolated to full size, and the photo keeps its own edges and detail.
+At the working size, the enhanced image is fitted in windows, as in the guided filter of He et al.:
+
+.. math:: J_c(x) \approx \sum_k a_{ck}(x)\, I_k(x) + b_c(x), \qquad c, k \in \{R, G, B\}
+
+The maps a and b are smooth, so they can be interpolated to full size, where the photo keeps its own edges and detail.
 """
 
 from collections.abc import Callable
@@ -14,10 +17,11 @@ from ssdie.ops.color import luminance
 from ssdie.ops.filters import apply_affine, box_filter, fit_affine
 from ssdie.photo.files import fitted_size
 
-RADIUS, EPS = 5, 2e-4  # affine fit: window radius in pixels of the working size; ridge weight
-WIDE_RADIUS = 14  # radius of the window used where the narrow one has no structure
-STRUCTURE, TRUST_RADIUS = 5e-4, 3  # luminance variance of equal weights for both windows; smoothing of the weights
-STRIP = 16  # rows of the photo that are mapped at once
+RADIUS, EPS = 5, 2e-4  # affine fit: window radius, in pixels of the working size; ridge weight
+WIDE_RADIUS = 14  # radius of the wide window, used where the narrow one has little structure
+STRUCTURE = 5e-4  # luminance variance in the narrow window at which both windows get equal weight
+TRUST_RADIUS = 3  # radius of the box filter that smooths these weights; pixels of the working size
+STRIP = 16  # rows of the photo that are mapped at a time
 
 
 def downsample(image: torch.Tensor, long_side: int) -> torch.Tensor:
@@ -51,9 +55,10 @@ def _area_weights(image: torch.Tensor, dim: int, parts: int) -> torch.Tensor:
 def fit_correction(dusty: torch.Tensor, change: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """Fit the change of a batch by affine colour maps in windows; differentiable in the change.
 
-    Fitting the change, not the result, makes the ridge shrink towards the identity in flat regions. Structure of the
-    change that the photo lacks there is an artefact (dark smoke in opaque dust), and a window no larger than the
-    artefact would reproduce it: the less structure the photo has in the window, the more a wider window counts.
+    The change is fitted instead of the result, so that in flat regions the ridge shrinks the maps towards the identity.
+    Structure in the change where the photo is flat is an artefact of the network, such as a dark blot in opaque dust.
+    A window no larger than the artefact would reproduce it. The fits of a narrow and a wide window are therefore
+    blended: the smaller the luminance variance in the narrow window, the larger the weight of the wide one.
 
     Args:
         dusty: photos at the working size; (N, 3, h, w) in [0, 1].
@@ -82,7 +87,7 @@ def fit_correction(dusty: torch.Tensor, change: torch.Tensor) -> tuple[torch.Ten
 def enhance_batch(
     dusty: torch.Tensor, enhancer: Callable[[torch.Tensor], torch.Tensor], working_size: int, postprocess: bool = True
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Enhance square crops as full photos are enhanced, differentiably, for losses at the size of the crops.
+    """Enhance square crops by the steps that full photos go through, differentiably, for losses at the crops' size.
 
     Args:
         dusty: (N, 3, S, S) in [0, 1].
@@ -91,12 +96,12 @@ def enhance_batch(
         postprocess: apply `ssdie.ops.tone.postprocess` to the enhancer's output.
 
     Returns:
-        The enhanced crops (N, 3, S, S) in [0, 1], and the residual of the fit: the mean absolute difference, at the
-        working size, between the enhancer's output and its affine fit. A loss on the residual keeps the enhancer from
-        developing patterns, such as a grid, that the fit hides.
+        The enhanced crops (N, 3, S, S) in [0, 1], and the residual of the fit (scalar): the mean absolute difference,
+        at the working size, between the enhancer's output and its affine fit. The fit smooths away patterns such as a
+        grid, so that no other loss penalises them; a loss on the residual does.
 
-    Source: the network is trained through its guided filter as in Wu, Zheng, Zhang, Huang, "Fast end-to-end trainable
-    guided filter", CVPR 2018.
+    Source: training through the fit follows Wu, Zheng, Zhang, Huang, "Fast end-to-end trainable guided filter", CVPR
+    2018.
     """
     if not 0 < working_size < dusty.shape[-1]:
         return enhancer(dusty), dusty.new_zeros(())
@@ -116,8 +121,8 @@ def apply_correction(image: torch.Tensor, slope: torch.Tensor, offset: torch.Ten
 
     Args:
         image: (N, 3, H, W) in [0, 1].
-        slope: (N, 3, 3, h, w), any size.
-        offset: (N, 3, h, w).
+        slope: a, by output and input channel; (N, 3, 3, h, w), any size.
+        offset: b; (N, 3, h, w).
 
     Returns:
         (N, 3, H, W) in [0, 1].

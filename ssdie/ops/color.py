@@ -23,7 +23,7 @@ def luminance(image: torch.Tensor) -> torch.Tensor:
 
 
 def measure_color_statistics(photos: torch.Tensor) -> torch.Tensor:
-    """Measure mean and covariance of the colours of photos.
+    """Measure the mean and the covariance of the RGB values of each photo.
 
     Args:
         photos: (N, 3, H, W) in [0, 1].
@@ -46,13 +46,13 @@ def measure_color_statistics(photos: torch.Tensor) -> torch.Tensor:
 
 
 def color_transfer(photos: torch.Tensor, statistics: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    r"""Find the affine colour map c -> M c + s of each photo that gives it the target colour statistics.
+    r"""Find the affine colour map :math:`v \mapsto M v + s` of each photo that gives it the target colour statistics.
 
     .. math::
         M = G F^{-1}, \qquad s = \mu_G - M \mu_F
 
-    F and G are the Cholesky factors of the covariances of the photo and of the target, with means mu_F and mu_G:
-    then M F F^T M^T = G G^T.
+    :math:`F` and :math:`G` are the Cholesky factors of the covariances of the photo and of the target, :math:`\mu_F`
+    and :math:`\mu_G` their means, so that :math:`M F F^T M^T = G G^T`.
 
     Args:
         photos: (N, 3, H, W) in [0, 1].

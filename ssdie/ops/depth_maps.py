@@ -20,8 +20,8 @@ def read_depth(path: str | Path) -> torch.Tensor:
     """Read a depth map.
 
     Args:
-        path: grey PNG of 8 or 16 bits (0 near, full scale far), or npy of shape (H, W), (1, H, W) or (H, W, 1):
-            floats in [0, 1], or integers, which are divided by the largest value of their type.
+        path: grey PNG of 8 or 16 bits (0 near, full scale far), or npy of shape (H, W), (1, H, W) or (H, W, 1) with
+            floats in [0, 1], or with integers, which are divided by the largest value of their type.
 
     Returns:
         (1, H, W); float32 in [0, 1], 0 near, 1 far.
@@ -90,7 +90,9 @@ def _jet() -> torch.Tensor:
 
 
 def encode_jet(depth: torch.Tensor) -> torch.Tensor:
-    """Code depth d by entry round(255 (1 - d)) of the colour map jet: red near, blue far.
+    r"""Encode depth d as the colour of the colour map jet with the index k: red near, blue far.
+
+    .. math:: k = \operatorname{round}\big(255\, (1 - d)\big)
 
     Args:
         depth: (N, 1, H, W) in [0, 1].
@@ -112,9 +114,12 @@ def decode_depth(rgb: torch.Tensor, decoding: str = "jet") -> torch.Tensor:
 
     Args:
         rgb: (N, 3, H, W) in [0, 1].
-        decoding: "jet": d = 1 - k / 255 with the nearest entry k of jet (five entries have the same blue in 8 bits;
-            the middle one is used). "packed": the published decoding, for comparison, although jet is not monotone
-            in s:
+        decoding: "jet" inverts `encode_jet`, with the entry k of jet that is nearest to the colour:
+
+            .. math:: d = 1 - k / 255
+
+            Five entries have the same blue in 8 bits; the middle one is used. "packed" is the decoding of the released
+            code, for comparison only, since jet is not monotone in s:
 
             .. math::
                 d = 1 - \frac{s - \min s}{\max s - \min s}, \qquad s = 65536 R + 256 G + B
@@ -149,7 +154,7 @@ def decode_depth(rgb: torch.Tensor, decoding: str = "jet") -> torch.Tensor:
 
 
 def read_side_by_side(path: str | Path, decoding: str = "jet") -> tuple[torch.Tensor, torch.Tensor]:
-    """Read a file of the published data set: photo on the left, depth coded in jet colours on the right.
+    """Read a file of the published data set: photo on the left, depth in the colours of jet on the right.
 
     Returns:
         clear (3, H, W), depth (1, H, W); in [0, 1].

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 
 
 def box_filter(image: torch.Tensor, radius: int) -> torch.Tensor:
-    """Average over a square window of side 2 radius + 1, cropped at the border; any (N, C, H, W).
+    """Average (N, C, H, W) over a square window of side 2 radius + 1 pixels, cropped at the border.
 
     Example:
         >>> box_filter(torch.tensor([0.0, 3.0, 6.0]).view(1, 1, 1, 3), 1).flatten().tolist()
@@ -21,7 +21,10 @@ def box_filter(image: torch.Tensor, radius: int) -> torch.Tensor:
 
 
 def _window_sum(image: torch.Tensor, dim: int, radius: int) -> torch.Tensor:
-    """Sum 2 radius + 1 neighbours along `dim`, zeros beyond the border, by doubling: sums of 1, 2, 4, 8 ... values."""
+    """Sum 2 radius + 1 neighbours along `dim`, with zeros beyond the border.
+
+    Sums of 1, 2, 4, 8 ... values are built by doubling; those of the binary digits of the window's side are added.
+    """
     length, width = image.shape[dim], 2 * radius + 1
     border = (radius, radius) if dim == 3 else (0, 0, radius, radius)
     power, span, total, start = F.pad(image, border), 1, None, 0
@@ -63,7 +66,7 @@ def gaussian_blur(image: torch.Tensor, sigma: float) -> torch.Tensor:
 
 
 def mirror_index(positions: torch.Tensor, length: int) -> torch.Tensor:
-    """Mirror integer positions into 0 .. length - 1, as often as needed; the border pixel is repeated.
+    """Mirror integer positions into 0 to length - 1, repeatedly if needed; the border pixel occurs twice.
 
     Example:
         >>> mirror_index(torch.arange(-2, 6), 3).tolist()
@@ -74,12 +77,13 @@ def mirror_index(positions: torch.Tensor, length: int) -> torch.Tensor:
 
 
 def guided_filter(guide: torch.Tensor, source: torch.Tensor, radius: int, eps: float) -> torch.Tensor:
-    r"""Smooth a source and preserve the edges of a guide.
+    r"""Smooth a source, but not across the edges of a guide.
 
     .. math::
         q = \bar a \cdot I + \bar b
 
-    I is the guide; a, b fit the source in each window (`fit_affine`), and the bar is the mean over windows.
+    I is the guide, a and b fit the source in the window around each pixel (`fit_affine`), and the bar is the mean over
+    all windows that contain the pixel.
 
     Args:
         guide: (N, 1, H, W) or (N, 3, H, W) in [0, 1].
@@ -138,7 +142,18 @@ def fit_affine(guide: torch.Tensor, source: torch.Tensor, radius: int, eps: floa
 
 
 def apply_affine(guide: torch.Tensor, slope: torch.Tensor, offset: torch.Tensor) -> torch.Tensor:
-    """Evaluate slope . guide + offset: (N, G, H, W), (N, C, G, H, W), (N, C, H, W) to (N, C, H, W)."""
+    r"""Apply an affine map at each pixel.
+
+    .. math:: q_c(x) = \sum_g a_{cg}(x)\, I_g(x) + b_c(x)
+
+    Args:
+        guide: I; (N, G, H, W).
+        slope: a; (N, C, G, H, W).
+        offset: b; (N, C, H, W).
+
+    Returns:
+        q; (N, C, H, W).
+    """
     return (slope * guide[:, None]).sum(2) + offset
 
 

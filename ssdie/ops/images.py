@@ -13,7 +13,7 @@ from ssdie.photo.files import array_to_pil, explain, fitted_size, open_photo, pi
 def check_image(image: torch.Tensor, name: str = "image", channels: int | None = 3) -> None:
     """Check that an image is a floating-point tensor (N, C, H, W) of finite values in [0, 1].
 
-    The range is checked on the CPU only: elsewhere reading a value would synchronise with the device.
+    The range is checked for tensors on the CPU only, since reading a value from a GPU synchronises with it.
 
     Args:
         image: tensor to check.
@@ -31,7 +31,7 @@ def check_image(image: torch.Tensor, name: str = "image", channels: int | None =
     if image.ndim != 4 or image.numel() == 0 or (channels and image.shape[1] != channels):
         raise ValueError(f"{name}: expected {expected}, got shape {tuple(image.shape)}. image[None] adds a batch axis.")
     if image.device.type != "cpu" or torch.compiler.is_compiling():
-        return  # reading a value would synchronise with the device
+        return  # reading a value would synchronise with the GPU, and cannot be compiled
     low, high = (v.item() for v in torch.aminmax(image.detach()))
     if not (low >= -1e-4 and high <= 1 + 1e-4):
         raise ValueError(f"{name}: expected {expected}, got values from {low:.4g} to {high:.4g}. Scale or clamp it.")
@@ -41,11 +41,11 @@ def read_image(path: str | Path) -> torch.Tensor:
     """Read a photo as sRGB, upright.
 
     Args:
-        path: file that Pillow can read; EXIF orientation is applied, grey becomes RGB, transparent pixels are composed
-            over white, 16-bit grey is divided by 65535.
+        path: file that Pillow can read; the EXIF orientation is applied, grey becomes RGB, transparent pixels are
+            composited over white, 16-bit grey is divided by 65535. The values are taken for sRGB.
 
     Returns:
-        RGB; (3, H, W); float32 in [0, 1], sRGB as stored.
+        RGB; (3, H, W); float32 in [0, 1].
 
     Raises:
         FileNotFoundError: the file does not exist.

@@ -49,8 +49,8 @@ def block_dark_channel(image: torch.Tensor, block: int = 16, kind: str = "joint"
         image: (N, 3, H, W) in [0, 1]; sides need not be multiples of `block` (the last blocks are smaller).
         block: side of a block; pixels.
         kind: "joint" (the paper's): minimum over the block and the channels; "each": minimum over the block for each
-            channel separately. An orange cast has a dark blue channel, which makes the joint dark channel look clear;
-            separate channels reveal the cast.
+            channel separately. Under an orange cast the blue channel is dark, so that the joint dark channel is as low
+            as that of a clear photo; separate channels reveal the cast.
 
     Returns:
         (N, 1, H, W), or (N, 3, H, W) for "each", in [0, 1]; only the darkest pixel of each block gets a gradient.
@@ -86,9 +86,9 @@ def single_scale_retinex(image: torch.Tensor, sigma: float = 25.0, stretch: str 
     Args:
         image: (N, 3, H, W) in [0, 1].
         sigma: standard deviation of the Gaussian surround; pixels.
-        stretch: "channel" (the paper's): each channel between its own minimum and maximum, which removes any cast and
-            turns flat skies lavender; "joint": subtract the mean of each channel (gray world), then stretch all
-            channels between the same quantiles, 1 % and 99 %, which a single outlier cannot move.
+        stretch: "channel" (the paper's): stretch each channel between its own minimum and maximum, which removes any
+            cast, but turns flat skies lavender; "joint": subtract the mean of each channel (gray world), then stretch
+            all channels between the same 1 % and 99 % quantiles, which are robust to outliers.
 
     Returns:
         (N, 3, H, W) in [0, 1].
@@ -121,18 +121,19 @@ def _quantiles(rows: torch.Tensor, levels: tuple[float, ...]) -> list[torch.Tens
     return [ordered[:, round(level * (rows.shape[1] - 1))] for level in levels]
 
 
-def estimate_airlight(image: torch.Tensor, window: int = 15, share: float = 0.001) -> torch.Tensor:
-    """Estimate the airlight: the mean colour of the pixels whose dark channel is among the brightest `share`.
+def estimate_airlight(image: torch.Tensor, window: int = 15, fraction: float = 0.001) -> torch.Tensor:
+    """Estimate the airlight as the mean colour of the pixels with the brightest dark channel.
 
     Args:
         image: (N, 3, H, W) in [0, 1].
         window: side of the window of the dark channel; odd, pixels.
-        share: fraction of the pixels that are averaged; (0, 1].
+        fraction: part of the pixels that is averaged; (0, 1].
 
     Returns:
         (N, 3) RGB in [0, 1].
 
-    Source: He, Sun, Tang 2011, section 4.4, but the mean of these pixels, since the brightest may be a lamp.
+    Source: He, Sun, Tang 2011, section 4.4; they take the brightest of these pixels, which may be a lamp, instead of
+    the mean.
 
     Example:
         >>> veil = torch.tensor([0.8, 0.6, 0.3]).view(1, 3, 1, 1).expand(1, 3, 20, 20)
@@ -141,7 +142,7 @@ def estimate_airlight(image: torch.Tensor, window: int = 15, share: float = 0.00
     """
     dark = dark_channel(image, window).flatten(1)
     parts = 10**6  # integer arithmetic, because ONNX cannot round a size
-    count = torch.sym_max(1, (dark.shape[1] * round(parts * share) + parts // 2) // parts)
+    count = torch.sym_max(1, (dark.shape[1] * round(parts * fraction) + parts // 2) // parts)
     threshold = dark.topk(count, dim=1).values[:, -1:]
     selected = (dark >= threshold).to(image.dtype)[:, None]  # includes every pixel equal to the threshold
     return (image.flatten(2) * selected).sum(2) / selected.sum(2)

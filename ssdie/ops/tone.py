@@ -5,42 +5,44 @@ import torch
 from ssdie.ops.priors import estimate_airlight
 
 
-def balance_veil(image: torch.Tensor, share: float = 0.5, voters: float = 0.4) -> torch.Tensor:
-    r"""Reduce the colour cast of the remaining veil, whose airlight A is estimated from the image.
+def balance_veil(image: torch.Tensor, strength: float = 0.5, fraction: float = 0.4) -> torch.Tensor:
+    r"""Reduce the colour cast of the remaining veil.
 
     .. math::
-        v_c \left( \bar A / A_c \right)^{\text{share}}
+        v_c \left( \bar A / A_c \right)^s
 
-    Only warm airlight (more red than blue) is corrected, since dust is warm: a cool one is sky.
+    with the airlight :math:`A` of the image (`ssdie.ops.priors.estimate_airlight`), its mean :math:`\bar A` over the
+    channels, and the strength :math:`s`. Only a warm airlight (more red than blue) is corrected: dust is warm, while a
+    cool airlight is sky.
 
     Args:
-        image: (N, 3, H, W) in [0, 1].
-        share: strength; 0 changes nothing, 1 makes the veil neutral.
-        voters: fraction of the pixels, those of brightest dark channel, that A is averaged over.
+        image: v; (N, 3, H, W) in [0, 1].
+        strength: s; 0 changes nothing, 1 makes the veil neutral.
+        fraction: part of the pixels, those with the brightest dark channel, over which A is averaged; (0, 1].
 
     Returns:
-        (N, 3, H, W) in [0, 1]; the gain of each channel is limited to 0.7 .. 1.5.
+        (N, 3, H, W) in [0, 1]; the gain of each channel is limited to [0.7, 1.5].
 
     Example:
         >>> veil = torch.tensor([0.8, 0.6, 0.5]).view(1, 3, 1, 1).expand(1, 3, 16, 16)
-        >>> [round(v, 2) for v in balance_veil(veil, share=1.0)[0, :, 0, 0].tolist()]
+        >>> [round(v, 2) for v in balance_veil(veil, strength=1.0)[0, :, 0, 0].tolist()]
         [0.63, 0.63, 0.63]
     """
-    airlight = estimate_airlight(image, share=voters)
+    airlight = estimate_airlight(image, fraction=fraction)
     warm = airlight[:, :1] > airlight[:, 2:]
-    gain = (airlight.mean(1, keepdim=True) / airlight.clamp_min(0.05)) ** (share * warm)
+    gain = (airlight.mean(1, keepdim=True) / airlight.clamp_min(0.05)) ** (strength * warm)
     return (image * gain.clamp(0.7, 1.5)[:, :, None, None]).clamp(0, 1)
 
 
 def stretch_levels(image: torch.Tensor, most: float = 1.5) -> torch.Tensor:
-    r"""Stretch the range of values to [0, 1], with the same map for all channels.
+    r"""Stretch the range of values of each image to [0, 1], with the same map for all channels.
 
     .. math::
         (v - v_{\min}) / (v_{\max} - v_{\min})
 
     Args:
         image: (N, 3, H, W) in [0, 1].
-        most: largest gain; where it limits the stretch, the range is not filled.
+        most: largest gain. Where it is reached, the result spans less than [0, 1].
 
     Returns:
         (N, 3, H, W) in [0, 1].
@@ -83,5 +85,5 @@ def compress_highlights(image: torch.Tensor, knee: float) -> torch.Tensor:
 
 
 def postprocess(image: torch.Tensor) -> torch.Tensor:
-    """Balance the veil, then stretch the levels: (N, 3, H, W) in [0, 1] to the same."""
+    """Apply `balance_veil`, then `stretch_levels`: (N, 3, H, W) in [0, 1] to the same."""
     return stretch_levels(balance_veil(image))

@@ -1,8 +1,9 @@
-"""Photos and videos as arrays, with everything that their files hold; no torch.
+"""Reading and writing photos and videos as arrays, with the metadata of their files; no torch.
 
-- `reading`, `writing`: `read_photo` gives a `Photo`, which saves itself. `decoders`: each kind of file.
-- `formats`: the registry of kinds. `scene`: bars, flat pictures, grey stored as RGB, panoramas.
-- `tags`, `exif`, `metadata`, `jpeg`, `tiff`: the parts of files, patched in place. `color`, `hdr`: colour management.
+- `reading`, `writing`: `read_photo` returns a `Photo`, which has a method `save`. `conversion`: losses between formats.
+- `formats`: the table of formats. `decoders`, `optional`: decoders of each, without and with the extra `formats`.
+- `scene`: bars, flat pictures, grey stored as RGB, panoramas. `color`, `hdr`: colour management.
+- `tags`, `exif`, `metadata`, `boxes`, `jpeg`, `jxl`, `tiff`: the parts of files, patched in place.
 - `files`: 8-bit photos for research. `video_*`: videos.
 """
 

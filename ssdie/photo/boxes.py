@@ -1,4 +1,4 @@
-"""Boxes of AVIF: add EXIF, XMP and a colour profile to a file that an encoder wrote without them."""
+"""Boxes of AVIF: add EXIF, XMP and a colour profile to a file that was encoded without them."""
 
 import struct
 
@@ -8,16 +8,19 @@ XMP_TYPE = b"application/rdf+xml\0"
 
 
 def add_metadata(content: bytes, exif: bytes = b"", xmp: bytes = b"", icc: bytes = b"") -> bytes:
-    """Add metadata to an AVIF as libavif writes it: one box meta before one box mdat, item 1 is the picture.
+    """Add metadata to an AVIF with the structure that libavif writes: one `meta` box before one `mdat` box.
 
     Args:
         content: the file.
-        exif: from the byte order mark on.
-        xmp: a packet.
-        icc: a profile.
+        exif: EXIF block, from its byte order mark on.
+        xmp: XMP packet.
+        icc: ICC profile.
+
+    Returns:
+        The new file.
 
     Raises:
-        ValueError: the file is built in another way.
+        ValueError: the file has another structure.
 
     Source: ISO/IEC 14496-12, section 8.11; ISO/IEC 23008-12, annex A.
     """
@@ -25,11 +28,11 @@ def add_metadata(content: bytes, exif: bytes = b"", xmp: bytes = b"", icc: bytes
     items += [(b"mime", XMP_TYPE, xmp)] if xmp else []
     top = {name: (low, high) for name, low, high in read_boxes(content)}
     if b"meta" not in top:
-        raise ValueError("the encoder of AVIF wrote no box meta")
+        raise ValueError("expected an AVIF with a box `meta`, got one without")
     start, end = top[b"meta"]
     inner = {name: content[low:high] for name, low, high in read_boxes(content, start + 4, end)}
     if not {b"iloc", b"iinf", b"iprp", b"pitm"} <= set(inner) or inner[b"iloc"][:6] != b"\0\0\0\0\x44\0":
-        raise ValueError("the encoder of AVIF wrote boxes of an unknown version")
+        raise ValueError("expected an AVIF as libavif writes it, got boxes of another version")
     (main,) = struct.unpack_from(">H", inner[b"pitm"], 4)
     (count,) = struct.unpack_from(">H", inner[b"iinf"], 4)
     inner[b"iinf"] = inner[b"iinf"][:4] + struct.pack(">H", count + len(items)) + inner[b"iinf"][6:]
@@ -58,7 +61,7 @@ def _entries(iinf: bytes) -> list[tuple[bytes, int, int]]:
 
 
 def _moved(iloc: bytes, moved: int, free: int, payloads: list[bytes], first: int) -> bytes:
-    """Places of the items: the old ones moved by some bytes, new ones from `free` on."""
+    """Update the box `iloc`: offsets of the old items grow by `moved` bytes, new items are placed from `free` on."""
     (count,) = struct.unpack_from(">H", iloc, 6)
     result, place = iloc[:6] + struct.pack(">H", count + len(payloads)), 8
     for _ in range(count):
@@ -76,13 +79,13 @@ def _moved(iloc: bytes, moved: int, free: int, payloads: list[bytes], first: int
 
 
 def _add_profile(iprp: bytes, icc: bytes, main: int) -> bytes:
-    """Add a property colr with a profile, and associate it with the picture."""
+    """Add a property `colr` with an ICC profile, and associate it with the main item."""
     boxes = {name: iprp[low:high] for name, low, high in read_boxes(iprp)}
     boxes[b"ipco"] += box(b"colr", b"prof" + icc)
     index = len(read_boxes(boxes[b"ipco"]))
     old = boxes[b"ipma"]
     if old[:4] != bytes(4) or index > 127:
-        raise ValueError("the encoder of AVIF wrote properties of an unknown version")
+        raise ValueError("expected an AVIF as libavif writes it, got properties of another version")
     result, place = old[:8], 8
     for _ in range(struct.unpack_from(">I", old, 4)[0]):
         item, count = struct.unpack_from(">HB", old, place)

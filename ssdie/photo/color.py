@@ -1,10 +1,11 @@
-r"""Colour management: from the space of a photo to sRGB, and back.
+r"""Colour management: conversion from the colour space of a photo to sRGB, and back.
 
-A space is given by a curve for each channel and a matrix, as most RGB profiles are:
+A space is defined by a decoding curve f for each channel and a matrix M, as in most RGB profiles:
 
 .. math:: v_\text{sRGB} = f_\text{sRGB}(M\, f(v))
 
-Values outside the gamut of sRGB lie outside [0, 1]; they are kept, so that the way to sRGB and back changes nothing.
+with the encoding curve of sRGB. Colours outside the gamut of sRGB have values outside [0, 1], which are not clipped, so
+that a conversion to sRGB and back is lossless.
 """
 
 import io
@@ -30,18 +31,18 @@ PRIMARIES_BY_CODE = {1: PRIMARIES["bt709"], 9: PRIMARIES["bt2020"], 12: PRIMARIE
 HDR_BY_CODE = {16: "pq", 18: "hlg"}
 GAMMA_BY_CODE = {4: 2.2, 5: 2.8, 8: 1.0}
 SAMPLES = np.linspace(0, 1, 1 << 14)
-CLOSE = 0.004  # a level of 8 bit: spaces that differ by less are the same
-ROWS = 256  # rows that are converted at a time: memory does not grow with the photo
+CLOSE = 0.004  # one 8-bit level: a space that differs from sRGB by less is treated as sRGB
+ROWS = 256  # rows that are converted at a time, so that memory does not grow with the photo
 
 
 def srgb_decode(values: np.ndarray) -> np.ndarray:
-    """Decode values of sRGB, also outside [0, 1], to linear light (IEC 61966-2-1)."""
+    """Decode sRGB values of any range to linear light; the curve is odd (IEC 61966-2-1)."""
     size = np.abs(values)
     return np.sign(values) * np.where(size <= 0.04045, size / 12.92, ((size + 0.055) / 1.055) ** 2.4)
 
 
 def srgb_encode(light: np.ndarray) -> np.ndarray:
-    """Encode linear light, also outside [0, 1], as sRGB.
+    """Encode linear light of any range as sRGB, the inverse of `srgb_decode`.
 
     Example:
         >>> srgb_encode(srgb_decode(np.array([-0.2, 0.5, 1.1]))).round(6).tolist()
@@ -56,12 +57,12 @@ class Space:
     """A colour space other than sRGB.
 
     Attributes:
-        name: as notes call it.
-        curves: linear light of each channel at `SAMPLES`, rising; one for grey.
-        matrix: linear RGB of the space to linear sRGB; None for grey.
-        hdr: "pq" or "hlg" for pictures of high dynamic range, which are tone-mapped and not converted back.
-        primaries: of such a picture.
-        profile: an ICC profile that holds tables, used by LittleCMS on 8 bit.
+        name: name in messages.
+        curves: linear light of each channel at `SAMPLES`, increasing; one curve for grey.
+        matrix: (3, 3), from linear RGB of the space to linear sRGB; None for grey.
+        hdr: "pq" or "hlg" for pictures of high dynamic range, which are tone-mapped and not converted back; else "".
+        primaries: key of `ssdie.photo.hdr.PRIMARIES`, for pictures of high dynamic range.
+        profile: an ICC profile that consists of lookup tables, which LittleCMS applies to 8-bit pixels; else empty.
     """
 
     name: str
@@ -108,7 +109,7 @@ class Space:
 
     def _by_tables(self, pixels: np.ndarray, back: bool) -> np.ndarray:
         if pixels.dtype != np.uint8:
-            raise ValueError("its colour profile holds tables, which are applied to 8 bit only")
+            raise ValueError("its colour profile holds lookup tables, which are applied to 8-bit pixels only")
         source, target = self._transforms
         return np.asarray(ImageCms.applyTransform(Image.fromarray(pixels), target if back else source))
 
@@ -127,17 +128,17 @@ def _by_rows(convert: Callable, values: np.ndarray) -> np.ndarray:
 
 
 def as_float(pixels: np.ndarray) -> np.ndarray:
-    """Scale uint8 and uint16 to float32 in [0, 1]; pass float on."""
+    """Scale uint8 and uint16 to float32 in [0, 1]; return float arrays unchanged."""
     return pixels / np.float32(np.iinfo(pixels.dtype).max) if pixels.dtype.kind == "u" else pixels
 
 
 def as_depth(values: np.ndarray, dtype: np.dtype, top: int = 0) -> np.ndarray:
-    """Round float in [0, 1] to the nearest value of uint8 or uint16, or cast it to another float type.
+    """Convert floats in [0, 1] to uint8 or uint16, rounding to nearest, or to another float type.
 
     Args:
-        values: any shape.
+        values: float array of any shape; clipped to [0, 1] for integers.
         dtype: of the result.
-        top: value of 1; 0: the largest of `dtype`.
+        top: integer that stands for 1; 0 means the largest integer of `dtype`.
 
     Example:
         >>> as_depth(np.array([0.5, 1.2]), np.uint8).tolist()
@@ -149,7 +150,7 @@ def as_depth(values: np.ndarray, dtype: np.dtype, top: int = 0) -> np.ndarray:
 
 
 def from_primaries(name: str, primaries: tuple, curve: np.ndarray, white: tuple[float, float] = D65) -> Space:
-    """Make a space of the x, y of red, green, blue and white, and the linear light at `SAMPLES`."""
+    """Make a space from the chromaticities x, y of red, green, blue and white, and the linear light at `SAMPLES`."""
     columns = np.array([(x / y, 1, (1 - x - y) / y) for x, y in primaries]).T
     xyz = np.array((white[0] / white[1], 1, (1 - white[0] - white[1]) / white[1]))
     to_xyz = columns * np.linalg.solve(columns, xyz)
@@ -158,12 +159,12 @@ def from_primaries(name: str, primaries: tuple, curve: np.ndarray, white: tuple[
 
 
 def adobe_rgb() -> Space:
-    """Adobe RGB (1998), as EXIF can name it without a profile."""
+    """Return Adobe RGB (1998), which EXIF can name without a profile."""
     return from_primaries("Adobe RGB", ADOBE_RGB, SAMPLES ** (563 / 256))
 
 
 def from_code_points(primaries: int, transfer: int) -> Space | None:
-    """Make a space of code points of ITU-T H.273; None for sRGB and for code points without a meaning here."""
+    """Make a space from code points of ITU-T H.273; None for sRGB. Unknown primaries are taken for those of BT.709."""
     if transfer in HDR_BY_CODE:
         names = {PRIMARIES_BY_CODE[code]: name for name, code in (("bt709", 1), ("bt2020", 9), ("p3", 12))}
         known = names.get(PRIMARIES_BY_CODE.get(primaries), "bt2020")
@@ -175,7 +176,12 @@ def from_code_points(primaries: int, transfer: int) -> Space | None:
 
 
 def from_gamma(gamma: float, chromaticities: tuple[float, ...] = ()) -> Space | None:
-    """Make a space of the chunks gAMA (exponent of the file, such as 1 / 2.2) and cHRM (white, red, green, blue)."""
+    """Make a space from the PNG chunks gAMA and cHRM; None for sRGB and for values that make no sense.
+
+    Args:
+        gamma: encoding exponent, such as 1 / 2.2.
+        chromaticities: x, y of white, red, green, blue; empty for the primaries of BT.709.
+    """
     if not 0.05 < gamma < 5:
         return None
     pairs = tuple(zip(chromaticities[::2], chromaticities[1::2], strict=True))
@@ -189,16 +195,20 @@ def from_gamma(gamma: float, chromaticities: tuple[float, ...] = ()) -> Space | 
 
 
 def from_icc(profile: bytes, gray: bool = False) -> Space | None:
-    """Make a space of an ICC profile of RGB or grey; None if it is that of sRGB.
+    """Make a space from an ICC profile; None if it describes sRGB.
+
+    Args:
+        profile: the profile, for RGB or grey.
+        gray: whether the picture is grey.
 
     Raises:
-        ValueError: the profile is damaged, or is one of another kind of picture.
+        ValueError: the profile is damaged, or is for another number of channels.
     """
     try:
         tags = _icc_tags(profile)
         kind = profile[16:20]
         if kind not in (b"GRAY", b"RGB ") or gray != (kind == b"GRAY"):
-            raise ValueError("its colour profile is one of another kind of picture")
+            raise ValueError("its colour profile is for pictures with other channels")
         if b"cicp" in tags and len(tags[b"cicp"]) >= 12 and not gray:
             return from_code_points(*tags[b"cicp"][8:10])
         if gray:
@@ -225,7 +235,7 @@ def _icc_tags(profile: bytes) -> dict[bytes, bytes]:
 
 
 def _icc_curve(tag: bytes) -> np.ndarray:
-    """Linear light at `SAMPLES` of a tag of type "curv" or "para" (ICC.1:2022, sections 10.6 and 10.18)."""
+    """Evaluate a tag of type "curv" or "para" at `SAMPLES`: linear light (ICC.1:2022, sections 10.6 and 10.18)."""
     if tag[:4] == b"curv":
         (count,) = struct.unpack_from(">I", tag, 8)
         if count == 0:
@@ -240,7 +250,7 @@ def _icc_curve(tag: bytes) -> np.ndarray:
         g, a, b, c, d, e, f = ([v / 65536 for v in struct.unpack_from(f">{numbers}i", tag, 12)] + [0.0] * 7)[:7]
         if kind == 0:
             a = 1.0
-        if kind in (1, 2):  # below -b / a: a constant
+        if kind in (1, 2):  # constant below -b / a
             c, d, e, f = 0.0, -b / a, c, c
         curve = np.where(d <= SAMPLES, np.maximum(a * SAMPLES + b, 0) ** g + e, c * SAMPLES + f)
     if not np.isfinite(curve).all() or curve[-1] <= curve[0]:
@@ -249,7 +259,7 @@ def _icc_curve(tag: bytes) -> np.ndarray:
 
 
 def _unless_srgb(space: Space) -> Space | None:
-    """Give None for a space in which a grid of colours has the values of sRGB."""
+    """Return a space, or None if it maps a grid of colours to the values that they have in sRGB."""
     steps = np.linspace(0, 1, 5)
     grid = np.stack(np.meshgrid(steps, steps, steps), axis=-1).reshape(5, 25, 3)
     if space.matrix is None:

@@ -1,4 +1,4 @@
-"""What of a photo does not go along when its copy is of another format."""
+"""What a photo loses when its copy is saved in another format."""
 
 from ssdie.photo import jpeg, tiff
 from ssdie.photo.metadata import COLOR_CHUNKS, XMP_KEYWORD
@@ -12,13 +12,17 @@ TIFF_PARTS = {33723: "IPTC", 34377: "Photoshop data", 33550: "GeoTIFF tags", 342
 
 
 def keeps_space(photo: Photo, kind: str) -> bool:
-    """Whether a copy in a format says which colour space its pixels are of."""
+    """Return whether a copy in another format can name the photo's colour space."""
     named_by_exif = photo.space is not None and photo.space.name == "Adobe RGB" and kind in EXIF_KINDS
     return photo.kind == kind or named_by_exif or (bool(photo.metadata.icc) and kind in PROFILES)
 
 
 def lost_parts(photo: Photo, kind: str) -> list[str]:
-    """Name what a photo holds and a copy in another format does not, besides pixels.
+    """List the metadata of a photo that a copy in another format cannot hold.
+
+    Args:
+        photo: from `ssdie.photo.read_photo`.
+        kind: format of the copy, key of `ssdie.photo.formats.KINDS`.
 
     Example:
         >>> from ssdie.photo.metadata import Metadata

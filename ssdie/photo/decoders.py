@@ -1,4 +1,4 @@
-"""Decoders of each kind of photo: fill a `Photo` with frames as they are stored, and with metadata."""
+"""Decoders of each file format: they fill a `Photo` with the frames as they are stored, and with the metadata."""
 
 import io
 import re
@@ -13,7 +13,7 @@ from ssdie.photo.files import DENSEST, HARMLESS, deep_values
 from ssdie.photo.tags import TagBlock
 from ssdie.utils.dependencies import require
 
-# what brings a picture of each orientation upright; Pillow does it for TIFF
+# what turns a picture of each EXIF orientation upright; for TIFF Pillow does it
 TURNS: dict[int, Callable[[np.ndarray], np.ndarray]] = {
     2: lambda a: a[:, ::-1],
     3: lambda a: a[::-1, ::-1],
@@ -26,14 +26,23 @@ TURNS: dict[int, Callable[[np.ndarray], np.ndarray]] = {
 
 
 def check_size(size: tuple[int, int], count: int, stored: int) -> None:
-    """Refuse a file that declares more pixels than one of its size can hold."""
+    """Reject a decompression bomb: a file that declares far more pixels than a photo of its size can hold.
+
+    Args:
+        size: width and height, pixels.
+        count: number of pictures.
+        stored: size of the file, bytes.
+
+    Raises:
+        ValueError: with the declared and the stored size.
+    """
     if size[0] * size[1] * count > max(HARMLESS, DENSEST * stored):
         what = f"{count} pictures of " if count > 1 else ""
-        raise ValueError(f"it declares {what}{size[0]} x {size[1]} pixels in {stored} bytes, which no photo does")
+        raise ValueError(f"it declares {what}{size[0]} x {size[1]} pixels in {stored} bytes, too many for a photo")
 
 
 def open_image(data: bytes, name: str) -> Image.Image:
-    """Open an encoded picture with Pillow; its pixels are bounded by the size of the file, not by Pillow's limit."""
+    """Open an encoded picture with Pillow; `check_size` takes the place of Pillow's limit on the number of pixels."""
     Image.init()
     factory, _ = Image.OPEN[name]
     try:
@@ -68,12 +77,12 @@ def _to_srgb(picture: Image.Image, profile: bytes) -> Image.Image:
             own = ImageCms.ImageCmsProfile(io.BytesIO(profile))
             return ImageCms.profileToProfile(picture, own, ImageCms.createProfile("sRGB"), outputMode="RGB")
         except (ImageCms.PyCMSError, OSError):
-            pass  # a damaged profile says nothing: convert as if there were none
+            pass  # the profile is damaged: convert as if there were none
     return picture.convert("RGB")
 
 
 def add_info(photo, info: dict) -> None:
-    """Take over what Pillow found beside the pixels."""
+    """Copy the metadata that Pillow read: EXIF, XMP, ICC profile, comment, density."""
     block = info.get("exif") or b""
     photo.metadata.exif = block.removeprefix(jpeg.EXIF)
     xmp = info.get("xmp") or b""
@@ -86,7 +95,7 @@ def add_info(photo, info: dict) -> None:
 
 
 def decode_jpeg(photo, data: bytes) -> None:
-    """JPEG and MPO."""
+    """Decode JPEG and MPO."""
     segments, _ = jpeg.read_segments(data)
     photo.metadata.segments = segments
     for marker, content in segments:
@@ -107,14 +116,14 @@ def decode_jpeg(photo, data: bytes) -> None:
         check = open_image(plain, "JPEG")
         plain = jpeg.complete(plain)
         check.close()
-        photo.notes.append("The file lacks its end; the picture is nearly complete.")
+        photo.notes.append("The file lacks its end; at most 1 % of the picture is missing.")
     with open_image(plain, "JPEG") as picture:
         photo.tables = dict(picture.quantization)
         add_picture(photo, picture)
 
 
 def decode_png(photo, data: bytes) -> None:
-    """PNG and APNG; 16 bit in colour, or with transparency, by imagecodecs. Only pixels reach the decoders."""
+    """Decode PNG and APNG; imagecodecs reads 16-bit colour and 16 bits with alpha. Decoders get only pixel chunks."""
     chunks, damaged, end = metadata.read_chunks(data)
     if len(data) < 33:
         raise ValueError("it is damaged (it ends in its header)")
@@ -122,7 +131,7 @@ def decode_png(photo, data: bytes) -> None:
         names = ", ".join(sorted(name.decode("ascii", "replace") for name in damaged))
         photo.notes.append(f"Damaged chunks ({names}) were dropped.")
     if data[end:].strip(b"\0"):
-        photo.notes.append(f"{len(data) - end} bytes behind the picture are not in the copy.")
+        photo.notes.append(f"{len(data) - end} bytes after the end of the picture are not in the copy.")
     photo.metadata.chunks = chunks
     width, height, depth, color = struct.unpack_from(">IIBB", data, 16)
     for name, content, _ in chunks:
@@ -136,15 +145,15 @@ def decode_png(photo, data: bytes) -> None:
             photo.metadata.icc = metadata.unpack(content[content.find(b"\0") + 2 :])
             if not photo.metadata.icc:
                 photo.metadata.chunks = [chunk for chunk in chunks if chunk[0] != b"iCCP"]
-                photo.notes.append("The colour profile is damaged, and was dropped.")
+                photo.notes.append("The colour profile is damaged and was dropped.")
     check_size((width, height), 1, len(data))
     plain = metadata.write_chunks(data, [])
     head = plain[: plain.find(b"IDAT")]
     if depth == 16 and (color in (2, 4, 6) or b"tRNS" in head):
         if b"acTL" in head:
-            raise ValueError("16-bit animated PNG is not read")
+            raise ValueError("16-bit animated PNG is not supported")
         add_deep(photo, require("imagecodecs", "formats").png_decode(plain))
-        if b"tRNS" in head and photo.extras[0] is None:  # one colour is transparent
+        if b"tRNS" in head and photo.extras[0] is None:  # pixels of one colour are transparent
             place = plain.index(b"tRNS") + 4
             clear = np.frombuffer(plain, ">u2", 3 if color == 2 else 1, place)
             alike = photo.frames[0] == (clear if color == 2 else clear[0])
@@ -157,7 +166,7 @@ def decode_png(photo, data: bytes) -> None:
 
 
 def add_deep(photo, array: np.ndarray, bits: int = 16) -> None:
-    """Append a frame of more than 8 bit: grey, grey and alpha, colour, colour and alpha; scaled to 16 bit."""
+    """Append a frame of more than 8 bits: grey, grey and alpha, colour, or colour and alpha; scaled to 16 bits."""
     if array.ndim == 3 and array.shape[2] == 1:
         array = array[..., 0]
     if bits < 16:
@@ -170,7 +179,7 @@ def add_deep(photo, array: np.ndarray, bits: int = 16) -> None:
 
 
 def _add_frames(photo, picture: Image.Image, stored: int) -> None:
-    """Add every frame of an animation, composed."""
+    """Append every frame of an animation, composited with those before it."""
     count = getattr(picture, "n_frames", 1)
     check_size(picture.size, count, 4 * stored if count > 1 else stored)
     if count > 1:
@@ -183,7 +192,7 @@ def _add_frames(photo, picture: Image.Image, stored: int) -> None:
 
 
 def _decoder(name: str):
-    """Decoder of a kind that Pillow reads, frame by frame."""
+    """Make the decoder of a format that Pillow reads, frame by frame."""
 
     def decode(photo, data: bytes) -> None:
         with open_image(data, name) as picture:
@@ -198,21 +207,21 @@ def _decoder(name: str):
                     add_deep(photo, require("imagecodecs", "formats").avif_decode(data), photo.bits)
                     return
                 if photo.bits > 8:
-                    photo.notes.append(f"The frames of {photo.bits} bit were read as 8 bit.")
+                    photo.notes.append(f"The frames of {photo.bits} bits were read with 8 bits.")
             _add_frames(photo, picture, len(data))
 
     return decode
 
 
 def decode_tiff(photo, data: bytes) -> None:
-    """TIFF, page by page."""
+    """Decode TIFF, page by page."""
     block, loaded = TagBlock(data), None
     photo.metadata.tiff = data
     chain = block.directories()
     for index, (_, directory) in enumerate(chain):
         photo.pages.append(None)
         if not tiff.has_pixels(directory) or (index and tiff.is_preview(block, directory)):
-            photo.notes.append(f"Page {index + 1} of {len(chain)} is a preview, and is not in the copy.")
+            photo.notes.append(f"Page {index + 1} of {len(chain)} is a preview and is not in the copy.")
             continue
         size = block.number(directory, tiff.WIDTH), block.number(directory, tiff.HEIGHT)
         check_size(size, 1, len(data))
@@ -244,7 +253,7 @@ def decode_tiff(photo, data: bytes) -> None:
 
 
 def decode_jpeg2000(photo, data: bytes) -> None:
-    """JPEG 2000; more than 8 bit in colour by imagecodecs."""
+    """Decode JPEG 2000; imagecodecs reads colour of more than 8 bits."""
     boxes = metadata.read_boxes(data) if data[:4] == b"\0\0\0\x0c" else []
     start = data.find(b"\xff\x4f\xff\x51")
     depth, count = (data[start + 42] & 0x7F) + 1, struct.unpack_from(">H", data, start + 40)[0]
@@ -263,12 +272,12 @@ def decode_jpeg2000(photo, data: bytes) -> None:
 
 
 def decode_ppm(photo, data: bytes) -> None:
-    """PPM; 16 bit in colour here, since Pillow reads it as 8 bit."""
+    """Decode PPM; 16-bit colour is decoded here, since Pillow reads it as 8 bits."""
     header = re.match(rb"P6(?:\s|#[^\n]*\n)+(\d+)(?:\s|#[^\n]*\n)+(\d+)(?:\s|#[^\n]*\n)+(\d{1,5})\s", data[:4096])
     width, height, top = map(int, header.groups()) if header else (0, 0, 0)
     if 255 < top < 65536:
         if len(data) < header.end() + 6 * width * height:
-            raise ValueError("it is damaged (its pixels are not all there)")
+            raise ValueError("it is damaged (some of its pixels are missing)")
         values = np.frombuffer(data, ">u2", 3 * width * height, header.end()).reshape(height, width, 3)
         photo.frames.append(np.rint(values * (65535 / top)).astype(np.uint16))
         photo.extras.append(None)

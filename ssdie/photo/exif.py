@@ -1,4 +1,4 @@
-"""EXIF blocks, patched in place: every other byte stays where it was, so that maker notes keep their offsets."""
+"""EXIF blocks, patched in place: no other byte moves, so that the offsets inside maker notes stay valid."""
 
 import struct
 from collections.abc import Callable
@@ -17,7 +17,7 @@ WIDTHS, HEIGHTS = (0x0100, 0xA002), (0x0101, 0xA003)
 
 
 def is_readable(exif: bytes) -> bool:
-    """Whether the header and the first directory of an EXIF block can be read."""
+    """Return whether the header and the first directory of an EXIF block can be read."""
     try:
         block = TagBlock(exif)
         block.directory(block.first)
@@ -27,7 +27,7 @@ def is_readable(exif: bytes) -> bool:
 
 
 def read_orientation(exif: bytes) -> int:
-    """Give the orientation, 1 to 8; 0 where there is none, 1 for a value without meaning.
+    """Return the orientation, 1 to 8; 0 if there is none, 1 if the value is invalid.
 
     Example:
         >>> read_orientation(b"no EXIF")
@@ -45,7 +45,7 @@ def read_orientation(exif: bytes) -> int:
 
 
 def is_adobe_rgb(exif: bytes) -> bool:
-    """Whether EXIF names Adobe RGB: color space "uncalibrated" (or 2) with interoperability index R03 (DCF 2.0)."""
+    """Return whether EXIF names Adobe RGB: colour space 2, or 0xFFFF with interoperability index R03 (DCF 2.0)."""
     try:
         block = TagBlock(exif)
         first = block.directory(block.first)
@@ -60,13 +60,14 @@ def is_adobe_rgb(exif: bytes) -> bool:
 
 
 def patch_exif(exif: bytes, size: tuple[int, int], thumbnail: Callable[[int, bytes], bytes] | None = None) -> bytes:
-    """Set orientation and sizes to those of an upright photo, and put a new thumbnail in the place of the old one.
+    """Set orientation and sizes to those of an upright photo, and replace the thumbnail.
 
     Args:
-        exif: the block, from its byte order mark on; returned as it is where it cannot be read.
+        exif: the block, from its byte order mark on; returned unchanged if it cannot be read.
         size: width and height of the photo, pixels.
-        thumbnail: gives a JPEG of at most so many bytes in place of the old one, or nothing; without it, or if it
-            does not fit, the old thumbnail is removed, since it shows the photo before its repair.
+        thumbnail: function of the largest size in bytes and the old thumbnail, both of JPEG; returns the new one, or
+            b"". If it is None, returns nothing or returns too much, the old thumbnail is erased, since it shows the
+            photo before the enhancement.
 
     Returns:
         A block of the same length.
@@ -79,7 +80,7 @@ def patch_exif(exif: bytes, size: tuple[int, int], thumbnail: Callable[[int, byt
     block.set_numbers(first, ORIENTATION, 1)
     places = [first]
     if details := block.number(first, EXIF_IFD):
-        with suppress(ValueError):  # the offset of the directory may be damaged: the other tags are still good
+        with suppress(ValueError):  # the offset of the directory may be damaged; the other tags are still valid
             places.append(block.directory(details))
     for directory in places:
         for tags, value in ((WIDTHS, size[0]), (HEIGHTS, size[1])):
@@ -111,14 +112,14 @@ def _replace_thumbnail(block: TagBlock, first, thumbnail: Callable[[int, bytes],
 
 
 def extract_exif(data: bytes, without: tuple[int, ...] = ()) -> bytes:
-    """Make an EXIF block of the descriptive tags, EXIF and GPS of a TIFF file; empty if there are none.
+    """Make an EXIF block from the descriptive, EXIF and GPS tags of a TIFF file; empty if there are none.
 
     Args:
-        data: a TIFF file, or one of the RAW formats built on it.
-        without: tags of the EXIF directory that are left out.
+        data: a TIFF file, or a file of a RAW format that is based on TIFF.
+        without: tags of the EXIF directory to leave out.
 
     Raises:
-        ValueError: it is no TIFF file.
+        ValueError: `data` is not a TIFF file.
     """
     block = TagBlock(data)
     first = block.directory(block.first)
@@ -139,6 +140,6 @@ def extract_exif(data: bytes, without: tuple[int, ...] = ()) -> bytes:
     return bytes(made.data)
 
 
-def _values(block: TagBlock, directory: Directory, wanted) -> dict[int, tuple[int, int, bytes]]:
+def _values(block: TagBlock, directory: Directory, selected) -> dict[int, tuple[int, int, bytes]]:
     entries = directory.entries.values()
-    return {e.tag: (e.type, e.count, block.raw(directory, e.tag)) for e in entries if wanted(e.tag)}
+    return {e.tag: (e.type, e.count, block.raw(directory, e.tag)) for e in entries if selected(e.tag)}

@@ -1,4 +1,4 @@
-"""Registry of the kinds of photo: how each is recognised, read and written, and what a copy keeps and loses.
+"""Table of the photo formats: how each is recognised, read and written, and what a copy keeps and loses.
 
 `python -m ssdie.photo.formats` prints docs/formats.md.
 """
@@ -11,16 +11,16 @@ from ssdie.photo.tags import TagBlock
 
 @dataclass(frozen=True)
 class Kind:
-    """A kind of photo.
+    """A photo format.
 
     Attributes:
-        name: as messages call it.
-        suffixes: of its files.
-        needs: "" or the extra that brings its reader.
-        written: name of the kind of the repaired copy.
-        depths: numbers that are read.
+        name: name in messages.
+        suffixes: suffixes of its files.
+        needs: name of the extra with its decoder, or "".
+        written: format of the repaired copy.
+        depths: bit depths that are read.
         kept: what the copy keeps.
-        lost: what it loses.
+        lost: what the copy loses.
     """
 
     name: str
@@ -56,7 +56,7 @@ KINDS = {
              f"{BLOCKS}; 10 and 12 bit; all frames",
              "nclx colours (become sRGB, with a note); bits above 8 of an animation (with a note); chroma subsampling"),
         Kind("GIF", (".gif",), "", "GIF", "palette", "XMP, comment, durations, loops, all frames",
-             "palette (made anew)"),
+             "palette (computed anew)"),
         Kind("JPEG2000", (".jp2", ".j2k", ".jpx", ".j2c", ".jpf"), "", "JPEG2000",
              "8 bit, 16-bit grey; other depths need `formats`, 9 to 15 bit become 16",
              "EXIF, XMP, ICC profile", "other boxes"),
@@ -92,10 +92,13 @@ DNG_VERSION = 50706
 
 
 def identify(data: bytes, suffix: str = "") -> str:
-    """Name the kind of a photo from its first bytes; the suffix only tells RAW from TIFF.
+    """Identify the format of a photo from its first bytes; the suffix only distinguishes RAW from TIFF.
+
+    Returns:
+        Key of `KINDS`.
 
     Raises:
-        ValueError: it is no picture, or one of a kind that is not read; the message names it.
+        ValueError: it is not a picture, or of a format that is not supported, which the message names.
 
     Example:
         >>> identify(b"GIF89a")
@@ -113,19 +116,19 @@ def identify(data: bytes, suffix: str = "") -> str:
         known = [BRANDS[brand] for brand in brands if brand in BRANDS]
         if known:
             return "AVIF" if "AVIF" in known else known[0]
-        raise ValueError("it is a video, which is not read as a photo")
+        raise ValueError("it is a video, not a photo")
     if data[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
         return "RAW" if suffix.lower() in RAW_SUFFIXES or _is_dng(data) else "TIFF"
     for start, name in NOT_READ.items():
         if data.startswith(start):
-            raise ValueError(f"{name} is not read")
+            raise ValueError(f"{name} is not supported")
     if data[128:132] == b"DICM":
-        raise ValueError("DICOM is not read")
+        raise ValueError("DICOM is not supported")
     if suffix.lower() in (".tga", ".icb", ".vda"):
-        raise ValueError("TGA is not read")
+        raise ValueError("TGA is not supported")
     if b"<svg" in data[:1024]:
-        raise ValueError("SVG is not read")
-    raise ValueError("it is no picture, or one of a kind that cannot be read")
+        raise ValueError("SVG is not supported")
+    raise ValueError("it is not a picture, or of a format that cannot be read")
 
 
 def _is_dng(data: bytes) -> bool:
@@ -137,15 +140,16 @@ def _is_dng(data: bytes) -> bool:
 
 
 def formats_page() -> str:
-    """Give the text of docs/formats.md."""
+    """Return the text of docs/formats.md."""
     lines = [
         "# Photo formats",
         "",
-        "Every photo is repaired upright, at its own size, depth and colour space. File times and permissions stay.",
-        'Kinds marked with an extra need `pip install "ssdie[formats]"`; what is lost is reported as a note where it',
-        "is more than a way of storing the same pixels. An embedded thumbnail shows the repaired photo, or is removed.",
+        "A repaired copy is upright, with the size, bit depth, colour space, file times and permissions of the photo.",
+        'Formats with an entry under "needs" require `pip install "ssdie[formats]"`. Losses that concern more than the',
+        "storage of the same pixels are reported as notes. An embedded thumbnail is replaced by one of the repaired",
+        "photo, or removed.",
         "",
-        "| kind | suffixes | needs | repaired copy | read | kept | lost |",
+        "| format | suffixes | needs | repaired copy | read | kept | lost |",
         "|---|---|---|---|---|---|---|",
     ]
     for kind in KINDS.values():
@@ -155,9 +159,9 @@ def formats_page() -> str:
         lines.append("| " + " | ".join(cells) + " |")
     lines += [
         "",
-        f"Read by LibRaw, not tested: {', '.join(f'`{suffix}`' for suffix in UNTESTED)}.",
+        f"Read by LibRaw, but not tested: {', '.join(f'`{suffix}`' for suffix in UNTESTED)}.",
         "",
-        "Recognised and refused by name: "
+        "Recognised, but not supported (the message names the format): "
         + ", ".join(sorted({*NOT_READ.values(), "SVG", "TGA", "DICOM", "JPEG-LS", "12-bit JPEG"}))
         + ".",
         "",

@@ -1,12 +1,12 @@
-r"""High dynamic range to standard range: transfer functions PQ and HLG, primaries, and a tone curve, in NumPy.
+r"""Conversion from high to standard dynamic range: transfer functions PQ and HLG, primaries, tone mapping; in NumPy.
 
-Light is given in cd/m² (nits). White of the standard range is put at 203 cd/m², as ITU-R BT.2408 recommends.
+Luminance is in cd/m² (nits). The white of standard range has 203 cd/m², as ITU-R BT.2408 recommends.
 """
 
 import numpy as np
 
-SDR_WHITE = 203.0  # cd/m² that standard white has in an HDR picture
-HDR_PEAK = 1000.0  # cd/m² of the brightest pixel where a file does not say it
+SDR_WHITE = 203.0  # luminance of the white of standard range in an HDR picture; cd/m²
+HDR_PEAK = 1000.0  # luminance of the brightest pixel, for files that do not state it; cd/m²
 M1, M2, C1, C2, C3 = 2610 / 16384, 2523 / 32, 3424 / 4096, 2413 / 128, 2392 / 128  # constants of PQ
 A, B, C = 0.17883277, 0.28466892, 0.55991073  # constants of HLG
 LUMINANCE_2020 = (0.2627, 0.6780, 0.0593)
@@ -28,7 +28,7 @@ def pq_to_nits(signal: np.ndarray) -> np.ndarray:
         signal: E, any shape; [0, 1].
 
     Returns:
-        Luminance of the display; cd/m².
+        Luminance on the display; cd/m².
 
     Source: SMPTE ST 2084; ITU-R BT.2100-2, table 4.
 
@@ -52,7 +52,7 @@ def nits_to_pq(nits: np.ndarray) -> np.ndarray:
 
 
 def hlg_to_nits(signal: np.ndarray, peak: float = HDR_PEAK) -> np.ndarray:
-    r"""Decode hybrid log-gamma to the light of a display.
+    r"""Decode hybrid log-gamma to luminance on a display.
 
     .. math:: E = \begin{cases} E'^2 / 3 & E' \le 1/2 \\ (e^{(E' - c)/a} + b) / 12 & \text{otherwise} \end{cases}
         \qquad L_c = L_W\, Y^{\gamma - 1} E_c, \quad \gamma = 1.2 + 0.42 \log_{10}(L_W / 1000)
@@ -78,7 +78,7 @@ def hlg_to_nits(signal: np.ndarray, peak: float = HDR_PEAK) -> np.ndarray:
 
 
 def primaries_matrix(source: str, target: str = "bt709") -> np.ndarray:
-    """Give the 3 x 3 matrix that takes linear RGB of some primaries to other ones.
+    """Return the 3 x 3 matrix that converts linear RGB from one set of primaries to another.
 
     Args:
         source, target: keys of `PRIMARIES`.
@@ -97,13 +97,14 @@ def _rgb_to_xyz(name: str) -> np.ndarray:
 
 
 def tone_map(nits: np.ndarray, peak: float = HDR_PEAK, white: float = SDR_WHITE) -> np.ndarray:
-    """Compress highlights so that `peak` becomes `white`; hue is kept, since all channels get the same factor.
+    """Compress highlights so that `peak` becomes `white`; all channels get the same factor, which preserves hue.
 
-    The brightest channel goes through a spline in PQ values: it changes nothing below its knee.
+    The factor follows from the brightest channel, to which a spline is applied in PQ values. Below the knee of the
+    spline nothing changes.
 
     Args:
         nits: (..., 3); cd/m².
-        peak: brightest value that the picture holds; where it is at most `white`, nothing changes; cd/m².
+        peak: brightest value in the picture; if it is at most `white`, values are only clipped; cd/m².
         white: brightest value of the result; cd/m².
 
     Source: ITU-R BT.2390-10, section 5.4.1 (EETF), applied to max(R, G, B).
@@ -125,7 +126,7 @@ def tone_map(nits: np.ndarray, peak: float = HDR_PEAK, white: float = SDR_WHITE)
 
 
 def srgb_encode(light: np.ndarray) -> np.ndarray:
-    """Encode linear light in [0, 1] by the curve of sRGB (IEC 61966-2-1)."""
+    """Encode linear light in [0, 1] as sRGB (IEC 61966-2-1); other values are clipped."""
     light = np.clip(light, 0, 1)
     return np.where(light <= 0.0031308, 12.92 * light, 1.055 * light ** (1 / 2.4) - 0.055)
 

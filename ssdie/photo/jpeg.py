@@ -1,4 +1,4 @@
-"""Parts of JPEG files: segments before the picture, what lies behind it, tables of quantisation."""
+"""Parts of JPEG files: segments before the picture, data after it, quantisation tables."""
 
 import hashlib
 import io
@@ -12,14 +12,14 @@ EXIF, XMP, EXTENDED_XMP = b"Exif\0\0", b"http://ns.adobe.com/xap/1.0/\0", b"http
 ICC, IPTC, MPF = b"ICC_PROFILE\0", b"Photoshop 3.0\0", b"MPF\0"
 GAIN_MAP = b"urn:iso:std:iso:ts:21496:-1\0"
 COMMENT, APP0, APP1, APP2, APP11, APP13, APP14 = 0xFE, 0xE0, 0xE1, 0xE2, 0xEB, 0xED, 0xEE
-LARGEST = 65533  # bytes of a segment
-FEW = 0.01  # part of a photo that may be missing at its end
+LARGEST = 65533  # largest content of a segment, bytes
+FEW = 0.01  # fraction of the pixels that may be missing at the end of a truncated file
 
 Segments = list[tuple[int, bytes]]
 
 
 def read_segments(data: bytes) -> tuple[Segments, int]:
-    """List the segments (marker, content) before the first scan that are not needed to decode it, and its offset."""
+    """Return the application and comment segments (marker, content) before the first scan, and the scan's offset."""
     found, place = [], 2
     while place + 4 <= len(data):
         if data[place] != 0xFF:
@@ -41,7 +41,7 @@ def read_segments(data: bytes) -> tuple[Segments, int]:
 
 
 def write_segments(data: bytes, segments: Iterable[tuple[int, bytes]]) -> bytes:
-    """Put segments at the start of an encoded JPEG, in place of those it has."""
+    """Replace the application and comment segments of an encoded JPEG; Adobe's APP14 stays, since decoders need it."""
     _, scan = read_segments(data)
     kept, place = b"", 2
     while place < scan:
@@ -54,7 +54,7 @@ def write_segments(data: bytes, segments: Iterable[tuple[int, bytes]]) -> bytes:
 
 
 def find_end(data: bytes) -> int:
-    """Give the offset behind the end marker of the first picture; -1 where it has none."""
+    """Return the offset after the end marker of the first picture; -1 if there is none."""
     _, place = read_segments(data)
     while (place := data.find(b"\xff", place)) >= 0 and place + 1 < len(data):
         marker = data[place + 1]
@@ -70,10 +70,12 @@ def find_end(data: bytes) -> int:
 
 
 def complete(data: bytes) -> bytes:
-    """Append the end marker that a JPEG lacks.
+    """Append the missing end marker to a JPEG.
+
+    Decoding with different data in place of the missing end shows how many pixels are lost.
 
     Raises:
-        ValueError: more is missing: a scan, or above `FEW` of the pixels depend on what is appended.
+        ValueError: more is missing: a scan, or more than the fraction `FEW` of the pixels.
     """
     if not has_all_scans(data):
         raise ValueError("it is damaged (it is a progressive JPEG that lacks its last scans)")
@@ -92,25 +94,25 @@ def complete(data: bytes) -> bytes:
 
 
 def check_frame(data: bytes) -> None:
-    """Refuse a JPEG of another kind than 8 bit.
+    """Reject JPEG files that are not 8-bit.
 
     Raises:
-        ValueError: names the kind.
+        ValueError: names the format.
     """
     place = 2
     while place + 5 <= len(data) and data[place] == 0xFF and data[place + 1] != 0xDA:
         marker = data[place + 1]
         if marker == 0xF7:
-            raise ValueError("JPEG-LS is not read")
+            raise ValueError("JPEG-LS is not supported")
         if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
             if data[place + 4] != 8:
-                raise ValueError(f"{data[place + 4]}-bit JPEG is not read")
+                raise ValueError(f"{data[place + 4]}-bit JPEG is not supported")
             return
         place += 1 if marker == 0xFF else 2 + max(2, struct.unpack_from(">H", data, place + 2)[0])
 
 
 def has_all_scans(data: bytes) -> bool:
-    """Whether the scans of a JPEG hold every bit of every coefficient of each component (ITU-T T.81, annex G)."""
+    """Return whether the scans of a JPEG contain every bit of every coefficient of each component (T.81, annex G)."""
     place, count, known = 2, 0, {}
     while (place := data.find(b"\xff", place)) >= 0 and place + 4 <= len(data):
         marker = data[place + 1]
@@ -133,7 +135,7 @@ def has_all_scans(data: bytes) -> bool:
 
 
 def describe_tail(data: bytes, segments: Segments) -> list[str]:
-    """Name what lies behind the picture, or is told of in its segments, and is not in the repaired copy."""
+    """Return notes on data after the picture, or referenced in its segments, that the repaired copy lacks."""
     end = find_end(data)
     tail = data[end:] if end > 0 else b""
     texts = b"".join(content for marker, content in segments if marker in (APP1, APP2))
@@ -145,7 +147,7 @@ def describe_tail(data: bytes, segments: Segments) -> list[str]:
     elif not notes and any(marker == APP2 and content.startswith(MPF) for marker, content in segments):
         notes.append("The second picture in the file (another view or a preview) is not in the copy.")
     if not notes and tail.strip(b"\0\xff"):
-        notes.append(f"{len(tail)} bytes behind the picture are not in the copy.")
+        notes.append(f"{len(tail)} bytes after the end of the picture are not in the copy.")
     if any(marker == APP11 for marker, _ in segments):
         notes.append(
             "Content credentials (C2PA) or other JUMBF data are not in the copy, since they sign the original."
@@ -154,7 +156,7 @@ def describe_tail(data: bytes, segments: Segments) -> list[str]:
 
 
 def pack_xmp(packet: bytes) -> Segments:
-    """Put an XMP packet into segments; one that is too long for one is "extended XMP" (XMP specification, part 3)."""
+    """Split an XMP packet into segments; one that does not fit becomes "extended XMP" (XMP specification, part 3)."""
     if len(XMP + packet) <= LARGEST:
         return [(APP1, XMP + packet)]
     digest, step = hashlib.md5(packet, usedforsecurity=False).hexdigest().upper().encode(), LARGEST - 75
@@ -170,7 +172,7 @@ def pack_xmp(packet: bytes) -> Segments:
 
 
 def read_density(segments: Segments) -> tuple[float, float] | None:
-    """Pixels per inch that JFIF names."""
+    """Return the horizontal and vertical density in the JFIF segment, pixels per inch; None if there is none."""
     for marker, content in segments:
         if marker == APP0 and content.startswith(b"JFIF\0") and len(content) >= 12:
             unit, x, y = struct.unpack_from(">BHH", content, 7)
@@ -180,7 +182,14 @@ def read_density(segments: Segments) -> tuple[float, float] | None:
 
 
 def encode(picture: Image.Image, tables: dict | None, quality: int | None, dpi=None) -> bytes:
-    """Encode a picture: with `quality`; or with 95, and finer tables of the original, without subsampling."""
+    """Encode a picture as JPEG without chroma subsampling.
+
+    Args:
+        picture: to encode.
+        tables: quantisation tables of the original, used if they are finer than those of quality 95.
+        quality: 1 to 100; None means 95, or `tables`.
+        dpi: pixels per inch, horizontal and vertical.
+    """
     encoded = io.BytesIO()
     options = {"quality": quality or 95, "subsampling": 0}
     if tables and not quality:

@@ -1,8 +1,8 @@
-"""Colour space of JPEG XL files, from the head of the codestream: the decoder gives pixels without it."""
+"""Colour space of JPEG XL files, read from the header of the codestream, since the decoder returns only pixels."""
 
 from ssdie.photo.metadata import read_boxes
 
-PRIMARIES = {1: 1, 9: 9, 11: 12}  # of JPEG XL to ITU-T H.273; transfer functions have the same numbers
+PRIMARIES = {1: 1, 9: 9, 11: 12}  # codes of JPEG XL: those of ITU-T H.273; transfer functions have the same codes
 SIZES = ((9, 1), (13, 1), (18, 1), (30, 1))
 ENUM = ((0, 0), (0, 1), (4, 2), (6, 18))
 
@@ -14,23 +14,23 @@ class Bits:
         self.value, self.left = int.from_bytes(data[:256], "little"), 8 * min(len(data), 256)
 
     def read(self, count: int) -> int:
-        """Read a number of some bits; ValueError beyond the end."""
+        """Read an unsigned number of `count` bits; ValueError beyond the end."""
         if count > self.left:
             raise ValueError("it ends in its header")
         found, self.value, self.left = self.value & ((1 << count) - 1), self.value >> count, self.left - count
         return found
 
     def choose(self, ways: tuple[tuple[int, int], ...]) -> int:
-        """Read a number in one of four ways (bits, offset), U32 of the specification."""
+        """Read a number of type U32: two bits select one of four pairs (bits, offset)."""
         bits, offset = ways[self.read(2)]
         return self.read(bits) + offset
 
 
 def read_color(data: bytes) -> tuple[int, int] | None:
-    """Give primaries and transfer function (ITU-T H.273) of a JPEG XL; None for sRGB.
+    """Return the primaries and the transfer function (codes of ITU-T H.273) of a JPEG XL file; None for sRGB.
 
     Raises:
-        ValueError: the space is given by an ICC profile, or lies behind fields that are not read.
+        ValueError: the space is given by an ICC profile or its own primaries, or follows fields that are not supported.
 
     Source: ISO/IEC 18181-1, annexes A, D and E.
     """

@@ -1,4 +1,4 @@
-"""What a photo file holds beside its pixels: blocks that every format can carry, and the parts of each container."""
+"""Metadata of photo files: blocks that every format can hold, and parts of the containers PNG, JPEG 2000, AVIF, GIF."""
 
 import re
 import struct
@@ -7,16 +7,16 @@ from dataclasses import dataclass, field
 
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 XMP_KEYWORD = b"XML:com.adobe.xmp"
-# chunks that decoders need, and others that belong to the pixels of the original
+# PNG chunks that decoders need, and further ones that describe the pixels of the original
 NEEDED_CHUNKS = (b"IHDR", b"PLTE", b"IDAT", b"IEND", b"tRNS", b"acTL", b"fcTL", b"fdAT")
 PIXEL_CHUNKS = (*NEEDED_CHUNKS, b"hIST", b"sPLT", b"bKGD", b"sBIT")
 CHUNK_SIZES = {b"pHYs": 9, b"cHRM": 32, b"gAMA": 4, b"sRGB": 1, b"tIME": 7, b"cICP": 4}
 COLOR_CHUNKS = (b"iCCP", b"cICP", b"gAMA", b"cHRM", b"sRGB", b"mDCV", b"cLLI")
-LONGEST = 1 << 24  # bytes of a compressed text or profile
+LONGEST = 1 << 24  # largest size of a compressed text or profile after unpacking, bytes
 JP2_EXIF = b"JpgTiffExif->JP2"
 JP2_XMP = bytes.fromhex("be7acfcb97a942e89c71999491e3afac")
 GIF_XMP = b"\x21\xff\x0bXMP DataXMP"
-GIF_XMP_END = b"\1" + bytes(range(255, -1, -1)) + b"\0"  # a reader that skips blocks from anywhere comes out here
+GIF_XMP_END = b"\1" + bytes(range(255, -1, -1)) + b"\0"  # readers that skip blocks inside the packet end here
 UUIDS = {JP2_EXIF: "exif", JP2_XMP: "xmp"}
 
 
@@ -24,24 +24,24 @@ UUIDS = {JP2_EXIF: "exif", JP2_XMP: "xmp"}
 class Metadata:
     """Metadata of a photo, as bytes."""
 
-    exif: bytes = b""  # from the byte order mark on
-    xmp: bytes = b""  # a packet
-    icc: bytes = b""  # a profile
+    exif: bytes = b""  # EXIF block, from its byte order mark on
+    xmp: bytes = b""  # XMP packet
+    icc: bytes = b""  # ICC profile
     comment: bytes = b""
-    dpi: tuple[float, float] | None = None
-    segments: list[tuple[int, bytes]] = field(default_factory=list)  # of JPEG: marker and content
-    chunks: list[tuple[bytes, bytes, bool]] = field(default_factory=list)  # of PNG: type, content, before the pixels
-    tiff: bytes = b""  # of TIFF: the whole file, in which the pixels are replaced
+    dpi: tuple[float, float] | None = None  # horizontal and vertical pixels per inch
+    segments: list[tuple[int, bytes]] = field(default_factory=list)  # JPEG: marker and content
+    chunks: list[tuple[bytes, bytes, bool]] = field(default_factory=list)  # PNG: type, content, whether before pixels
+    tiff: bytes = b""  # TIFF: the whole file, in which the pixels are replaced
     mode: int | None = None  # permissions of the file
     times: tuple[int, int] | None = None  # access and modification, ns
 
 
 def patch_xmp(xmp: bytes, turned: tuple[int, int] | None = None) -> bytes:
-    """Set the orientation of an XMP packet to upright, and remove the properties of parts that are not in the copy.
+    """Set the orientation of an XMP packet to upright, and remove properties of gain maps and motion photos.
 
     Args:
         xmp: the packet.
-        turned: width and height of a photo that was brought upright, pixels.
+        turned: new width and height of a photo whose sides were exchanged to turn it upright, pixels; else None.
 
     Example:
         >>> patch_xmp(b'<a tiff:Orientation="6" GCamera:MicroVideo="1" xmp:Rating="5"/>')
@@ -60,13 +60,13 @@ def patch_xmp(xmp: bytes, turned: tuple[int, int] | None = None) -> bytes:
 
 
 def xmp_orientation(xmp: bytes) -> int:
-    """Orientation that an XMP packet names, 1 to 8; 0 without one."""
+    """Return the orientation in an XMP packet, 1 to 8; 0 if there is none."""
     found = re.search(rb'tiff:Orientation(?:\s*=\s*["\']|>)([1-8])\b', xmp)
     return int(found[1]) if found else 0
 
 
 def is_panorama(xmp: bytes) -> bool:
-    """Whether XMP (GPano) names a panorama of the full circle, whose left and right sides meet."""
+    """Return whether XMP (GPano) describes a 360-degree panorama, whose left and right sides meet."""
     if b"GPano:ProjectionType" not in xmp or b"equirectangular" not in xmp:
         return False
 
@@ -82,10 +82,11 @@ Chunks = list[tuple[bytes, bytes, bool]]
 
 
 def read_chunks(data: bytes) -> tuple[Chunks, set[bytes], int]:
-    """Read the chunks of a PNG that are not about its pixels.
+    """Read the chunks of a PNG that hold metadata.
 
     Returns:
-        Type and content of each, and whether it stands before the pixels; types of damaged ones; where the file ends.
+        Type and content of each, and whether it comes before the pixels; types of damaged chunks; offset of the end of
+        the last chunk.
     """
     found: Chunks = []
     damaged, place, before, name = set(), len(PNG_SIGNATURE), True, b""
@@ -105,7 +106,7 @@ def read_chunks(data: bytes) -> tuple[Chunks, set[bytes], int]:
 
 
 def _is_sound(name: bytes, content: bytes) -> bool:
-    """Whether a chunk has its length, and does not unpack to more than `LONGEST`; decoders refuse others."""
+    """Return whether a chunk has a valid length and does not unpack to more than `LONGEST`; decoders reject others."""
     if name in CHUNK_SIZES:
         return len(content) == CHUNK_SIZES[name]
     if name in (b"zTXt", b"iTXt"):
@@ -121,7 +122,7 @@ def _is_sound(name: bytes, content: bytes) -> bool:
 
 
 def write_chunks(data: bytes, chunks: Chunks) -> bytes:
-    """Put chunks into an encoded PNG, in place of all those that a decoder does not need."""
+    """Replace the metadata chunks of an encoded PNG; chunks that a decoder needs stay."""
     parts, place = [data[:8]], 8
     while place + 12 <= len(data):
         length, name = struct.unpack_from(">I4s", data, place)
@@ -141,7 +142,7 @@ def _chunk(name: bytes, content: bytes) -> bytes:
 
 
 def chunks_of(metadata: Metadata) -> list[tuple[bytes, bytes, bool]]:
-    """Express metadata of another format as chunks of PNG."""
+    """Convert metadata of another format to PNG chunks."""
     found = []
     if metadata.icc:
         found.append((b"iCCP", b"icc\0\0" + zlib.compress(metadata.icc), True))
@@ -157,7 +158,7 @@ def chunks_of(metadata: Metadata) -> list[tuple[bytes, bytes, bool]]:
 
 
 def text_of(chunk: bytes) -> bytes:
-    """Text of a chunk iTXt, unpacked if it is compressed; empty if it is damaged."""
+    """Return the text of an iTXt chunk, decompressed if necessary; empty if it is damaged."""
     try:
         _, rest = chunk.split(b"\0", 1)
         text = rest[2:].split(b"\0", 2)[2]
@@ -167,7 +168,7 @@ def text_of(chunk: bytes) -> bytes:
 
 
 def unpack(packed: bytes) -> bytes:
-    """Decompress what a chunk holds, 16 MiB at most; empty if it is damaged or longer."""
+    """Decompress the content of a chunk, at most 16 MiB; empty if it is damaged or longer."""
     decoder = zlib.decompressobj()
     try:
         content = decoder.decompress(packed, LONGEST)
@@ -177,7 +178,13 @@ def unpack(packed: bytes) -> bytes:
 
 
 def read_boxes(data: bytes, place: int = 0, end: int | None = None) -> list[tuple[bytes, int, int]]:
-    """List the boxes of JPEG 2000, HEIF, AVIF or JPEG XL: type, start and end of the content."""
+    """List the boxes of JPEG 2000, HEIF, AVIF or JPEG XL: type, and start and end of the content.
+
+    Args:
+        data: the file.
+        place: offset of the first box.
+        end: offset of the end; None means the end of the file.
+    """
     found, end = [], len(data) if end is None else end
     while place + 8 <= end:
         length, name = struct.unpack_from(">I4s", data, place)
@@ -193,12 +200,12 @@ def read_boxes(data: bytes, place: int = 0, end: int | None = None) -> list[tupl
 
 
 def box(name: bytes, content: bytes) -> bytes:
-    """Make one box."""
+    """Build a box."""
     return struct.pack(">I4s", len(content) + 8, name) + content
 
 
 def read_nclx(data: bytes) -> tuple[int, int] | None:
-    """Give the code points (primaries, transfer) that an AVIF names in a box colr of type nclx."""
+    """Return the code points (primaries, transfer function) in the nclx `colr` box of an AVIF; None without one."""
     for name, start, end in read_boxes(data):
         if name != b"meta":
             continue
@@ -211,14 +218,14 @@ def read_nclx(data: bytes) -> tuple[int, int] | None:
 
 
 def av1_bits(data: bytes) -> int:
-    """Bits of the numbers of an AVIF, by the configuration of its (first) AV1 picture."""
+    """Return the bit depth of an AVIF, 8, 10 or 12, from the configuration of its first AV1 picture."""
     place = data.find(b"av1C", 0, 1 << 16)
     flags = data[place + 6] if 0 <= place < len(data) - 6 else 0
     return 12 if flags & 0x60 == 0x60 else 10 if flags & 0x40 else 8
 
 
 def read_gif_xmp(data: bytes) -> bytes:
-    """Give the XMP packet of a GIF, an application extension that is ended by bytes counting down."""
+    """Return the XMP packet of a GIF, an application extension that ends with `GIF_XMP_END`."""
     start = data.find(GIF_XMP)
     end = data.find(GIF_XMP_END[:8], start) if start >= 0 else -1
     return data[start + len(GIF_XMP) : end] if end > 0 else b""

@@ -1,4 +1,4 @@
-"""Decoders of kinds that need the extra `formats`: HEIC, JPEG XL, RAW."""
+"""Decoders of the formats that need the extra `formats`: HEIC, JPEG XL, RAW."""
 
 import io
 import struct
@@ -13,7 +13,7 @@ from ssdie.utils.dependencies import require
 
 
 def decode_heic(photo, data: bytes) -> None:
-    """HEIC, by libheif; more than 8 bit as 16 bit."""
+    """Decode HEIC with libheif; more than 8 bits become 16."""
     file = require("pillow_heif", "formats").open_heif(io.BytesIO(data), convert_hdr_to_8bit=False)
     check_size(file.size, 1, len(data))
     add_info(photo, file.info)
@@ -35,15 +35,15 @@ def decode_heic(photo, data: bytes) -> None:
 
 
 def decode_jpeg_xl(photo, data: bytes) -> None:
-    """JPEG XL, by imagecodecs."""
+    """Decode JPEG XL with imagecodecs."""
     array = require("imagecodecs", "formats").jpegxl_decode(data)
     if array.ndim not in (2, 3) or array.dtype not in (np.uint8, np.uint16):
-        raise ValueError(f"{array.dtype} JPEG XL, or one of several frames, is not read")
+        raise ValueError(f"expected JPEG XL with one frame of uint8 or uint16, got {array.dtype} of {array.ndim} axes")
     add_deep(photo, array)
     try:
         photo.code_points = jxl.read_color(data)
     except ValueError as error:
-        photo.notes.append(f"The colour space of the JPEG XL is not read ({error}): its numbers are taken for sRGB.")
+        photo.notes.append(f"The colour space of the JPEG XL was not read ({error}); the values are taken for sRGB.")
     for name, low, high in metadata.read_boxes(data) if data[:1] == b"\0" else []:
         if name == b"Exif":
             photo.metadata.exif = data[low + 4 + struct.unpack_from(">I", data, low)[0] : high]
@@ -52,13 +52,13 @@ def decode_jpeg_xl(photo, data: bytes) -> None:
 
 
 def decode_raw(photo, data: bytes) -> None:
-    """RAW and DNG, developed by LibRaw with the white balance of the camera."""
+    """Develop RAW and DNG with LibRaw and the white balance of the camera."""
     rawpy = require("rawpy", "formats")
     try:
         with rawpy.imread(io.BytesIO(data)) as raw:
             photo.frames.append(raw.postprocess(use_camera_wb=True, output_bps=16))
     except rawpy.LibRawError as error:
-        raise ValueError(f"it is damaged, or no RAW file of a known camera ({error})") from error
+        raise ValueError(f"it is damaged, or not a RAW file of a known camera ({error})") from error
     photo.extras.append(None)
     photo.notes.append("The RAW file was developed; raw values and the maker note are not in the copy.")
     with suppress(ValueError):  # containers other than TIFF

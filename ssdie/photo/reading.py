@@ -1,4 +1,4 @@
-"""Reading photo files of every kind: `read_photo` gives a `Photo`, upright, in sRGB, with everything it holds."""
+"""Reading photo files of every format: `read_photo` returns a `Photo`, upright, in sRGB, with all metadata."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,20 +20,20 @@ class Photo:
         kind: key of `ssdie.photo.formats.KINDS`.
         frames: (H, W) grey or (H, W, 3) colour, upright, sRGB: the file's own uint8, uint16 or float32; float32 where
             the colours had to be converted.
-        extras: for each frame None, or its further channels (H, W, n), alpha first.
-        has_alpha: whether the first further channel is alpha.
-        originals: frames in the photo's own colour space; the frames themselves where that is sRGB.
+        extras: for each frame None, or its channels beyond grey or RGB, (H, W, n), alpha first.
+        has_alpha: whether the first of these channels is alpha.
+        originals: frames in the photo's own colour space; the same arrays as `frames` if that is sRGB.
         space: the photo's own colour space; None for sRGB.
-        metadata: everything else that the file holds.
-        notes: sentences about what was dropped or could not be kept.
+        metadata: everything else in the file.
+        notes: sentences about what was dropped or cannot be kept.
         durations: of the frames of an animation, ms.
-        loop: repetitions of an animation; 0 for ever, None for once.
+        loop: repetitions of an animation; 0 without end, None for one.
         pages: for each directory of a TIFF file the index of its frame, or None if it is dropped.
         tables: quantisation tables of a JPEG.
-        lossless: whether a WebP is.
-        code_points: primaries and transfer function (ITU-T H.273) that AVIF or HEIC names (nclx).
-        bits: of the numbers of an AVIF or HEIC.
-        turned: whether width and height were exchanged to bring it upright.
+        lossless: whether a WebP is lossless.
+        code_points: primaries and transfer function (ITU-T H.273) in the nclx of an AVIF or HEIC.
+        bits: bit depth of an AVIF or HEIC.
+        turned: whether width and height were exchanged to turn the photo upright.
         default_image: whether the first frame of an APNG is not part of its animation.
     """
 
@@ -57,16 +57,16 @@ class Photo:
 
     @property
     def is_panorama(self) -> bool:
-        """Whether left and right sides meet."""
+        """Whether the photo is a panorama whose left and right sides meet."""
         return is_panorama(self.metadata.xmp)
 
     def alpha(self, frame: int = 0) -> np.ndarray | None:
-        """Alpha (H, W) of a frame, or None."""
+        """Return the alpha channel (H, W) of a frame, or None."""
         extra = self.extras[frame]
         return extra[..., 0] if self.has_alpha and extra is not None else None
 
     def scene(self, frame: int = 0) -> np.ndarray:
-        """Mask (H, W) of the part of a frame that is scene: without bars, frames and transparent margins."""
+        """Return a mask (H, W), bool, of the scene in a frame: without bars, borders and transparent margins."""
         from ssdie.photo.scene import find_scene
 
         rows, columns = find_scene(self.frames[frame], self.alpha(frame))
@@ -81,7 +81,7 @@ class Photo:
         format: str | None = None,
         quality: int | None = None,
     ) -> list[str]:
-        """Write the photo, whole or not at all, with its metadata, in its own colour space; see `writing.save`."""
+        """Write the photo atomically, with its metadata, in its own colour space; see `ssdie.photo.writing.save`."""
         from ssdie.photo.writing import save
 
         return save(self, path, pixels, format, quality)
@@ -95,8 +95,8 @@ def read_photo(source: str | Path | bytes) -> Photo:
 
     Raises:
         OSError: the file cannot be read.
-        ValueError: it is no photo, is damaged, or is of a kind that is not read, which the message names.
-        ModuleNotFoundError: reading it needs the extra `formats`.
+        ValueError: it is not a photo, is damaged, or has a format that is not supported, which the message names.
+        ModuleNotFoundError: its decoder is part of the extra `formats`, which is not installed.
     """
     metadata, suffix = Metadata(), ""
     if isinstance(source, bytes):
@@ -111,7 +111,7 @@ def read_photo(source: str | Path | bytes) -> Photo:
         decoders.DECODERS[kind](photo, data)
     except (OSError, ValueError, MemoryError, ModuleNotFoundError):
         raise
-    except Exception as error:  # decoders raise whatever they like on damaged files
+    except Exception as error:  # decoders raise many types of errors on damaged files
         raise OSError(str(error) or type(error).__name__) from error
     _drop_damaged(photo)
     _turn_upright(photo)
@@ -130,7 +130,7 @@ def _drop_damaged(photo: Photo) -> None:
 
 
 def _turn_upright(photo: Photo) -> None:
-    if photo.kind in ("HEIC", "RAW", "JPEG XL"):  # their decoders do
+    if photo.kind in ("HEIC", "RAW", "JPEG XL"):  # their decoders return upright pictures
         return
     orientation = read_orientation(photo.metadata.exif) or xmp_orientation(photo.metadata.xmp)
     photo.turned |= orientation >= 5
@@ -141,16 +141,16 @@ def _turn_upright(photo: Photo) -> None:
 
 
 def _convert(photo: Photo) -> None:
-    """Convert the frames to sRGB, where they are of another space."""
+    """Convert the frames to sRGB, if they are in another space."""
     photo.originals = list(photo.frames)
     try:
         space = _find_space(photo)
         if space and space.profile and photo.frames[0].dtype != np.uint8:
-            photo.notes.append("The colour profile holds tables and was not applied to more than 8 bit.")
+            photo.notes.append("The colour profile holds lookup tables and was not applied to more than 8 bits.")
             space = None
         converted = [np.clip(space.to_srgb(frame), 0, 1) for frame in photo.frames] if space else None
     except ValueError:
-        photo.notes.append("The colour profile is damaged or does not fit the picture, and was dropped.")
+        photo.notes.append("The colour profile is damaged or does not fit the picture; it was dropped.")
         drop_color(photo)
         return
     if not converted:
@@ -164,7 +164,7 @@ def _convert(photo: Photo) -> None:
         drop_color(photo)
         return
     photo.frames = converted
-    if photo.kind == "AVIF" and not photo.metadata.icc:  # which Pillow cannot tag
+    if photo.kind == "AVIF" and not photo.metadata.icc:  # Pillow cannot write nclx
         dtype = photo.originals[0].dtype
         photo.space, photo.originals = None, [color.as_depth(frame, dtype) for frame in converted]
         photo.frames = photo.originals
@@ -172,7 +172,7 @@ def _convert(photo: Photo) -> None:
 
 
 def _find_space(photo: Photo) -> color.Space | None:
-    """Colour space of a photo by what the file says of it: the first of cICP, ICC, gAMA, EXIF."""
+    """Return the colour space of a photo from the first of cICP, ICC profile, gAMA, nclx and EXIF; None for sRGB."""
     gray = photo.frames[0].ndim == 2
     chunks = {name: content for name, content, _ in photo.metadata.chunks}
     if len(points := chunks.get(b"cICP", b"")) == 4:
@@ -190,20 +190,26 @@ def _find_space(photo: Photo) -> color.Space | None:
 
 
 def drop_color(photo: Photo) -> None:
-    """Remove what says that the pixels are of another space than sRGB."""
+    """Remove the metadata that describe another colour space than sRGB."""
     photo.metadata.icc = b""
     photo.metadata.chunks = [chunk for chunk in photo.metadata.chunks if chunk[0] not in COLOR_CHUNKS]
 
 
 def own_pixels(photo: Photo, frame: int, enhanced: np.ndarray) -> np.ndarray:
-    """Convert an enhanced frame from sRGB to the photo's own space and numbers; unchanged pixels stay as they were."""
+    """Convert an enhanced frame from sRGB to the photo's own colour space and type; unchanged pixels keep their values.
+
+    Args:
+        photo: from `read_photo`.
+        frame: index of the frame.
+        enhanced: the frame after the enhancement, as `photo.frames[frame]`.
+    """
     before, original = photo.frames[frame], photo.originals[frame]
     if photo.space is None:
         return enhanced
     own = np.empty_like(original)
-    for start in range(0, len(original), color.ROWS):  # memory does not grow with the photo
+    for start in range(0, len(original), color.ROWS):  # in strips, so that memory does not grow with the photo
         rows = slice(start, start + color.ROWS)
-        outside = photo.space.to_srgb(original[rows]) - before[rows]  # what lies outside the gamut of sRGB
+        outside = photo.space.to_srgb(original[rows]) - before[rows]  # the part outside the gamut of sRGB
         values = photo.space.from_srgb(color.as_float(enhanced[rows]) + outside)
         same = enhanced[rows] == before[rows]
         same = same.all(axis=2, keepdims=True) if same.ndim == 3 else same

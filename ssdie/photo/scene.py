@@ -1,4 +1,7 @@
-"""What of a photo is no scene: bars and frames, transparent margins, flat pictures; grey stored as RGB, toned grey."""
+"""Finding the scene in a photo, and enhancing only that: without bars, borders, transparent margins, flat pictures.
+
+Grey photos stored as RGB, toned photos (sepia) and panoramas are handled here too.
+"""
 
 from collections.abc import Callable
 from functools import partial
@@ -8,28 +11,35 @@ import numpy as np
 from ssdie.photo.color import as_depth, as_float
 
 LEVEL = 1 / 255
-BLACK, DARK, WHITE = 4 * LEVEL, 24 * LEVEL, 250 * LEVEL  # colours of bars: black, as of video, and white
-LOOSE, STRICT = 6 * LEVEL, 1.5 * LEVEL  # rows of a bar differ by less from its colour, where it is dark or white, else
-EDGES = {"black": 0.0, "dark": 4 * LEVEL, "other": 12 * LEVEL}  # the scene beside a bar differs by more
-FEWEST = {"black": 2, "dark": 2, "other": 4}  # rows of a bar
-RINGING, RINGED = 16, 24 * LEVEL  # JPEG: a bar rings so many rows from the scene, and so much
-SOFT, SOFT_STEP = 2, 12 * LEVEL  # a soft edge has so many rows, each so much further from the bar
-OUTLIERS = 0.02  # part of a bar's row that may differ by more than `RINGED`
-LARGEST_BARS = 0.8  # of a side
-FLAT, LIVELY = 3 * LEVEL, 6 * LEVEL  # spread of values: nothing is repaired below the one, everything above the other
-PLAIN, MIXED = 0.85, 0.7  # part of a picture that has one colour: as FLAT and LIVELY
-LUMA = np.array((0.299, 0.587, 0.114), np.float32)  # ITU-R BT.601, as JPEG
-SIDE = 256  # pixels of the longer side that statistics are taken of
-BLOCK, BLOCKS = 8, 128  # pixels of a side, and their number along a side, by which toning is found
-TONED = 2 * LEVEL  # means of blocks lie nearer to the curve of a toned photo; dusty photos reach 3.2 of 255 and more
-PALE = 0.55  # least ratio of the channels in the brightest tone of a toned photo
-WRAP = 0.25  # part of a panorama's width that is repeated at each side
+# Bars. Values are in [0, 1]; LEVEL is one 8-bit level.
+BLACK, DARK, WHITE = 4 * LEVEL, 24 * LEVEL, 250 * LEVEL  # a bar is black or dark below, white above these values
+LOOSE, STRICT = 6 * LEVEL, 1.5 * LEVEL  # largest mean deviation in a row of a bar: dark and white bars; other colours
+EDGES = {"black": 0.0, "dark": 4 * LEVEL, "other": 12 * LEVEL}  # smallest difference between a bar and the scene
+FEWEST = {"black": 2, "dark": 2, "other": 4}  # smallest number of rows of a bar
+RINGING, RINGED = 16, 24 * LEVEL  # JPEG ringing beside the scene: largest number of rows, largest deviation
+SOFT, SOFT_STEP = 2, 12 * LEVEL  # soft edge of a bar: largest number of rows, smallest step between them
+OUTLIERS = 0.02  # fraction of a bar's row that may deviate by more than `RINGED`
+LARGEST_BARS = 0.8  # fraction of a side that bars may cover
+# Flat pictures: the weight of the enhancement rises from 0 to 1 between the two values of each pair.
+FLAT, LIVELY = 3 * LEVEL, 6 * LEVEL  # standard deviation of the values
+PLAIN, MIXED = 0.85, 0.7  # fraction of the pixels that have the median colour
+LUMA = np.array((0.299, 0.587, 0.114), np.float32)  # ITU-R BT.601, as in JPEG
+SIDE = 256  # longer side of the copy for statistics, pixels
+# Toned photos.
+BLOCK, BLOCKS = 8, 128  # side of a block, pixels; largest number of blocks along a side
+TONED = 2 * LEVEL  # largest distance of block means from the tone curve; in dusty photos at least 3.2 levels
+PALE = 0.55  # smallest ratio of the channels in the brightest tone
+WRAP = 0.25  # fraction of a panorama's width that is repeated at each side
 
 Enhance = Callable[[np.ndarray], np.ndarray]
 
 
 def find_scene(pixels: np.ndarray, alpha: np.ndarray | None = None) -> tuple[slice, slice]:
-    """Give the rows and columns inside bars and frames of one colour, and inside transparent margins.
+    """Return the rows and columns of the scene: inside bars and borders of one colour, and inside transparent margins.
+
+    Args:
+        pixels: (H, W) or (H, W, 3), uint8, uint16 or float in [0, 1].
+        alpha: (H, W), or None.
 
     Example:
         >>> picture = np.zeros((40, 60), np.uint8)
@@ -42,7 +52,7 @@ def find_scene(pixels: np.ndarray, alpha: np.ndarray | None = None) -> tuple[sli
     if alpha is not None and (seen := alpha > 0).any():
         rows, columns = np.flatnonzero(seen.any(axis=1)), np.flatnonzero(seen.any(axis=0))
         top, bottom, left, right = rows[0], rows[-1] + 1, columns[0], columns[-1] + 1
-    for _ in range(2):  # bars at the sides may begin below those above
+    for _ in range(2):  # bars at the sides may be visible only after those above and below are removed
         inner = pixels[top:bottom, left:right]
         start, end = _bars(inner)
         top, bottom = top + start, bottom - end
@@ -55,9 +65,9 @@ def find_scene(pixels: np.ndarray, alpha: np.ndarray | None = None) -> tuple[sli
 
 
 def _bars(pixels: np.ndarray) -> tuple[int, int]:
-    """Number of rows of the bars at the start and the end."""
+    """Number of rows of the bars at the start and at the end."""
     start, end = _bar(pixels), _bar(pixels[::-1])
-    return (start, end) if start + end < len(pixels) else (0, 0)  # a drawing: two areas that meet are no bars
+    return (start, end) if start + end < len(pixels) else (0, 0)  # two areas that meet are a drawing, not bars
 
 
 def _bar(pixels: np.ndarray) -> int:
@@ -70,14 +80,14 @@ def _bar(pixels: np.ndarray) -> int:
         if distance.mean() > (LOOSE if plain else STRICT) or (distance > RINGED).mean() > OUTLIERS:
             break
     else:
-        return 0  # all of it is one colour
+        return 0  # the whole picture has one colour
     if n < FEWEST[kind]:
         return 0
     means = np.array([np.abs(as_float(row) - color).mean() for row in pixels[n - 1 : n + RINGING + 1]])
-    near = np.flatnonzero(means[1:] > RINGED)  # rows that are no bar, however it rings
+    near = np.flatnonzero(means[1:] > RINGED)  # rows that deviate more than ringing does are part of the scene
     last = near[0] if len(near) else 0
     n += int(np.diff(means)[: last + 1].argmax())  # the largest step is where the scene begins
-    for _ in range(SOFT):  # rows between the bar and the scene belong to neither: they would mislead the repair
+    for _ in range(SOFT):  # rows of a soft edge mix bar and scene; they would distort the correction
         here, there = (np.abs(as_float(row) - color).mean() for row in pixels[[n, min(n + 1, len(pixels) - 1)]])
         n += int(there - here > SOFT_STEP and here < 0.75 * there)
     beside = np.abs(as_float(pixels[n : n + 4]) - color).mean()
@@ -85,7 +95,11 @@ def _bar(pixels: np.ndarray) -> int:
 
 
 def repair_weight(pixels: np.ndarray, seen: np.ndarray | None = None) -> float:
-    """How much of a repair a picture should get: 0 for a flat one or a page of one colour, 1 for a photo.
+    """Return the weight of the enhancement: 0 for flat pictures and pages of one colour, 1 for photos, and between.
+
+    Args:
+        pixels: (H, W) or (H, W, 3), uint8, uint16 or float in [0, 1].
+        seen: mask (H, W) of the pixels to consider; None considers all.
 
     Example:
         >>> repair_weight(np.full((30, 40, 3), 128, np.uint8))
@@ -106,7 +120,7 @@ def repair_weight(pixels: np.ndarray, seen: np.ndarray | None = None) -> float:
 
 
 def is_gray(pixels: np.ndarray) -> bool:
-    """Whether an RGB picture holds grey: its channels differ by 2 of 255 levels at most."""
+    """Return whether a picture is grey: its channels differ by at most 2 of 255 levels."""
     if pixels.ndim == 2:
         return True
     limit = 2 * LEVEL * (np.iinfo(pixels.dtype).max if pixels.dtype.kind == "u" else 1)
@@ -121,12 +135,12 @@ Tone = tuple[np.ndarray, np.ndarray]
 
 
 def find_tone(pixels: np.ndarray) -> Tone | None:
-    """Find the curve of a toned grey photo (sepia): each level of luma has one colour.
+    """Find the tone curve of a toned grey photo (sepia), in which each level of luma has one colour.
 
-    Means of blocks are compared, since JPEG stores colour at half the resolution.
+    Means of blocks are compared, since JPEG stores chroma at half the resolution.
 
     Returns:
-        Levels (n,) of luma and the offsets (n, 3) of the colour from them, in [0, 1]; None for another photo.
+        Levels (n,) of luma and the offsets (n, 3) of the colour from them, in [0, 1]; None if the photo is not toned.
     """
     height, width = pixels.shape[:2]
     columns = np.arange(0, width - BLOCK + 1, max(BLOCK, width // BLOCKS))
@@ -146,19 +160,19 @@ def find_tone(pixels: np.ndarray) -> Tone | None:
     offsets = np.stack([np.bincount(bins, c - luma, 64)[used] / count[used] for c in colors.T], axis=1)
     brightest = levels[-1] + offsets[-1]
     if brightest.min() < PALE * brightest.max():
-        return None  # opaque dust has one colour for each level, too, but a stronger one
+        return None  # in opaque dust each level has one colour too, but a more saturated one
     away = np.abs(colors - luma[:, None] - _offsets(luma, (levels, offsets))).max(axis=1)
     return (levels, offsets) if np.quantile(away, 0.99) <= TONED else None
 
 
 def _offsets(luma: np.ndarray, tone: Tone) -> np.ndarray:
-    """Offsets of the colour from each luma; those of black are 0."""
+    """Interpolate the offsets of the colour at each luma; those of black are 0."""
     levels, offsets = tone
     return np.stack([np.interp(luma, [0, *levels], [0, *channel]) for channel in offsets.T], axis=-1)
 
 
 def _enhance_toned(pixels: np.ndarray, tone: Tone, enhance: Enhance) -> np.ndarray:
-    """Enhance a toned photo as the grey one that it shows, and tone the result by its own curve."""
+    """Enhance the luma of a toned photo as a grey photo, and tone the result by the photo's own curve."""
     gray = np.empty(pixels.shape[:2], pixels.dtype)
     for n in range(0, len(pixels), SIDE):
         gray[n : n + SIDE] = as_depth(as_float(pixels[n : n + SIDE]) @ LUMA, pixels.dtype)
@@ -171,13 +185,16 @@ def _enhance_toned(pixels: np.ndarray, tone: Tone, enhance: Enhance) -> np.ndarr
 
 
 def enhance_scene(pixels: np.ndarray, alpha: np.ndarray | None, enhance: Enhance, wraps: bool = False) -> np.ndarray:
-    """Enhance the scene in a frame, and nothing else.
+    """Enhance the scene in a frame; bars, borders and transparent pixels stay unchanged.
 
     Args:
-        pixels: (H, W) or (H, W, 3), sRGB.
+        pixels: (H, W) or (H, W, 3), sRGB; uint8, uint16 or float in [0, 1].
         alpha: (H, W), or None.
-        enhance: function of an array that gives one of the same shape and type.
-        wraps: left and right sides meet.
+        enhance: function from an array to one of the same shape and type.
+        wraps: whether left and right sides meet, as in a panorama.
+
+    Returns:
+        An array like `pixels`.
     """
     rows, columns = (slice(None), slice(None)) if wraps else find_scene(pixels, alpha)
     inner, hidden = pixels[rows, columns], None
@@ -212,7 +229,7 @@ def enhance_scene(pixels: np.ndarray, alpha: np.ndarray | None, enhance: Enhance
 
 
 def _enhance_wrapped(pixels: np.ndarray, enhance: Enhance) -> np.ndarray:
-    """Enhance a panorama with its sides repeated; near the seam, mix both results so that they meet."""
+    """Enhance a panorama padded with its opposite sides; near the seam, blend both results so that there is no edge."""
     width = pixels.shape[1]
     margin = max(1, round(WRAP * width))
     padded = np.concatenate((pixels[:, -margin:], pixels, pixels[:, :margin]), axis=1)

@@ -1,11 +1,11 @@
-"""The tag directories of TIFF and EXIF: read them where they are, patch numbers in place, append directories."""
+"""Tag directories of TIFF and EXIF: read them, patch numbers in place, append directories."""
 
 import struct
 from dataclasses import dataclass
 
 SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
 INTEGERS = {1: "B", 3: "H", 4: "I", 13: "I", 16: "Q", 18: "Q"}
-MOST_ENTRIES, MOST_VALUES = 4096, 1 << 24  # a directory with more is damaged
+MOST_ENTRIES, MOST_VALUES = 4096, 1 << 24  # a directory with more entries, or a tag with more values, is damaged
 
 
 @dataclass(frozen=True)
@@ -21,15 +21,18 @@ class Entry:
 
 @dataclass(frozen=True)
 class Directory:
-    """The tags of one directory by number, and where the offset of the next directory stands."""
+    """The tags of one directory by number."""
 
     entries: dict[int, Entry]
-    next: int
-    next_place: int
+    next: int  # offset of the next directory; 0 if there is none
+    next_place: int  # where this offset is stored
 
 
 class TagBlock:
-    """A TIFF file, BigTIFF file or EXIF block as bytes that can be patched.
+    """A TIFF file, BigTIFF file or EXIF block whose bytes can be patched.
+
+    Args:
+        data: the file or block, from its byte order mark on; copied.
 
     Raises:
         ValueError: the header is not that of TIFF.
@@ -51,14 +54,14 @@ class TagBlock:
         self.first = self.unpack(self.offset_code, self.first_place)
 
     def unpack(self, code: str, place: int) -> int:
-        """Read one number; ValueError beyond the end."""
+        """Read one number of a struct format code; ValueError beyond the end."""
         try:
             return struct.unpack_from(self.order + code, self.data, place)[0]
         except struct.error:
-            raise ValueError("its tags lead beyond its end") from None
+            raise ValueError("its tags point beyond its end") from None
 
     def pack(self, code: str, place: int, value: int) -> None:
-        """Write one number in place."""
+        """Write one number of a struct format code in place."""
         struct.pack_into(self.order + code, self.data, place, value)
 
     def directory(self, place: int) -> Directory:
@@ -70,7 +73,7 @@ class TagBlock:
         next_place = place + head + count * width
         following = self.unpack(self.offset_code, next_place) if next_place + inline <= len(self.data) else 0
         if next_place > len(self.data):
-            raise ValueError("its tags lead beyond its end")
+            raise ValueError("its tags point beyond its end")
         entries = {}
         for at in range(place + head, next_place, width):
             tag, kind = self.unpack("H", at), self.unpack("H", at + 2)
@@ -84,7 +87,7 @@ class TagBlock:
         return Directory(entries, following, next_place)
 
     def directories(self) -> list[tuple[int, Directory]]:
-        """List the chain of directories from the first one with their offsets; a circle ends it."""
+        """List the chain of directories with their offsets, from the first one; a loop ends the list."""
         found, place = {}, self.first
         while place and place not in found and len(found) < MOST_ENTRIES:
             found[place] = self.directory(place)
@@ -92,19 +95,19 @@ class TagBlock:
         return list(found.items())
 
     def numbers(self, directory: Directory, tag: int) -> tuple[int, ...]:
-        """Values of an integer tag; empty without it."""
+        """Return the values of an integer tag; empty if there is no such tag."""
         entry = directory.entries.get(tag)
         if entry is None or entry.type not in INTEGERS or entry.count > MOST_VALUES:
             return ()
         return struct.unpack_from(f"{self.order}{entry.count}{INTEGERS[entry.type]}", self.data, entry.place)
 
     def number(self, directory: Directory, tag: int, default: int = 0) -> int:
-        """First value of an integer tag."""
+        """Return the first value of an integer tag, or `default`."""
         values = self.numbers(directory, tag)
         return values[0] if values else default
 
     def raw(self, directory: Directory, tag: int) -> bytes:
-        """Bytes of a tag; empty without it."""
+        """Return the bytes of a tag; empty if there is no such tag."""
         entry = directory.entries.get(tag)
         return bytes(self.data[entry.place : entry.place + entry.size]) if entry else b""
 
@@ -116,14 +119,19 @@ class TagBlock:
                 self.pack(INTEGERS[entry.type], entry.place + n * SIZES[entry.type], value)
 
     def append(self, content: bytes) -> int:
-        """Append bytes at an even offset, and give that."""
+        """Append bytes at an even offset; return the offset."""
         self.data += bytes(len(self.data) % 2)
         place = len(self.data)
         self.data += content
         return place
 
     def append_directory(self, tags: dict[int, tuple[int, int, bytes]], following: int = 0) -> int:
-        """Append a directory of {tag: (type, count, value bytes)}, and give its offset."""
+        """Append a directory of {tag: (type, count, value bytes)}; return its offset.
+
+        Args:
+            tags: the entries.
+            following: offset of the next directory; 0 for none.
+        """
         inline, body = (8 if self.big else 4), b""
         for tag, (kind, count, value) in sorted(tags.items()):
             if len(value) > inline:

@@ -1,7 +1,7 @@
-"""TIFF files: what kind one is, and the same file with other pixels.
+"""TIFF files: how a page is stored, and writing new pixels into an existing file.
 
-A repaired TIFF is the original file in which the pixels are replaced: all tags, also those that nobody knows, stay
-where they were, so that maker notes, georeferences and the offsets in them keep their meaning.
+A repaired TIFF is the original file with new pixels. All other tags, known or not, stay at their offsets, so that maker
+notes, georeferences and offsets inside them remain valid.
 """
 
 import io
@@ -27,23 +27,23 @@ NAMES = {
     32773: "PackBits", 32946: "Deflate", 34712: "JPEG 2000", 34887: "LERC", 50000: "Zstandard", 50001: "WebP",
     34925: "LZMA", 34933: "PNG", 34934: "JPEG XR", 50002: "JPEG XL", 52546: "JPEG XL",
 }  # fmt: skip
-LOSSLESS = (1, 5, 8, 32773, 32946, 50000)  # compressions that a copy keeps; the others become Deflate, JPEG stays JPEG
+LOSSLESS = (1, 5, 8, 32773, 32946, 50000)  # compressions that a copy keeps, as it keeps JPEG; others become Deflate
 PILLOW = (1, 2, 3, 4, 5, 7, 8, 32773, 32946)  # compressions that Pillow reads everywhere
 PHOTOMETRICS = {0: "grey", 1: "grey", 2: "colour", 3: "palette", 5: "CMYK", 6: "YCbCr", 8: "Lab"}
 
 
 def is_preview(block: TagBlock, directory: Directory) -> bool:
-    """Whether a page is a smaller version of another one (bit 0 of NewSubfileType), or a mask (bit 2)."""
+    """Return whether a page is a reduced version of another one (bit 0 of NewSubfileType) or a mask (bit 2)."""
     return bool(block.number(directory, SUBFILE) & 5) or block.number(directory, 255) == 2
 
 
 def has_pixels(directory: Directory) -> bool:
-    """Whether a directory describes a picture."""
+    """Return whether a directory describes a picture."""
     return WIDTH in directory.entries and (OFFSETS in directory.entries or TILE_OFFSETS in directory.entries)
 
 
 def describe_kind(block: TagBlock, directory: Directory) -> str:
-    """Name a page, such as "uint16 colour TIFF"."""
+    """Describe the pixels of a page, such as "uint16 colour TIFF"."""
     bits, form = block.number(directory, BITS, 1), block.number(directory, FORMAT, 1)
     number = {1: "uint", 2: "int", 3: "float"}.get(form, "unknown")
     color = PHOTOMETRICS.get(block.number(directory, PHOTOMETRIC), "other")
@@ -53,29 +53,37 @@ def describe_kind(block: TagBlock, directory: Directory) -> str:
 
 
 def reader_of(block: TagBlock, directory: Directory) -> str:
-    """Name what reads a page: "pillow" or "tifffile".
+    """Return the library that can read a page: "pillow" or "tifffile".
 
     Raises:
-        ValueError: nothing does.
+        ValueError: the kind of page is not supported.
     """
     bits, form = block.number(directory, BITS, 1), block.number(directory, FORMAT, 1)
     samples, color = block.number(directory, SAMPLES, 1), block.number(directory, PHOTOMETRIC)
     compression, kind = block.number(directory, COMPRESSION, 1), describe_kind(block, directory)
     gray = samples == 1 and color in (0, 1)
     if compression not in NAMES or compression == 6 or color not in PHOTOMETRICS:
-        raise ValueError(f"{kind} is not read")
+        raise ValueError(f"{kind} is not supported")
     planar = block.number(directory, PLANAR, 1) != 1 and color in (0, 1, 2)
     if form == 1 and bits in (1, 2, 4, 8) and samples <= 4 and compression in PILLOW and not planar:
         return "pillow"
     if gray and compression in PILLOW and (form, bits) in ((1, 16), (1, 32), (2, 32), (3, 32)):
         return "pillow"
     if (form, bits) not in ((1, 8), (1, 16), (3, 16), (3, 32)) or color not in (0, 1, 2, 6):
-        raise ValueError(f"{kind} is not read")
+        raise ValueError(f"{kind} is not supported")
     return "tifffile"
 
 
 def read_page(data: bytes, index: int) -> tuple[np.ndarray, np.ndarray | None]:
-    """Read a page by tifffile: colour or grey, and the channels after it (H, W, n)."""
+    """Read a page with tifffile.
+
+    Args:
+        data: the file.
+        index: number of the page.
+
+    Returns:
+        Colour (H, W, 3) or grey (H, W), and the further channels (H, W, n) or None.
+    """
     tifffile = require("tifffile", "formats")
     require("imagecodecs", "formats")
     with tifffile.TiffFile(io.BytesIO(data)) as file:
@@ -96,12 +104,15 @@ def read_page(data: bytes, index: int) -> tuple[np.ndarray, np.ndarray | None]:
 
 
 def replace_pixels(tiff: bytes, pages: list[np.ndarray | None], blobs: dict[int, bytes] | None = None) -> bytes:
-    """Put new pixels into a TIFF file or an EXIF block; the pages without any are taken from the chain.
+    """Write new pixels into a TIFF file or an EXIF block.
 
     Args:
-        tiff: the file; of an EXIF block the first directory becomes the picture.
-        pages: (H, W) or (H, W, C) for each directory of the chain.
-        blobs: tags that hold bytes, such as `ICC`; an empty value removes the tag.
+        tiff: the file, or an EXIF block, whose first directory then describes the picture.
+        pages: (H, W) or (H, W, C) for each directory of the chain; None removes the directory from the chain.
+        blobs: tags with a value of bytes, such as `ICC`; an empty value removes the tag.
+
+    Returns:
+        The new file.
     """
     block = TagBlock(tiff)
     chain, free = block.directories(), []
@@ -129,14 +140,14 @@ def replace_pixels(tiff: bytes, pages: list[np.ndarray | None], blobs: dict[int,
 
 
 def _segments(block: TagBlock, directory: Directory) -> list[tuple[int, int]]:
-    """Places and sizes of the compressed pixels."""
+    """Offsets and sizes of the compressed pixels."""
     tags = (TILE_OFFSETS, TILE_COUNTS) if TILE_OFFSETS in directory.entries else (OFFSETS, COUNTS)
     pairs = zip(*(block.numbers(directory, tag) for tag in tags), strict=False)
     return [(start, size) for start, size in pairs if start >= 8 and start + size <= len(block.data)]
 
 
 def _merged(free: list[tuple[int, int]]) -> list[list[int]]:
-    """Free places that touch as one."""
+    """Join adjacent free ranges (offset, size)."""
     found: list[list[int]] = []
     for start, size in sorted(free):
         if found and start <= sum(found[-1]) + 1:
@@ -147,7 +158,7 @@ def _merged(free: list[tuple[int, int]]) -> list[list[int]]:
 
 
 def _place(block: TagBlock, content: bytes, free: list[list[int]]) -> int:
-    """Write bytes into the first free place that is large enough, or at the end."""
+    """Write bytes into the first free range that is large enough, or at the end; return their offset."""
     for hole in free:
         start = hole[0] + hole[0] % 2
         if start + len(content) <= sum(hole):
@@ -159,7 +170,7 @@ def _place(block: TagBlock, content: bytes, free: list[list[int]]) -> int:
 
 
 def _set_layout(block: TagBlock, tags: dict, directory: Directory, pixels: np.ndarray, free: list) -> None:
-    """Write pixels into a file, and the tags that describe them."""
+    """Write pixels into a file, and update the tags that describe them."""
     height, width = pixels.shape[:2]
     samples = 1 if pixels.ndim == 2 else pixels.shape[2]
     old = {
@@ -214,9 +225,9 @@ def _set_layout(block: TagBlock, tags: dict, directory: Directory, pixels: np.nd
         put(ROWS, "I", rows)
     if jpeg and color:
         put(530, "H", 1, 1)
-    for tag, value, wanted in ((PREDICTOR, predictor, predictor > 1), (FORMAT, 3, pixels.dtype.kind == "f")):
+    for tag, value, needed in ((PREDICTOR, predictor, predictor > 1), (FORMAT, 3, pixels.dtype.kind == "f")):
         tags.pop(tag, None)
-        if wanted:
+        if needed:
             put(tag, "H", *([value] * (samples if tag == FORMAT else 1)))
     extra = samples - (3 if color else 1)
     known = block.numbers(directory, EXTRA)
@@ -226,7 +237,7 @@ def _set_layout(block: TagBlock, tags: dict, directory: Directory, pixels: np.nd
 
 
 def _cut(pixels: np.ndarray, tile: tuple[int, int] | None, rows: int, planar: bool) -> Iterator[np.ndarray]:
-    """Cut pixels into tiles or strips, plane by plane if they lie apart."""
+    """Cut pixels into tiles or strips, plane by plane if the channels are stored separately."""
     if planar:
         for n in range(pixels.shape[2]):
             yield from _cut(np.ascontiguousarray(pixels[..., n]), tile, rows, False)
@@ -242,7 +253,7 @@ def _cut(pixels: np.ndarray, tile: tuple[int, int] | None, rows: int, planar: bo
 
 
 def _codec(compression: int):
-    """Encoder of imagecodecs, or nothing where it is not installed."""
+    """Return the encoder of a compression from imagecodecs, or None if that is not installed."""
     try:
         codecs = require("imagecodecs", "formats")
     except ModuleNotFoundError:
@@ -263,7 +274,7 @@ def _encode(part: np.ndarray, compression: int, predictor: int, order: str) -> b
         return content
     if compression in (8, 32946):
         return zlib.compress(content)
-    if compression == 32773:  # each row by itself
+    if compression == 32773:  # PackBits encodes each row separately
         encode, step = _codec(compression), len(content) // len(part)
         return b"".join(encode(content[n : n + step]) for n in range(0, len(content), step))
     return bytes(_codec(compression)(content))

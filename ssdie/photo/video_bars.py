@@ -1,4 +1,4 @@
-"""Black bars of a video: letterbox and pillarbox, found in frames from its whole length."""
+"""Black bars of a video (letterbox and pillarbox), detected in frames from its whole length."""
 
 from contextlib import suppress
 from fractions import Fraction
@@ -11,19 +11,19 @@ from ssdie.photo.video_convert import Converter, Rectangle
 
 SAMPLES = 8  # frames to examine
 BLACK, SPREAD = 26, 3  # largest mean and standard deviation of a line of bars; 8-bit luma, where black is 16
-LEAST = 0.5  # share of a side that the picture covers at least
+LEAST = 0.5  # smallest fraction of a side that the picture may cover; otherwise the scene is dark, without bars
 
 
 def find_picture(path: str | Path, index: int, converter: Converter) -> Rectangle:
-    """Find the part of the frames that is not black bars.
+    """Find the part of the frames inside black bars.
 
-    A line is part of a bar if it is black in all frames that are not black altogether. What is drawn into the bars
-    later, such as subtitles, does not change the result.
+    A line is part of a bar if it is black in all sampled frames, except in those that are entirely black. Subtitles
+    in the bars of other frames do not change the result.
 
     Args:
         path: video file.
-        index: of its track.
-        converter: for its frames.
+        index: index of its video track.
+        converter: `Converter` of its frames.
 
     Returns:
         Top, bottom, left, right; even, so that no pixel of a bar is inside; the whole frame if there are no bars.
@@ -53,13 +53,13 @@ def _black_lines(luma: np.ndarray) -> np.ndarray:
 
 
 def _inside(black: np.ndarray) -> tuple[int, int]:
-    """First line that is not black, rounded up to even, and the end of the last one, rounded down."""
+    """Index of the first line that is not black, rounded up to even, and the end of the last one, rounded down."""
     first, end = int(np.argmin(black)), len(black) - int(np.argmin(black[::-1]))
     return first + first % 2, end - end % 2
 
 
 def _sample(path: str | Path, index: int, converter: Converter):
-    """Luma of some frames; errors end it, since reading the video reports them."""
+    """Yield the luma of `SAMPLES` frames; errors end the iteration, since `VideoReader` reports them."""
     with suppress(av.FFmpegError), av.open(str(path), metadata_errors="replace") as container:
         stream = container.streams[index]
         seconds = (stream.duration or 0) * stream.time_base or Fraction(container.duration or 0, av.time_base)

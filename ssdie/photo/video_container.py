@@ -1,4 +1,4 @@
-"""Checks of a video file's structure that FFmpeg does not report: files that were cut off, or have a hole."""
+"""Checks of a video file's structure that FFmpeg does not make: files that are truncated or have a gap."""
 
 import mmap
 from pathlib import Path
@@ -9,16 +9,16 @@ BOXES = {b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide", b"moof", b"sidx",
 
 
 def find_damage(path: str | Path) -> int | None:
-    """Find the first byte from which on a Matroska, MP4, MOV or AVI file contradicts its own structure.
+    """Find the first byte at which the structure of a Matroska, MP4, MOV or AVI file is inconsistent.
 
-    A decoder notices damaged frames, but a demultiplexer stops without an error where a file was cut off, and skips
-    what it cannot interpret. Lengths and numbers of frames that a header announces play no part.
+    A decoder reports damaged frames, but a demultiplexer stops without an error at the end of a truncated file, and
+    skips what it cannot parse. Durations and numbers of frames in the header are not considered.
 
     Args:
-        path: a file of any kind.
+        path: a file of any format.
 
     Returns:
-        Position in bytes; the size of the file if it was cut off; None if nothing is wrong or the format is another.
+        Offset in bytes; the size of the file if it is truncated; None if the file is consistent or of another format.
     """
     if Path(path).stat().st_size < 16:
         return None
@@ -33,7 +33,7 @@ def find_damage(path: str | Path) -> int | None:
 
 
 def _check_boxes(data: mmap.mmap) -> int | None:
-    """Follow the outermost boxes of MP4; bytes after them that are no box do no harm."""
+    """Follow the outermost boxes of MP4; bytes after them that are not a box are harmless."""
     place = 0
     while place + 16 <= len(data) and data[place + 4 : place + 8] in BOXES:
         size = int.from_bytes(data[place : place + 4])
@@ -47,7 +47,7 @@ def _check_boxes(data: mmap.mmap) -> int | None:
 
 
 def _check_riff(data: mmap.mmap) -> int | None:
-    """Compare the size of each RIFF chunk with the file's; recorders that were switched off write 0."""
+    """Compare the size of each RIFF chunk with that of the file; recorders that lose power leave a size of 0."""
     place = 0
     while place + 8 <= len(data) and data[place : place + 4] == b"RIFF":
         size = int.from_bytes(data[place + 4 : place + 8], "little")
@@ -82,13 +82,13 @@ def _check_matroska(data: mmap.mmap) -> int | None:
         elif not inside or (cluster_end is not None and place >= cluster_end):
             return place
         if size is None:
-            return None  # an unknown size of anything else cannot be followed
+            return None  # elements of unknown size other than clusters cannot be skipped
         place = start + size
     return len(data) if cut or place > len(data) else None
 
 
 def _read_element(data: mmap.mmap, place: int) -> tuple[int | None, int | None, int]:
-    """Give an element's identifier (None if it is none), its size (None if unknown), and where its content starts."""
+    """Return an element's identifier (None if invalid), its size (None if unknown), and the offset of its content."""
     first = data[place] if place < len(data) else 0
     width = 9 - first.bit_length()
     if width > 4 or place + width >= len(data):

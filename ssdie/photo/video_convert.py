@@ -1,4 +1,4 @@
-"""Conversion of decoded video frames to upright YUV 4:2:0 planes of one size: range, bits, rotation, HDR, padding."""
+"""Conversion of decoded video frames to upright YUV 4:2:0 planes of equal size: range, bits, rotation, HDR, padding."""
 
 import struct
 import tempfile
@@ -11,11 +11,11 @@ from av.sidedata.sidedata import Type as SideDataType
 
 from ssdie.photo.hdr import HDR_PEAK, SDR_WHITE, bt1886_encode, hdr_to_sdr
 
-BT709, UNSPECIFIED, PAL, BT601, BT2020 = 1, 2, 5, 6, 9  # matrices and primaries, numbers of ITU-T H.273
-MATRICES = {BT709, 4, PAL, BT601, 7, BT2020}  # that FFmpeg converts from and to RGB
+BT709, UNSPECIFIED, PAL, BT601, BT2020 = 1, 2, 5, 6, 9  # matrices and primaries, codes of ITU-T H.273
+MATRICES = {BT709, 4, PAL, BT601, 7, BT2020}  # matrices that FFmpeg can convert to and from RGB
 P3 = (11, 12)  # primaries of SMPTE RP 431 and EG 432
 TRANSFERS = {16: "pq", 18: "hlg"}
-LIMITED, FULL = 1, 2  # ranges, numbers of FFmpeg
+LIMITED, FULL = 1, 2  # colour ranges, codes of FFmpeg
 HD_HEIGHT = 720  # untagged videos of at least this height are BT.709, smaller ones BT.601, as players assume
 LUT_SIZE = 33  # nodes along a side of the table that maps HDR to SDR
 Planes = tuple[np.ndarray, np.ndarray, np.ndarray]
@@ -23,21 +23,21 @@ Rectangle = tuple[int, int, int, int]
 
 
 class Converter:
-    """Converts all frames of a video alike; the first one decides on size, bits, rotation and colour.
+    """Converter of all frames of a video; the first one determines size, bit depth, rotation and colour.
 
     Args:
         first: first frame.
-        aspect: width by height of a stored pixel.
+        aspect: width / height of a stored pixel; None means 1.
 
     Attributes:
-        stored: (H, W) of the first frame, before it is turned and padded.
-        size: (H, W) upright, even.
-        bits: 8 or 10.
-        source_bits: of the file.
+        stored: (H, W) of the first frame, before rotation and padding; pixels.
+        size: (H, W) of converted frames: upright, padded to even numbers; pixels.
+        bits: bit depth of converted frames, 8 or 10.
+        source_bits: bit depth of the file.
         transparent: whether frames have an alpha channel, which is not converted.
-        matrix, primaries, transfer: of the converted frames, numbers of ITU-T H.273.
-        aspect: width by height of a pixel, upright.
-        notes: sentences on what changed.
+        matrix, primaries, transfer: colour description of converted frames, codes of ITU-T H.273.
+        aspect: width / height of a pixel of converted frames.
+        notes: sentences on what was changed.
     """
 
     def __init__(self, first: av.VideoFrame, aspect: Fraction | None = None):
@@ -57,12 +57,12 @@ class Converter:
         self.primaries = first.color_primaries if _is_known(first.color_primaries) else guess
         guess = BT601 if guess in (PAL, BT601) else BT709
         self.transfer = first.color_trc if _is_known(first.color_trc) else guess
-        self._table, self._graph, self._graph_size = None, None, None  # colours from HDR to SDR, and its filter
+        self._table, self._graph, self._graph_size = None, None, None  # lookup table from HDR to SDR, and its filter
         if self.transfer in TRANSFERS:
             self._prepare_tone_mapping(first)
 
     def _prepare_tone_mapping(self, first: av.VideoFrame) -> None:
-        """Tabulate the equations of `ssdie.photo.hdr`, for FFmpeg to apply."""
+        """Compute a lookup table of `ssdie.photo.hdr.hdr_to_sdr`, which FFmpeg applies."""
         transfer, peak = TRANSFERS[self.transfer], read_peak(first)
         primaries = "p3" if self.primaries in P3 else "bt709" if self.primaries == BT709 else "bt2020"
         steps = np.linspace(0, 1, LUT_SIZE)
@@ -81,9 +81,9 @@ class Converter:
 
         Returns:
             Read-only planes Y (H, W), U and V (H/2, W/2) of limited range, uint8, or uint16 with 10 significant bits;
-            and top, bottom, left, right of the picture: frames of another size are letterboxed.
+            and top, bottom, left, right of the picture in them: frames of another size are letterboxed.
         """
-        wanted = "yuv420p" if self.bits == 8 else "yuv420p10le"
+        pixels = "yuv420p" if self.bits == 8 else "yuv420p10le"
         width, height = frame.width, frame.height
         if (height, width) != self.stored:
             scale = min(self.stored[0] / height, self.stored[1] / width)
@@ -93,15 +93,15 @@ class Converter:
             frame.colorspace = self.matrix if self._table is None else self._hdr_matrix
         if self._table is not None:
             frame = self._tone_map(frame)
-        if frame.format.name != wanted or full or (frame.width, frame.height) != (width, height):
+        if frame.format.name != pixels or full or (frame.width, frame.height) != (width, height):
             frame = frame.reformat(
-                width, height, wanted, dst_colorspace=self.matrix, dst_color_range=LIMITED, interpolation="BICUBIC"
+                width, height, pixels, dst_colorspace=self.matrix, dst_color_range=LIMITED, interpolation="BICUBIC"
             )
         planes = tuple(self._turn(plane) for plane in _pad_to_even(frame_planes(frame)))
         return self._letterbox(planes)
 
     def _tone_map(self, frame: av.VideoFrame) -> av.VideoFrame:
-        """Give the frame in standard range, as RGB."""
+        """Return the frame in standard range, as RGB."""
         if self._graph_size != (frame.width, frame.height):
             self._graph_size = (frame.width, frame.height)
             self._graph = _make_lut_filter(self._table, *self._graph_size)
@@ -114,7 +114,7 @@ class Converter:
         return plane[::-1] if self.flip_y else plane
 
     def _letterbox(self, planes: Planes) -> tuple[Planes, Rectangle]:
-        """Centre planes of another size on black."""
+        """Centre planes of another size on a black frame."""
         height, width = planes[0].shape
         if (height, width) == self.size:
             return planes, (0, height, 0, width)
@@ -133,7 +133,7 @@ def _is_known(tag: int) -> bool:
 
 
 def frame_planes(frame: av.VideoFrame) -> Planes:
-    """Give the planes of a YUV frame as arrays that share its memory."""
+    """Return the planes of a YUV frame as arrays that share its memory."""
     planes = []
     for plane in frame.planes:
         dtype = np.uint8 if frame.format.components[0].bits == 8 else np.dtype("<u2")
@@ -143,7 +143,7 @@ def frame_planes(frame: av.VideoFrame) -> Planes:
 
 
 def _pad_to_even(planes: Planes) -> Planes:
-    """Repeat the last row and column of Y where their number is odd."""
+    """Repeat the last row or column of Y if their number is odd."""
     height, width = planes[0].shape
     if height % 2 or width % 2:
         planes = (np.pad(planes[0], ((0, height % 2), (0, width % 2)), mode="edge"), *planes[1:])
@@ -151,7 +151,7 @@ def _pad_to_even(planes: Planes) -> Planes:
 
 
 def _make_lut_filter(table: np.ndarray, width: int, height: int) -> av.filter.Graph:
-    """Make a filter that maps colours of 16-bit RGB by a table; FFmpeg takes tables from a file."""
+    """Make a filter that applies a 3D lookup table to 16-bit RGB; FFmpeg reads the table from a file."""
     graph = av.filter.Graph()
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "hdr.cube")
@@ -163,7 +163,7 @@ def _make_lut_filter(table: np.ndarray, width: int, height: int) -> av.filter.Gr
 
 
 def _read_orientation(frame: av.VideoFrame) -> tuple[bool, bool, bool]:
-    """Read from the display matrix how a frame becomes upright: transpose, then mirror horizontally, vertically."""
+    """Read from the display matrix how to turn a frame upright: transpose, then flip horizontally, flip vertically."""
     data = frame.side_data.get(SideDataType.DISPLAYMATRIX)
     if data is None:
         return False, False, False
@@ -174,7 +174,7 @@ def _read_orientation(frame: av.VideoFrame) -> tuple[bool, bool, bool]:
 
 
 def read_peak(frame: av.VideoFrame) -> float:
-    """Read the brightest value of an HDR10 video: MaxCLL, else that of the mastering display; cd/m²."""
+    """Read the peak luminance of an HDR10 video, cd/m²: MaxCLL, else that of the mastering display, else `HDR_PEAK`."""
     peak = 0.0
     if (light := frame.side_data.get(SideDataType.CONTENT_LIGHT_LEVEL)) is not None:
         peak = float(struct.unpack("=I", bytes(light)[:4])[0])

@@ -1,6 +1,6 @@
 """Reading videos with PyAV (FFmpeg's libraries): upright, progressive YUV 4:2:0 frames of one size, with time stamps.
 
-Other tracks (sound, subtitles) are passed on as packets, between the frames, so that they can be copied.
+Packets of the other tracks (sound, subtitles) are yielded between the frames, so that they can be copied.
 """
 
 from collections.abc import Iterable, Iterator
@@ -14,10 +14,10 @@ import av
 from ssdie.photo.video_container import find_damage
 from ssdie.photo.video_convert import Converter, Planes, Rectangle
 
-WITH_JUMPS = {"mpegts", "mpeg"}  # formats whose time stamps start anywhere and may jump
+WITH_JUMPS = {"mpegts", "mpeg"}  # formats whose time stamps start at any value and may jump
 STILL = av.stream.Disposition.attached_pic | av.stream.Disposition.timed_thumbnails  # cover pictures
-DOUBTFUL = 4  # packets
-JUMP_BACK, JUMP_AHEAD = Fraction(1, 10), 10  # seconds from which on a jump is neither rounding nor a pause
+DOUBTFUL = 4  # packets within which a jump of the time stamps excuses a packet that is marked as damaged
+JUMP_BACK, JUMP_AHEAD = Fraction(1, 10), 10  # seconds; larger differences of time stamps are jumps
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,7 +28,7 @@ class Frame:
         planes: Y (H, W), U and V (H/2, W/2); uint8, or uint16 with 10 significant bits; H and W are even; read-only.
         time: presentation time in units of `VideoReader.time_base`; strictly increasing.
         duration: in the same unit; 0 if unknown.
-        inner: top, bottom, left, right of what is not padding or letterbox; pixels.
+        inner: top, bottom, left, right of the picture, without padding and letterbox; pixels.
     """
 
     planes: Planes
@@ -38,22 +38,22 @@ class Frame:
 
 
 class VideoReader:
-    """Frames of the main video track in order, and packets of the other tracks, from one pass over a file.
+    """Iterator over the frames of the main video track and the packets of the other tracks, in one pass over a file.
 
     Args:
         path: video file.
 
     Attributes:
-        converter: `Converter` of its frames; knows their size, bits and colour description.
+        converter: `Converter` of its frames, with their size, bit depth and colour description.
         container, stream: PyAV's input and its main video track.
         time_base: unit of time stamps; seconds.
-        rate: frames per second, for encoders; the time stamps are what counts.
-        expected: number of frames that the file announces, for progress bars; None if it does not.
+        rate: nominal frames per second, for encoders; the time stamps of the frames are exact.
+        expected: number of frames according to the header, for progress bars; None if unknown.
         notes: sentences on what was converted or is not kept.
 
     Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: it holds no video that can be decoded.
+        FileNotFoundError: the file does not exist.
+        ValueError: it contains no video that can be decoded.
     """
 
     def __init__(self, path: str | Path):
@@ -62,7 +62,7 @@ class VideoReader:
         try:
             self.container = av.open(str(path), metadata_errors="replace")
         except av.error.InvalidDataError as error:
-            raise ValueError("it holds no video that can be read; it is damaged or of another kind") from error
+            raise ValueError("it contains no video that can be read, or it is damaged") from error
         try:
             self._prepare()
         except BaseException:
@@ -75,16 +75,16 @@ class VideoReader:
         if not tracks:
             undecodable = [s for s in container.streams.video if s.codec_context is None]
             if undecodable:
-                raise ValueError("it holds a codec that cannot be decoded; convert it to H.264 first")
-            raise ValueError("it holds no video track, only sound, subtitles or a cover picture")
+                raise ValueError("its codec is not supported; convert it to H.264 first")
+            raise ValueError("it has no video track, only sound, subtitles or a cover picture")
         default = [s for s in tracks if s.disposition & av.stream.Disposition.default] or tracks
         self.stream = max(default, key=lambda s: s.width * s.height)
         if len(tracks) > 1:
             self.notes.append(f"Only the main one of its {len(tracks)} video tracks is kept.")
         context = self.stream.codec_context
-        context.thread_type = "SLICE"  # threads of frames would report an error late
+        context.thread_type = "SLICE"  # with frame threads the decoder would report errors late
         if context.name == "mjpeg":
-            context.options = {"err_detect": "explode"}  # its decoder marks no frame as damaged
+            context.options = {"err_detect": "explode"}  # raise an error: this decoder does not mark damaged frames
         self.time_base, self.rate = self.stream.time_base, self.stream.average_rate or self.stream.guessed_rate
         self.rate = self.rate if self.rate and 1 <= self.rate <= 300 else Fraction(25)
         seconds = (self.stream.duration or 0) * self.time_base or Fraction(container.duration or 0, av.time_base)
@@ -107,7 +107,7 @@ class VideoReader:
             self.notes.append("Its transparency is not kept.")
 
     def __enter__(self) -> "VideoReader":
-        """Give the reader itself."""
+        """Return the reader itself."""
         return self
 
     def __exit__(self, *_) -> None:
@@ -115,10 +115,10 @@ class VideoReader:
         self.container.close()
 
     def __iter__(self) -> Iterator[Frame | av.Packet]:
-        """Frames and packets in the order of the file.
+        """Yield frames and packets in the order of the file.
 
         Raises:
-            ValueError: the file is damaged; says at what time.
+            ValueError: the file is damaged; the message names the time.
         """
         while self._first:
             yield self._first.pop(0)
@@ -126,12 +126,12 @@ class VideoReader:
 
     def _read(self) -> Iterator[Frame | av.Packet]:
         """Demultiplex, decode, deinterlace and convert."""
-        started, doubtful = False, 0  # packets until a mark of damage counts, unless a jump explains it
+        started, doubtful = False, 0  # doubtful: packets left in which a jump can still excuse a damaged one
         try:
             for packet in self.container.demux():
                 if packet.size and self._damage is not None and (packet.pos or 0) >= self._damage:
                     self._fail()
-                if packet.stream.index != self.stream.index:  # `stream_index` of the last, empty ones is 0
+                if packet.stream.index != self.stream.index:  # not `stream_index`, which is 0 in final empty packets
                     if packet.size:
                         self._shift(packet)
                         yield packet
@@ -142,7 +142,7 @@ class VideoReader:
                         self._fail()
                     doubtful = 0 if jumped else DOUBTFUL if packet.is_corrupt else max(0, doubtful - 1)
                     if not (started or packet.is_keyframe):
-                        with suppress(av.FFmpegError):  # the file starts between two keyframes: nothing to show yet
+                        with suppress(av.FFmpegError):  # before the first keyframe frames may not be decodable
                             yield from self._convert_all(f for f in packet.decode() if not f.is_corrupt)
                         continue
                     started = True
@@ -154,20 +154,21 @@ class VideoReader:
                 raise
             self._fail(error)
         if self._last is None:
-            raise ValueError("it holds no frame that can be decoded")
+            raise ValueError("it contains no frame that can be decoded")
         if self._damage is not None or doubtful:
             self._fail()
 
     def _fail(self, cause: Exception | None = None) -> None:
         if self._last is None:
-            raise ValueError("it holds no frame that can be decoded; it is damaged") from cause
+            raise ValueError("it contains no frame that can be decoded; it is damaged") from cause
         seconds = float(self._last * self.time_base)
         raise ValueError(f"it breaks off or is damaged after {seconds:.2f} s; copy it again or repair it") from cause
 
     def _shift(self, packet: av.Packet) -> bool:
-        """Start time stamps at 0 and close jumps, in formats that have them; give whether there was a jump here.
+        """Shift the time stamps of a packet so that they start at 0 and have no jumps; return whether there was a jump.
 
-        Where recordings were joined, packets are marked as damaged that are not: they are just before a jump.
+        Only formats in `WITH_JUMPS` need this. Where recordings were joined, FFmpeg marks intact packets just before
+        the jump as damaged.
         """
         if self.container.format.name not in WITH_JUMPS or packet.dts is None:
             return False
@@ -184,7 +185,7 @@ class VideoReader:
         return jumped
 
     def _convert_all(self, decoded: Iterable[av.VideoFrame]) -> Iterator[Frame]:
-        """Deinterlace and convert frames, and number them."""
+        """Deinterlace and convert frames."""
         for frame in decoded:
             if frame.is_corrupt:
                 self._fail()
@@ -192,7 +193,7 @@ class VideoReader:
                 yield self._convert(progressive)
 
     def _deinterlace(self, frame: av.VideoFrame | None) -> list[av.VideoFrame]:
-        """Pass frames through bwdif from the first interlaced one on; None gives those that it still holds."""
+        """Pass frames through the filter bwdif from the first interlaced one on; None flushes the filter."""
         ready, key = [], frame and (frame.width, frame.height, frame.format.name)
         if self._graph is not None and key != self._graph_key:
             self._graph.push(None)
@@ -217,7 +218,7 @@ class VideoReader:
         unit = (frame.time_base or self.time_base) / self.time_base
         step = max(1, round(1 / (self.rate * self.time_base)))
         time = None if frame.pts is None else round(frame.pts * unit)
-        if self._last is not None and (time is None or time <= self._last):  # encoders need increasing times
+        if self._last is not None and (time is None or time <= self._last):  # encoders need strictly increasing times
             time = self._last + (step if time is None else 1)
         self._last = time if time is not None else 0
         planes, inner = self.converter.convert(frame)
@@ -225,7 +226,7 @@ class VideoReader:
 
 
 def _pull(graph: av.filter.Graph) -> list[av.VideoFrame]:
-    """Take all frames that a filter has ready."""
+    """Return all frames that a filter has ready."""
     frames = []
     with suppress(BlockingIOError, EOFError):
         while True:

@@ -1,4 +1,4 @@
-"""Writing videos with PyAV: one encoded picture track with its colour tags, all other tracks copied from the source."""
+"""Writing videos with PyAV: one encoded video track with its colour tags, all other tracks copied from the source."""
 
 from contextlib import suppress
 from fractions import Fraction
@@ -10,31 +10,33 @@ from ssdie.photo.video_convert import LIMITED, Planes, frame_planes
 from ssdie.photo.video_reader import STILL, VideoReader
 
 OUTPUT_SUFFIXES = {".mp4", ".m4v", ".mov", ".mkv", ".webm"}
-CODECS = {  # encoder, default CRF, options; VP9's and AV1's are set for speed
+CODECS = {  # encoder, default CRF, options; those of VP9 and AV1 favour speed
     "h264": ("libx264", 20, {"preset": "superfast", "x264-params": "chroma-qp-offset=-3"}),
     "hevc": ("libx265", 19, {"preset": "veryfast", "x265-params": "log-level=none"}),
     "av1": ("libsvtav1", 22, {"preset": "10"}),
     "vp9": ("libvpx-vp9", 20, {"deadline": "realtime", "cpu-used": "7", "row-mt": "1", "b": "0"}),
 }
-DEEP = {"hevc", "av1"}  # codecs that are written with 10 bits where the source has more than 8
-LAYOUTS = {1: "mono", 2: "stereo", 6: "5.1", 8: "7.1"}  # of sound that is encoded again, by its number of channels
-OWN_TAGS = {"major_brand", "minor_version", "compatible_brands", "encoder", "duration", "vendor_id"}  # of a file's form
+DEEP = {"hevc", "av1"}  # codecs that are written with 10 bits if the source has more than 8
+LAYOUTS = {1: "mono", 2: "stereo", 6: "5.1", 8: "7.1"}  # layout of re-encoded sound, by number of channels
+# tags that describe the container of the source, which are not copied
+OWN_TAGS = {"major_brand", "minor_version", "compatible_brands", "encoder", "duration", "vendor_id"}
 
 
 class VideoWriter:
-    """Encodes frames like those of a reader, and copies its other tracks, chapters, attachments and tags.
+    """Writer of a video with the format of a source, whose other tracks, chapters, attachments and tags are copied.
 
     Args:
-        path: file to write; its suffix decides on the container, one of `OUTPUT_SUFFIXES`.
+        path: file to write; its suffix, one of `OUTPUT_SUFFIXES`, determines the container.
         source: reader of the source.
         codec: key of `CODECS`; None or "auto" takes VP9 for .webm, otherwise H.264.
-        crf: constant rate factor of the encoder: 0 is nearly lossless, larger is smaller; None takes the codec's own.
+        crf: constant rate factor of the encoder, 0 to 51; larger values give smaller files and lower quality; None
+            takes the default of the codec.
 
     Attributes:
         notes: sentences on what the container or the codec cannot hold.
 
     Raises:
-        ValueError: another suffix or codec, or a codec that the container cannot hold.
+        ValueError: suffix, codec or crf is unknown, or the container cannot hold the codec.
     """
 
     def __init__(self, path: str | Path, source: VideoReader, codec: str | None = None, crf: int | None = None):
@@ -43,12 +45,12 @@ class VideoWriter:
         encoder, default_crf, options = CODECS[codec]
         self._converter = converter = source.converter
         self._time_base = source.time_base
-        self._encoded: set[int] = set()  # tracks of sound that have to be encoded again
+        self._encoded: set[int] = set()  # sound tracks that have to be re-encoded
         self._pixels = "yuv420p10le" if converter.bits == 10 and codec in DEEP else "yuv420p"
         if converter.source_bits > 8 and self._pixels == "yuv420p":
-            self.notes.append(f"Its {converter.source_bits} bits became 8; the codecs hevc and av1 keep 10.")
+            self.notes.append(f"Its {converter.source_bits} bits were reduced to 8; the codecs hevc and av1 keep 10.")
         elif converter.source_bits > 10:
-            self.notes.append(f"Its {converter.source_bits} bits became 10.")
+            self.notes.append(f"Its {converter.source_bits} bits were reduced to 10.")
         self.container = av.open(str(path), "w", options=_muxer_options(suffix, source))
         try:
             options = options | {"crf": str(default_crf if crf is None else crf)}
@@ -63,7 +65,7 @@ class VideoWriter:
             raise
 
     def _add_picture(self, encoder: str, source: VideoReader, options: dict[str, str]) -> av.VideoStream:
-        """Add the picture track with its size, colour tags and shape of a pixel."""
+        """Add the video track with its size, colour tags and pixel aspect ratio."""
         converter = source.converter
         stream = self.container.add_stream(
             encoder, rate=Fraction(source.rate).limit_denominator(65535), options=options
@@ -78,11 +80,11 @@ class VideoWriter:
         context.color_primaries, context.color_trc = converter.primaries, converter.transfer
         context.colorspace, context.color_range = converter.matrix, LIMITED
         if encoder == "libx265" and self.container.format.name in ("mp4", "mov"):
-            context.codec_tag = "hvc1"  # Apple's players know no other
+            context.codec_tag = "hvc1"  # Apple's players accept no other tag
         return stream
 
     def _add_copies(self, source: VideoReader, suffix: str) -> dict[int, av.stream.Stream]:
-        """Add tracks to copy packets to, by the index of their source; note those that the container cannot hold."""
+        """Add the tracks to which packets are copied, by the index of their source; note those that do not fit."""
         copies = {}
         for stream in source.container.streams:
             kind = "cover picture" if stream.type == "video" else stream.type
@@ -98,7 +100,7 @@ class VideoWriter:
                 if stream.type not in ("audio", "subtitle", "video"):
                     raise ValueError
                 copy = self.container.add_stream_from_template(stream, opaque=True)
-            except ValueError:  # PyAV's answer to a codec that does not fit
+            except ValueError:  # PyAV raises it for a codec that the container cannot hold
                 if stream.type == "audio" and stream.codec_context:
                     encoder = "libopus" if suffix == ".webm" else "aac"
                     rate = 48000 if suffix == ".webm" else stream.rate
@@ -106,12 +108,12 @@ class VideoWriter:
                         encoder, rate=rate, layout=LAYOUTS.get(stream.channels, "stereo")
                     )
                     self._encoded.add(stream.index)
-                    self.notes.append(f"Its sound ({codec}) was encoded again, as {encoder}: {suffix} cannot hold it.")
+                    self.notes.append(f"Its sound ({codec}) was re-encoded as {encoder}: {suffix} cannot hold it.")
                     continue
                 chapters = stream.type == "data" and stream.metadata.get("handler_name") == "SubtitleHandler"  # of MP4
                 if not chapters and codec != "tmcd":
                     self.notes.append(
-                        f"Its track {stream.index} ({kind}, {codec}) is left out: {suffix} cannot hold it."
+                        f"Its track {stream.index} ({kind}, {codec}) is left out, since {suffix} cannot hold it."
                     )
                 continue
             copy.metadata.update(_descriptive(stream.metadata))
@@ -120,7 +122,7 @@ class VideoWriter:
         return copies
 
     def new_frame(self) -> tuple[av.VideoFrame, Planes]:
-        """Make a frame to fill: PyAV's frame, and its planes as arrays, with as many bits as the reader gives."""
+        """Allocate a frame: PyAV's frame, and its planes as writable arrays with the bit depth of the reader's."""
         pixels = "yuv420p" if self._converter.bits == 8 else "yuv420p10le"
         height, width = self._converter.size
         frame = av.VideoFrame(width, height, pixels)
@@ -136,7 +138,7 @@ class VideoWriter:
         self.container.mux(self._stream.encode(frame))
 
     def copy(self, packet: av.Packet) -> None:
-        """Copy a packet of another track as it is; encode sound again that the container cannot hold."""
+        """Copy a packet of another track unchanged; re-encode sound that the container cannot hold."""
         if packet.dts is None and packet.stream.disposition & STILL:  # a cover picture has no time of its own
             packet.pts = packet.dts = 0
         if packet.stream.index in self._encoded:
@@ -148,7 +150,7 @@ class VideoWriter:
             self.container.mux(packet)
 
     def close(self) -> None:
-        """Encode what is left and complete the file."""
+        """Flush the encoders and complete the file."""
         self.container.mux(self._stream.encode(None))
         for index in self._encoded:
             self.container.mux(self._copies[index].encode(None))
@@ -156,15 +158,20 @@ class VideoWriter:
 
     def abort(self) -> None:
         """Close the file without completing it."""
-        with suppress(Exception):  # the error that led here is the one to report
+        with suppress(Exception):  # the error that led to this call is the one to report
             self.container.close()
 
 
 def check_codec(suffix: str, codec: str | None = None, crf: int | None = None) -> str:
-    """Give the codec for a file with this suffix.
+    """Return the codec for a file with this suffix.
+
+    Args:
+        suffix: suffix of the file, in lower case.
+        codec: key of `CODECS`, "auto" or None.
+        crf: constant rate factor to check.
 
     Raises:
-        ValueError: suffix, codec or crf is none that can be written, or they do not fit each other.
+        ValueError: suffix, codec or crf is not supported, or the container cannot hold the codec.
 
     Example:
         >>> check_codec(".mp4"), check_codec(".webm"), check_codec(".mkv", "hevc")
@@ -185,7 +192,7 @@ def check_codec(suffix: str, codec: str | None = None, crf: int | None = None) -
 
 
 def _muxer_options(suffix: str, source: VideoReader) -> dict[str, str]:
-    """Options of the container: an index at the start of MP4 and MOV, and Apple's own tags where there are any."""
+    """Return options of the muxer: for MP4 and MOV the index at the start, and Apple's own tags if there are any."""
     if suffix not in (".mp4", ".m4v", ".mov"):
         return {}
     apple = any(key.startswith("com.") for key in source.container.metadata)
@@ -193,5 +200,5 @@ def _muxer_options(suffix: str, source: VideoReader) -> dict[str, str]:
 
 
 def _descriptive(metadata: dict[str, str]) -> dict[str, str]:
-    """Tags except those that describe how the file is stored."""
+    """Return the tags except those that describe the container."""
     return {key: value for key, value in metadata.items() if key.lower() not in OWN_TAGS}

@@ -1,4 +1,4 @@
-"""Writing photos: pixels in the photo's own space and depth, metadata as they were, each file whole or not at all."""
+"""Writing photos atomically: pixels in the photo's own colour space and bit depth, with its metadata."""
 
 import io
 import os
@@ -16,12 +16,20 @@ from ssdie.photo.reading import Photo, own_pixels
 from ssdie.utils.dependencies import require
 from ssdie.utils.paths import atomic
 
-DEEP = ("PNG", "TIFF", "JPEG2000", "PPM", "AVIF")  # formats of more than 8 bit
+DEEP = ("PNG", "TIFF", "JPEG2000", "PPM", "AVIF")  # formats that can hold more than 8 bits
 ANIMATED = ("PNG", "WEBP", "AVIF", "GIF", "TIFF")
 
 
 def written_kind(photo: Photo, format: str | None = None) -> str:
-    """Kind of the copy of a photo: its own, where that is written."""
+    """Return the format of the copy of a photo.
+
+    Args:
+        photo: from `read_photo`.
+        format: requested format, key of `KINDS` or a suffix without the dot; None takes `Kind.written` of the photo's.
+
+    Raises:
+        ValueError: the requested format is unknown, or is only read.
+    """
     if format:
         name = {"JPG": "JPEG", "TIF": "TIFF", "JP2": "JPEG2000"}.get(format.upper(), format.upper())
         if name not in KINDS or KINDS[name].written != name:
@@ -38,22 +46,22 @@ def save(
 
     Args:
         photo: from `read_photo`.
-        path: the file; without `format`, its suffix decides the format, if it is a known one.
-        pixels: enhanced frames as `photo.frames`, or one array; by default the frames as they were read.
+        path: file to write; its suffix determines the format, if it is known and `format` is None.
+        pixels: enhanced frames like `photo.frames`, or one array; None writes the frames as they were read.
         format: key of `KINDS`.
-        quality: of JPEG, WebP and AVIF, 1 to 100; by default one that is no worse than the original.
+        quality: of JPEG, WebP and AVIF, 1 to 100; None means 95, or for JPEG the original's tables if they are finer.
 
     Returns:
-        Notes about what the copy lacks, those of reading first.
+        Notes on what the copy lacks, those of reading first.
 
     Raises:
-        ValueError: the format is one that is only read, or an unknown one.
+        ValueError: the format is unknown, or is only read.
         OSError: the file cannot be written.
     """
     if format is None:
         format = SUFFIXES.get(Path(path).suffix.lower())
         if format and KINDS[format].written != format:
-            raise ValueError(f"path: expected a kind that is written, got {path}. {format} is read only; name it .jpg.")
+            raise ValueError(f"path: expected a format that can be written, got {path}. Name it .jpg, for example.")
     content, notes = encode(photo, pixels, format, quality)
     with atomic(path) as temporary:
         temporary.write_bytes(content)
@@ -65,28 +73,28 @@ def save(
 
 
 def encode(photo: Photo, pixels=None, format: str | None = None, quality: int | None = None) -> tuple[bytes, list[str]]:
-    """Encode a photo as `save` does; give the content of the file and the notes."""
+    """Encode a photo as `save` does; return the content of the file and the notes."""
     frames = photo.frames if pixels is None else [pixels] if isinstance(pixels, np.ndarray) else pixels
     kind, notes = written_kind(photo, format), list(photo.notes)
     if photo.space is None or keeps_space(photo, kind):
         own = [own_pixels(photo, n, frame) for n, frame in enumerate(frames)]
     else:
-        notes.append(f"{kind} does not name the colour space of the photo: the copy is sRGB.")
+        notes.append(f"{kind} cannot name the colour space of the photo; the copy is sRGB.")
         own = [color.as_depth(frame, old.dtype) for frame, old in zip(frames, photo.originals, strict=True)]
     if len(own) > 1 and (kind not in ANIMATED or (kind == "TIFF" and photo.kind != "TIFF")):
-        notes.append(f"{kind} holds one picture: the copy has the first of {len(own)}.")
+        notes.append(f"{kind} holds one picture; the copy has the first of {len(own)}.")
         own = own[:1]
     if kind not in DEEP and own[0].dtype != np.uint8:
-        notes.append(f"{kind} holds 8 bit: the values were rounded.")
+        notes.append(f"{kind} holds 8 bits; the values were rounded.")
         own = [color.as_depth(color.as_float(frame), np.uint8) for frame in own]
     if kind == "AVIF" and own[0].dtype != np.uint8 and photo.bits == 8:
-        notes.append("AVIF holds 10 bit: the values were rounded.")
+        notes.append("The AVIF has 10 bits; the values were rounded.")
     if kind != "TIFF" and own[0].dtype.kind == "f":
         own = [color.as_depth(frame, np.uint16) for frame in own]
     extras = photo.extras if kind == "TIFF" else [photo.alpha(n) for n in range(len(own))]
     if kind in ("JPEG", "BMP", "PPM"):
         if any(extra is not None for extra in extras):
-            notes.append(f"{kind} holds no transparency.")
+            notes.append(f"{kind} cannot hold transparency; it was dropped.")
         extras = [None] * len(own)
     own = [_joined(frame, extra) for frame, extra in zip(own, extras, strict=False)]
     size = own[0].shape[1], own[0].shape[0]
@@ -94,10 +102,10 @@ def encode(photo: Photo, pixels=None, format: str | None = None, quality: int | 
     block = meta.exif or (extract_exif(meta.tiff) if meta.tiff and kind != "TIFF" else b"")
     block = patch_exif(block, size, lambda length, old: _thumbnail(own[0], length, old)) if block else b""
     if kind == "JPEG" and len(block) + len(jpeg.EXIF) > jpeg.LARGEST:
-        notes.append(f"EXIF of {len(block)} bytes does not fit in a JPEG, and is not in the copy.")
+        notes.append(f"EXIF of {len(block)} bytes does not fit into a JPEG and is not in the copy.")
         block = b""
     if lost := lost_parts(photo, kind):
-        notes.append(f"Not in the copy, since {kind} does not hold it: {', '.join(lost)}.")
+        notes.append(f"Not in the copy, since {kind} cannot hold it: {', '.join(lost)}.")
     packet = metadata.patch_xmp(meta.xmp, size if photo.turned else None)
     return WRITERS[kind](photo, own, block, packet, quality), notes
 
@@ -114,7 +122,7 @@ def _picture(array: np.ndarray) -> Image.Image:
 
 
 def _thumbnail(array: np.ndarray, length: int, old: bytes) -> bytes:
-    """JPEG of at most `length` bytes in the size of an old thumbnail, or nothing."""
+    """Encode a JPEG of at most `length` bytes with the size of the old thumbnail; b"" if that is impossible."""
     if array.dtype != np.uint8:
         return b""
     try:
@@ -216,7 +224,7 @@ def _write_modern(kind: str):
 
 
 def _encode_avif(photo: Photo, frame: np.ndarray, block: bytes, packet: bytes, quality: int | None) -> bytes:
-    """AVIF of 10 or 12 bit; its code points are those of sRGB, and a profile goes before them."""
+    """Encode AVIF of 10 or 12 bits with the code points of sRGB, over which an ICC profile has precedence."""
     bits = 12 if photo.bits == 12 else 10
     values = color.as_depth(color.as_float(frame), np.uint16, (1 << bits) - 1)
     options = {"level": quality or 95, "speed": 6, "bitspersample": bits, "primaries": 1, "transfer": 13}

@@ -69,8 +69,8 @@ def train_depth(
         steps: updates of both networks.
         batch, size: crops per step, and their side in pixels; at least 32, preferably a multiple of 2^levels.
         seed: of crops, dropout and the discriminator; the initial weights are those of `model`.
-        accelerator: device, precision and processes; a default one if None.
-        l1_weight: lambda.
+        accelerator: device, precision and processes; None makes a default one.
+        l1_weight: :math:`\lambda`.
         learning_rate: of both networks; Adam with betas (0.5, 0.999).
         report_every: steps between reports.
 
@@ -157,7 +157,8 @@ def estimate_depth(clear: torch.Tensor, source: Source, names: Sequence[str] | N
     Args:
         clear: (N, 3, H, W) in [0, 1]; any size.
         source: a folder of depth files (with `names`), one depth file (N = 1), a .safetensors file of the GAN,
-            the loaded model (it sees the photo at the size of its training), or any function from `clear` to depth.
+            the loaded model (its input has the size of the crops that it was trained on), or any function from `clear`
+            to depth.
         names: file names of the photos; depth files have the same stems.
 
     Returns:
@@ -202,7 +203,7 @@ def _depth_files(folder: Path, names: Sequence[str] | None) -> list[Path]:
 
 
 def ramp_depth(clear: torch.Tensor) -> torch.Tensor:
-    """Depth as a vertical ramp, near at the bottom and far at the top: (N, 3, H, W) to (N, 1, H, W).
+    """Return a vertical ramp as depth, 0 in the bottom row and 1 in the top row: (N, 3, H, W) to (N, 1, H, W).
 
     Example:
         >>> ramp_depth(torch.zeros(1, 3, 3, 2))[0, 0, :, 0].tolist()

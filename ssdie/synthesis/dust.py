@@ -17,11 +17,8 @@ from ssdie.synthesis.recipes import Dust, read_dust, sample_dust
 from ssdie.utils.devices import constant_like
 
 FAR = 0.8  # depth beyond which a surface counts as sky
-DISTANT = (
-    0.15,
-    0.5,
-)  # visible_target: depth up to which the target is the clear photo, and from which it may be a veil
-SPREAD = 2.3  # sigma of light spread by multiple scattering, in pixels of a 256-pixel image
+DISTANT = (0.15, 0.5)  # visible_target: up to the first depth the target is the clear photo, from the second on a veil
+SPREAD = 2.3  # sigma of the blur by multiple scattering, in pixels of a 256-pixel image
 # quantisation tables of ITU-T T.81, annexes K.1 and K.2, row by row
 LUMA_TABLE = (
     (16, 11, 10, 16, 24, 40, 51, 61),
@@ -55,7 +52,7 @@ class DustyPair:
 
 
 def transmission_from_depth(depth: torch.Tensor, beta: torch.Tensor) -> torch.Tensor:
-    r"""Transmission, the fraction of light that reaches the camera.
+    r"""Compute the transmission, the fraction of the scene's light that reaches the camera.
 
     .. math:: t_c(x) = e^{-\beta_c d(x)}
 
@@ -76,7 +73,7 @@ def transmission_from_depth(depth: torch.Tensor, beta: torch.Tensor) -> torch.Te
 
 
 def scatter(clear: torch.Tensor, transmission: torch.Tensor, airlight: torch.Tensor) -> torch.Tensor:
-    r"""Mix scene and dust veil.
+    r"""Attenuate the scene and add the dust veil.
 
     .. math:: I = J\, t + A\, (1 - t)
 
@@ -107,23 +104,24 @@ def add_dust(
 ) -> DustyPair:
     r"""Add dust to clear photos: scattering, then blur, white balance and exposure, noise and JPEG.
 
-    .. math:: I = (J L)\, t + A\, (1 - t), \qquad L \text{ the tint of the light on the scene}
+    .. math:: I = (J L)\, t + A\, (1 - t)
+
+    with the tint :math:`L` of the light on the scene; the other symbols are those of the module.
 
     Args:
         clear: J; (N, 3, H, W) in [0, 1].
         depth: relative; (N, 1, H, W), 0 near, 1 far (sky).
         dust: parameters of the dust, the name of a recipe to draw them from, or a .json file that `write_dust` wrote.
-        generator: random numbers on the CPU, or a seed; the sensor noise is drawn on the device.
+        generator: random numbers on the CPU, or a seed; the sensor noise is drawn on the device of `clear`.
 
     Returns:
-        DustyPair on the device of `clear`; its airlight is the colour after white balance. The same seed gives the same
-        pair.
+        The pair on the device of `clear`, the same for the same seed. Its airlight is the colour after white balance.
 
     Raises:
         TypeError, ValueError: `clear` or `depth` has another type, shape or range, or their sizes differ.
 
     Source: method section 2; Narasimhan and Nayar, "Vision and the atmosphere", IJCV 2002, for the tinted light and
-    the spread by multiple scattering (here one Gaussian, weighted by what the dust takes away).
+    the blur by multiple scattering (here one Gaussian, weighted by 1 - t).
 
     Example:
         >>> clear, depth = torch.full((1, 3, 32, 32), 0.4), torch.ones(1, 1, 32, 32)
@@ -152,7 +150,7 @@ def add_dust(
     lit = torch.lerp(lit, soft, spread * (1 - transmission))
     dusty = scatter(lit, transmission, _uneven_airlight(dust, clear.shape[-2:])).clamp(0, 1)
     dusty = torch.cat([_blur(picture, sigma) for picture, sigma in zip(dusty.split(1), sigmas, strict=True)])
-    matrix, shift = color_transfer(dusty, dust.look)
+    matrix, shift = color_transfer(dusty, dust.color_statistics)
     airlight = (torch.einsum("nij,nj->ni", matrix, dust.airlight) + shift).clamp(0, 1)
     dusty = (torch.einsum("nij,njhw->nihw", matrix, dusty) + shift[:, :, None, None]).clamp(0, 1)
     noise = torch.Generator(clear.device).manual_seed(int(torch.randint(2**62, (), generator=generator)))
@@ -168,7 +166,7 @@ def _blur(image: torch.Tensor, sigma: float) -> torch.Tensor:
 
 
 def _uneven_airlight(dust: Dust, size: tuple[int, int]) -> torch.Tensor:
-    """Airlight (N, 3, H, W) that grows brighter towards one side."""
+    """Airlight (N, 3, H, W) whose brightness changes linearly over the image."""
     down, right = (torch.linspace(-1, 1, n, device=dust.glow.device) for n in size)
     glow = 1 + dust.glow[:, 0, None, None] * right + dust.glow[:, 1, None, None] * down[:, None]
     return (dust.airlight[:, :, None, None] * glow[:, None]).clamp(0, 1)
@@ -193,16 +191,22 @@ def relative_density(unevenness: torch.Tensor, size: tuple[int, int]) -> torch.T
 
 
 def visible_target(pair: DustyPair, low: float = 0.02, high: float = 0.12) -> torch.Tensor:
-    """Training target that can be recovered: the clear photo where light arrives, a neutral veil where it does not.
+    r"""Make a training target that can be recovered: the clear photo, but a neutral veil where the dust is opaque.
 
-    A clear photo has a blue sky where the dusty one has opaque dust: a network that is trained towards it learns to
-    invent blue skies, while a neutral veil keeps them light and neutral. Near surfaces keep the clear photo as target,
-    however thick the dust: otherwise the network takes an even road for fog. The veil lies halfway between the
-    brightest channel of the airlight (its square root) and the mean luminance of what it hides.
+    .. math:: (1 - h)\, J + h\, n, \qquad h = \big(1 - r(\max_c t_c;\ \text{low}, \text{high})\big)\, r(d;\ 0.15, 0.5),
+        \qquad n = \tfrac{1}{2} \Big(\sqrt{\max_c A_c} + \frac{\sum_x h Y}{\sum_x h}\Big)
+
+    with the linear ramp r, 0 up to its first bound and 1 from the second, and the luminance Y of the clear photo: the
+    grey veil n lies halfway between the brightness of the airlight and the mean luminance of the hidden parts.
+
+    Clear photos have blue skies where dusty ones have opaque dust. Trained towards the clear photo, the network would
+    learn to invent blue skies. Near surfaces keep the clear photo as target, however dense the dust; otherwise the
+    network would mistake a uniform road for fog.
 
     Args:
         pair: synthetic pair.
-        low, high: transmission, in its largest channel, below which nothing and above which everything is visible.
+        low, high: transmission of the most transparent channel below which nothing and above which everything is
+            visible.
 
     Returns:
         (N, 3, H, W) in [0, 1].

@@ -29,12 +29,12 @@ def dust_folder(
     """Add dust to every photo of a folder, at its own size.
 
     Args:
-        folder: clear photos.
+        folder: folder of clear photos.
         out: folder for the dusty photos, under the same names; `dust.csv` lists the parameters of each, and `depth/`
-            holds the depth that was used as 16-bit PNG files.
+            holds the depth maps that were used, as 16-bit PNG files.
         depth: folder of depth files with the same stems, a depth model, or a function of `clear`.
         recipe, density: see `ssdie.synthesis.recipes.sample_dust`.
-        seed: the parameters of a photo derive from it and from the photo's position in the folder.
+        seed: of the random numbers; the parameters of a photo also depend on its position in the folder.
 
     Returns:
         The written files.

@@ -15,7 +15,7 @@ from ssdie.photo.files import list_images
 from ssdie.utils.devices import to_device
 from ssdie.utils.paths import WEIGHTS, write_text
 
-GRID = 6  # side of the coarse grid on which the density of uneven dust is drawn
+GRID = 6  # side of the coarse grid on which the density of uneven dust is drawn; cells
 AIRLIGHT_FILE = WEIGHTS / "airlight.json"
 RECIPES = ("measured", "scattering", "reference")
 # extinction of green per unit of depth, log-uniform: haze to sandstorm for "measured", haze to dust for "scattering"
@@ -34,9 +34,9 @@ class Dust:
         glow: relative change of the airlight from the centre to the right and to the lower border; (N, 2).
         near: depth of the nearest surface, added to the relative depth; (N,).
         sky: extra depth of the sky; (N,).
-        spread: fraction of the lost light that returns blurred, by multiple scattering; (N,) in [0, 1].
+        spread: weight of the blur by multiple scattering, which is proportional to 1 - t; (N,) in [0, 1].
         blur: sigma of the lens blur; (N,) in pixels of a 256-pixel image.
-        look: colour statistics imposed by white balance and exposure, see
+        color_statistics: statistics that white balance and exposure give the image, see
             `ssdie.ops.color.measure_color_statistics`; (N, 9); zeros: no change.
         noise: standard deviation of the sensor noise; (N,) as a fraction of full scale.
         quality: of the JPEG; (N,) 1 to 100; above 100 there is no compression.
@@ -53,7 +53,7 @@ class Dust:
     sky: torch.Tensor
     spread: torch.Tensor
     blur: torch.Tensor
-    look: torch.Tensor
+    color_statistics: torch.Tensor
     noise: torch.Tensor
     quality: torch.Tensor
     unevenness: torch.Tensor
@@ -78,8 +78,8 @@ def sample_dust(count: int, generator: torch.Generator, recipe: str = "measured"
     Args:
         count: N.
         generator: random numbers, on the CPU.
-        recipe: "measured" (the default); "scattering", single scattering with a sharp lens and without the colour
-            statistics of real photos; or "reference", exactly the recipe of the method, section 2.
+        recipe: "measured" (the default); "scattering", the same without blur and without the colour statistics of real
+            photos; or "reference", exactly the recipe of the method, section 2.
         density: extinction of green per unit of depth (0.4 haze, 2 dust, 6 sandstorm); None draws it. With a given
             density no colour statistics are imposed, since they would change the contrast.
 
@@ -129,26 +129,26 @@ def sample_dust(count: int, generator: torch.Generator, recipe: str = "measured"
         sky=2.5 * uniform(0, 1) ** 2,
         spread=zero if plain else uniform(0.2, 1),
         blur=zero if plain else uniform(0, 0.8),
-        look=none if plain or density is not None else draw_color_statistics(count, generator),
+        color_statistics=none if plain or density is not None else draw_color_statistics(count, generator),
         noise=uniform(0, 0.004),
         quality=torch.where(uniform(0, 1) < 0.2, 101 * torch.ones(count), uniform(40, 98)),
         unevenness=level,
     )
 
 
-def sample_unevenness(count: int, generator: torch.Generator, share: float = 1.0) -> torch.Tensor:
+def sample_unevenness(count: int, generator: torch.Generator, fraction: float = 1.0) -> torch.Tensor:
     """Draw the relative density of uneven dust: plumes, a layer along the ground, or a gradient from sky to ground.
 
     Args:
         count: N.
         generator: random numbers, on the CPU.
-        share: fraction of the images with uneven dust; the three kinds are equally likely.
+        fraction: part of the images with uneven dust; the three kinds are equally likely.
 
     Returns:
-        (N, 6, 6), the logarithm of the relative density, 0 on average over each image, for `Dust.unevenness`.
+        The logarithm of the relative density for `Dust.unevenness`; (N, 6, 6), with a mean of 0 in each image.
 
     Example:
-        >>> sample_unevenness(4, torch.Generator().manual_seed(0), share=0.0).abs().max().item()
+        >>> sample_unevenness(4, torch.Generator().manual_seed(0), fraction=0.0).abs().max().item()
         0.0
     """
     down = torch.linspace(-1, 1, GRID)[:, None]
@@ -159,17 +159,17 @@ def sample_unevenness(count: int, generator: torch.Generator, share: float = 1.0
     kind = torch.randint(3, (count, 1, 1), generator=generator)
     chosen = torch.where(kind == 0, plumes, torch.where(kind == 1, layer, gradient))
     chosen = chosen - chosen.mean((1, 2), keepdim=True)
-    return torch.where(torch.rand((count, 1, 1), generator=generator) < share, chosen, 0.0)
+    return torch.where(torch.rand((count, 1, 1), generator=generator) < fraction, chosen, 0.0)
 
 
 def lighten(dust: Dust, generator: torch.Generator, undusted: float, hazed: float) -> Dust:
-    """Replace the dust of some images by none, or by a light haze in daylight, so that clear photos are left alone.
+    """Replace the dust of some images by none or by light haze, so that a network learns to leave clear photos alone.
 
     Args:
         dust: parameters of N images.
         generator: random numbers, on the CPU.
-        undusted: fraction of the images without any dust; the camera still compresses them.
-        hazed: fraction of the images with light haze: density 0.1 to 0.6, log-uniform.
+        undusted: fraction of the images without any dust; only the JPEG compression remains.
+        hazed: fraction of the images with light haze: extinction of green 0.1 to 0.6 per unit of depth, log-uniform.
 
     Returns:
         The parameters; with both fractions 0 unchanged, and no random numbers are drawn.
@@ -213,7 +213,9 @@ def read_dust(path: str | Path) -> Dust:
     """
     try:
         values = json.loads(Path(path).read_text(encoding="utf-8"))["dust"]
-        values.setdefault("unevenness", [[[0.0] * GRID] * GRID] * len(values["beta"]))  # of earlier versions: even
+        # Files of earlier versions have no unevenness, and name the colour statistics "look".
+        values.setdefault("unevenness", [[[0.0] * GRID] * GRID] * len(values["beta"]))
+        values.setdefault("color_statistics", values.get("look"))
         return Dust(**{field.name: torch.tensor(values[field.name]) for field in fields(Dust)})
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(f"{path}: expected a JSON file that `write_dust` wrote.") from error
@@ -226,12 +228,15 @@ def fit_airlight(folder: str | Path, path: str | Path = AIRLIGHT_FILE) -> dict:
     """Fit the airlight of real dusty photos by a kernel density of logit(A), and measure their colour statistics.
 
     Args:
-        folder: at least eight dusty photos.
+        folder: folder of at least eight dusty photos.
         path: JSON file to write.
 
     Returns:
-        `colours` (n, 3), the airlight of each photo in RGB; `bandwidth` (3, 3), the kernel's covariance in logits;
-        `looks` (n, 9), see `ssdie.ops.color.measure_color_statistics`.
+        What is written: `colours` (n, 3), the airlight of each photo in RGB; `bandwidth` (3, 3), the kernel's
+        covariance in logits; `color_statistics` (n, 9), see `ssdie.ops.color.measure_color_statistics`.
+
+    Raises:
+        ValueError: the folder has fewer than eight photos.
 
     Source: airlight by `ssdie.ops.priors.estimate_airlight` at a short side of 128 pixels, from 40 % of the pixels (the
     veil fills much of the image; the brightest 0.1 % of He et al. would select lamps). The bandwidth is half of Scott's
@@ -241,15 +246,15 @@ def fit_airlight(folder: str | Path, path: str | Path = AIRLIGHT_FILE) -> dict:
     if len(paths) < 8:
         raise ValueError(f"folder: expected at least 8 dusty photos, got {len(paths)} in {folder}.")
     small = [fit_short_side(read_image(p)[None], 128) for p in tqdm(paths, "airlight", unit="photo")]
-    colours = torch.cat([estimate_airlight(s, share=0.4) for s in small])
-    looks = torch.cat([measure_color_statistics(s) for s in small])
+    colours = torch.cat([estimate_airlight(s, fraction=0.4) for s in small])
+    statistics = torch.cat([measure_color_statistics(s) for s in small])
     scott = len(colours) ** (-1 / 7)  # n^(-1 / (d + 4))
     bandwidth = torch.cov(torch.logit(colours, eps=0.01).T) * (scott / 2) ** 2
     fitted = {
         "about": "airlight and colour statistics of real dusty photos; see ssdie.synthesis.recipes.fit_airlight",
         "bandwidth": [[round(v, 5) for v in row] for row in bandwidth.tolist()],
         "colours": [[round(v, 3) for v in colour] for colour in colours.tolist()],
-        "looks": [[round(v, 3) for v in look] for look in looks.tolist()],
+        "color_statistics": [[round(v, 3) for v in row] for row in statistics.tolist()],
     }
     write_text(path, json.dumps(fitted) + "\n")
     _read_airlight.cache_clear()
@@ -261,7 +266,7 @@ def _read_airlight(path: Path = AIRLIGHT_FILE) -> tuple[torch.Tensor, torch.Tens
     """Colours as logits (n, 3), Cholesky factor of the bandwidth (3, 3), colour statistics (n, 9)."""
     fitted = json.loads(path.read_text(encoding="utf-8"))
     colours = torch.logit(torch.tensor(fitted["colours"]), eps=0.01)
-    return colours, torch.linalg.cholesky(torch.tensor(fitted["bandwidth"])), torch.tensor(fitted["looks"])
+    return colours, torch.linalg.cholesky(torch.tensor(fitted["bandwidth"])), torch.tensor(fitted["color_statistics"])
 
 
 def draw_airlight(count: int, generator: torch.Generator) -> torch.Tensor:
@@ -273,5 +278,5 @@ def draw_airlight(count: int, generator: torch.Generator) -> torch.Tensor:
 
 def draw_color_statistics(count: int, generator: torch.Generator) -> torch.Tensor:
     """Draw (count, 9) colour statistics of real photos."""
-    looks = _read_airlight()[2]
-    return looks[torch.randint(len(looks), (count,), generator=generator)]
+    statistics = _read_airlight()[2]
+    return statistics[torch.randint(len(statistics), (count,), generator=generator)]

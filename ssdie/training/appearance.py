@@ -1,7 +1,7 @@
-"""Terms on what people see: no dark blots in even dust, a neutral veil, and living colours of the right hue.
+"""Loss terms for visible faults: dark blots in even dust, a coloured veil, colours that are weak or of a wrong hue.
 
-They are not part of the paper's objective; `ssdie.losses.LossWeights` gives them weight 0. The measures of
-`ssdie.evaluation.appearance` describe the same properties.
+They are not part of the paper's objective; their default weight in `ssdie.losses.LossWeights` is 0. The measures of
+`ssdie.evaluation.appearance` describe the same faults.
 """
 
 import math
@@ -13,10 +13,10 @@ from ssdie.ops.filters import box_filter
 
 FLAT_DEVIATION = 0.015  # largest local standard deviation of the luminance in a flat area
 FLAT_RANGE = 0.06  # largest distance of the luminance from the mean of the flat area
-LEAST_FLAT = 0.02  # images with a smaller flat area have no even area
-REACH = 0.08  # fall of luminance below the mean of the even area that is not penalised
-NEUTRAL = 0.02  # length of the opponent colours in the veil that is not penalised
-LEAST_SLOPE = 0.2  # strength of colour below which the loss grows linearly
+LEAST_FLAT = 0.02  # fraction of an image that has to be flat; otherwise the image has no even area
+REACH = 0.08  # luminance below the mean of the even area that is not penalised
+NEUTRAL = 0.02  # norm of the opponent colours in the veil that is not penalised
+LEAST_SLOPE = 0.2  # colour strength below which the loss grows linearly
 RIDGE = 1e-4  # variance of opponent colours that counts as grey
 
 
@@ -43,7 +43,7 @@ def opponent_colors(image: torch.Tensor) -> torch.Tensor:
 
 @torch.no_grad()
 def even_area(dusty: torch.Tensor) -> torch.Tensor:
-    """Find the even part of a dusty image: flat, and about as bright as the mean of its flat part.
+    """Find the even part of a dusty image: flat areas with about the mean luminance of all flat areas.
 
     Args:
         dusty: (N, 3, H, W) in [0, 1].
@@ -75,11 +75,12 @@ def order_loss(enhanced: torch.Tensor, dusty: torch.Tensor, target: torch.Tensor
         \mu = \operatorname{mean}_{x \in M} \bar Y(x)
 
     with the luminance :math:`\bar Y` of the output, averaged in a small window, and the even area :math:`M` of the
-    dusty image (`even_area`). No gradient goes through :math:`\mu`, or the term would darken the rest of the veil.
+    dusty image (`even_area`). No gradient flows through :math:`\mu`; otherwise the loss could be lowered by darkening
+    the rest of the veil.
 
     Args:
         enhanced, dusty: (N, 3, H, W) in [0, 1].
-        target: clear image of a pair; where it is darker than the bound, its luminance is the bound.
+        target: clear image of a pair; where its luminance is below the bound :math:`\mu - 0.08`, it is the bound.
 
     Example:
         >>> dusty = torch.full((1, 3, 32, 32), 0.6)
@@ -98,7 +99,7 @@ def order_loss(enhanced: torch.Tensor, dusty: torch.Tensor, target: torch.Tensor
 
 
 def veil_color_loss(enhanced: torch.Tensor, dusty: torch.Tensor) -> torch.Tensor:
-    r"""Penalise colour in the veil: it must be neutral.
+    r"""Penalise colour in the veil, which should be neutral.
 
     .. math:: \operatorname{mean}_{x \in M} \max\big(0,\ |o(x)| - 0.02\big)
 
@@ -118,11 +119,11 @@ def veil_color_loss(enhanced: torch.Tensor, dusty: torch.Tensor) -> torch.Tensor
 
 
 def color_statistics_loss(enhanced: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-    r"""L1 distance of mean and spread of the opponent colours.
+    r"""L1 distance between the means and between the covariances of the opponent colours.
 
     .. math:: |\mu - \mu'|_1 + |F - F'|_1, \qquad F F^T = \operatorname{cov}(o) + 10^{-4}\, 1
 
-    with the lower Cholesky factors F, so that both parts are in units of colour.
+    The covariances are compared by their lower Cholesky factors F, so that both parts have the unit of a colour.
 
     Args:
         enhanced, target: (N, 3, H, W) in [0, 1].
@@ -148,14 +149,14 @@ def _color_statistics(image: torch.Tensor) -> torch.Tensor:
 
 
 def color_strength_loss(enhanced: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-    r"""Distance of the strength of the colours from that of the target; only the right hue counts as colour.
+    r"""Penalise colours that are weaker or stronger than those of the target, or of another hue.
 
     .. math:: |\log s|, \qquad
         s = \frac{\sum_x |u|\,|v| \cos\theta + \epsilon n}{\sum_x |v|^2 + \epsilon n}
 
-    with the opponent colours u of the output and v of the target, both without their mean over the n pixels of the
-    image, and the angle :math:`\theta` of hue between them: s is the ratio of chroma, weighted by the agreement of hue
-    and by the chroma of the target. Colour of a wrong hue lowers it. Below 0.2 the tangent replaces the logarithm.
+    with the opponent colours u of the output and v of the target, both minus their mean over the n pixels of the
+    image, and the angle :math:`\theta` between their hues: s is the ratio of chroma, weighted by the agreement of hue
+    and by the chroma of the target. Below s = 0.2 the tangent replaces the logarithm.
 
     Args:
         enhanced, target: (N, 3, H, W) in [0, 1].
@@ -176,17 +177,18 @@ def color_strength_loss(enhanced: torch.Tensor, target: torch.Tensor) -> torch.T
 
 
 def kept_color_loss(enhanced: torch.Tensor, dusty: torch.Tensor, least: float = 1.5) -> torch.Tensor:
-    r"""Penalise an output whose colours are weaker than `least` times those that the dust has left in the input.
+    r"""Penalise an output whose colours are weaker than `least` times those that are left in the dusty input.
 
     .. math:: \max(0, \log l - \log s), \qquad
         s = \frac{\sum_x u \cdot r + \epsilon n}{\sum_x |r|^2 + \epsilon n}
 
-    with the opponent colours u of the output, and r, what remains of those of the input after regression on its
-    luminance: the veil mixes every colour with that of the dust along a line, and r is what lies beside this line.
+    with the opponent colours u of the output and the residual r of a linear regression of the input's opponent colours
+    on its luminance. The veil shifts all colours along a line towards the colour of the dust, which the regression
+    removes; r holds the colours of the scene.
 
     Args:
         enhanced, dusty: (N, 3, H, W) in [0, 1].
-        least: l, smallest strength without penalty, 1: as in the input.
+        least: l, smallest ratio of colour strength without penalty; 1 is the strength of the input.
 
     Example:
         >>> image = torch.rand(1, 3, 8, 8)
@@ -202,9 +204,9 @@ def kept_color_loss(enhanced: torch.Tensor, dusty: torch.Tensor, least: float = 
 
 
 def _log_slope(u: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
-    """Logarithm of the slope s of the regression of u on v, (N, 2, H, W), without offset: (N,).
+    """Logarithm of the slope s of a regression of u on v, both (N, 2, H, W), through the origin: (N,).
 
-    Below `LEAST_SLOPE`, where the slope may be negative, the tangent continues the logarithm: its gradient is bounded.
+    Below `LEAST_SLOPE` the tangent continues the logarithm, since the slope may be negative; the gradient is bounded.
     """
     ridge = RIDGE * u[0, 0].numel()
     slope = ((u * v).sum((1, 2, 3)) + ridge) / (v.square().sum((1, 2, 3)) + ridge)

@@ -12,27 +12,28 @@ import torch.nn.functional as F
 from ssdie.utils.devices import to_device
 
 TRANSLATION = 0.1  # largest translation, as a fraction of the side
-DISTORTION = 0.2  # largest displacement of a corner by the perspective, as a fraction of half the side
-PERSPECTIVE = 0.5  # probability of a perspective
-ROTATION = math.radians(5)  # largest angle
-ENLARGEMENT = 1.4
+DISTORTION = 0.2  # largest displacement of a corner by the perspective transform, as a fraction of half the side
+PERSPECTIVE = 0.5  # probability of a perspective transform
+ROTATION = math.radians(5)  # largest angle of rotation
+ENLARGEMENT = 1.4  # scale before the centre is cropped
 CORNERS = ((-1.0, -1.0), (1.0, -1.0), (1.0, 1.0), (-1.0, 1.0))  # x to the right, y down; the border is at 1
 
 
 def augment(
     image: torch.Tensor, generator: torch.Generator, depth: torch.Tensor | None = None
 ) -> torch.Tensor | tuple[torch.Tensor, torch.Tensor]:
-    """Weakly augment a batch: translate, perspective, rotate, enlarge by 1.4 and crop the centre, flip.
+    """Weakly augment a batch: translation, perspective transform, rotation, 1.4x zoom into the centre, horizontal flip.
 
     Args:
         image: (N, 3, H, W) in [0, 1].
         generator: random numbers, on the CPU; each image is augmented differently.
-        depth: (N, 1, H, W), transformed like the images, without interpolation.
+        depth: (N, 1, H, W), transformed like the images, with nearest-neighbour interpolation.
 
     Returns:
         Images like `image`; with `depth`, a tuple of both. Reflection padding avoids black corners.
 
-    Source: method section 4: translation up to 10 %, perspective 0.2 with probability 0.5, rotation up to 5 degrees.
+    Source: method section 4: translation up to 10 %, perspective transform of strength 0.2 with probability 0.5,
+    rotation up to 5 degrees.
 
     Example:
         >>> even = torch.full((1, 3, 8, 8), 0.5)
@@ -46,7 +47,7 @@ def augment(
 
 
 def augment_copies(image: torch.Tensor, copies: int, generator: torch.Generator) -> torch.Tensor:
-    """Return K weakly augmented copies of a batch, copy after copy: (K N, 3, H, W)."""
+    """Return K weakly augmented copies of a batch (N, 3, H, W), one copy after the other: (K N, 3, H, W)."""
     return augment(image.repeat(copies, 1, 1, 1), generator)
 
 
@@ -56,7 +57,7 @@ def sample_homographies(count: int, generator: torch.Generator, aspect: float = 
     Args:
         count: N.
         generator: random numbers, on the CPU.
-        aspect: width / height, so that a rotation keeps its shape in pixels.
+        aspect: width / height of the image, so that rotations do not shear it.
 
     Returns:
         (N, 3, 3) for homogeneous coordinates, with x and y in [-1, 1].
@@ -112,7 +113,7 @@ def find_homographies(points: torch.Tensor, targets: torch.Tensor) -> torch.Tens
 
 
 def warp(image: torch.Tensor, homographies: torch.Tensor, mode: str = "bilinear") -> torch.Tensor:
-    """Sample each pixel at the coordinates to which a homography maps it, with reflection at the border.
+    """Resample images: each pixel takes the value at the coordinates that its homography gives, mirrored at the border.
 
     Args:
         image: (N, C, H, W).

@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader, Dataset
 from ssdie.data.photos import Photo
 from ssdie.utils.devices import derive_seed
 
-KEPT = 2**31  # bytes of decoded photos that `Crops` caches at most, in each loading process
+CACHE_SIZE = 2**31  # largest size of the cache of decoded photos in `Crops`, in each loading process; bytes
 
 
 # Crops -------------------------------------------------------------------------------------------------------------
@@ -25,10 +25,11 @@ class Crops(Dataset):
         photos: photos to crop, all with the same number of channels.
         size: side of the crops; pixels.
         seed: seed of order, scale, position and flip.
-        keep: cache decoded photos as uint8, up to `KEPT` bytes.
+        keep: cache decoded photos as uint8, up to `CACHE_SIZE` bytes.
 
-    Each photo occurs once in every len(photos) samples. The scale lies between a crop that covers the whole short
-    side and full resolution, so that a network sees both whole scenes and close-ups; smaller photos are enlarged.
+    Each photo occurs once in every len(photos) samples. The scale lies between that of a crop over the whole short
+    side and full resolution, so that a network sees both whole scenes and close-ups. Photos smaller than the crop are
+    enlarged.
 
     Raises:
         ValueError: `photos` is empty.
@@ -38,9 +39,9 @@ class Crops(Dataset):
         if not photos:
             raise ValueError("photos: expected at least one photo, got none. Check SSDIE_DATA or the folder.")
         self.photos, self.size, self.seed = photos, size, seed
-        self.kept: dict[int, torch.Tensor] = {}
-        self.room = KEPT if keep else 0  # remaining bytes of the cache
-        self.order: tuple[int, list[int]] = (-1, [])
+        self.cache: dict[int, torch.Tensor] = {}
+        self.free = CACHE_SIZE if keep else 0  # remaining bytes of the cache
+        self.order: tuple[int, list[int]] = (-1, [])  # number of the current shuffle, and its indices
 
     def __len__(self) -> int:
         """Number of photos, which is the length of one shuffle; larger indices are valid."""
@@ -57,12 +58,12 @@ class Crops(Dataset):
         return random_crop(photo, self.size, generator)
 
     def _read(self, index: int) -> torch.Tensor:
-        if index in self.kept:
-            return self.kept[index].float() / 255
+        if index in self.cache:
+            return self.cache[index].float() / 255
         photo = torch.round(self.photos[index].read() * 255).to(torch.uint8)
-        if photo.nbytes <= self.room:
-            self.kept[index] = photo
-            self.room -= photo.nbytes
+        if photo.nbytes <= self.free:
+            self.cache[index] = photo
+            self.free -= photo.nbytes
         return photo.float() / 255
 
 
@@ -104,7 +105,7 @@ def load_batches(
     Args:
         crops: data set of crops.
         batch: crops per step and process.
-        start: first step, after which an interrupted run resumes.
+        start: number of the first step; an interrupted run resumes there.
         workers: worker processes that decode and crop; 0: the calling process.
         rank, processes: index of this process, and number of processes. Together they load the same crops as one
             process with a batch of batch * processes.
@@ -118,25 +119,25 @@ def load_batches(
     pinned = torch.cuda.is_available()
     own = torch.Generator()  # otherwise the loader would draw from the global generator when it starts
     options = {"pin_memory": pinned, "generator": own, "timeout": PATIENCE if workers else 0}
-    with worker_errors(*((EOFError, OSError) if workers else ())):  # of the transfer from a worker that died
+    with worker_errors(*((EOFError, OSError) if workers else ())):  # raised when a worker dies during a transfer
         yield from DataLoader(crops, batch_sampler=steps, num_workers=workers, **options)
 
 
 @contextmanager
 def worker_errors(*others: type[Exception]) -> Iterator[None]:
-    """Convert errors of a DataLoader's worker processes in a block: to ChildProcessError, or a one-line ValueError.
+    """Convert errors of a DataLoader's worker processes to ChildProcessError, or to a ValueError of one line.
 
-    PyTorch reports a dead worker from a signal handler, so that its error may arise anywhere in a training step.
+    PyTorch reports a dead worker from a signal handler, so that its error may be raised anywhere in a training step.
 
     Args:
-        others: further errors that a dead worker causes in the block.
+        others: further errors that the death of a worker raises in the block.
     """
     try:
         yield
     except (RuntimeError, *others) as error:
         if isinstance(error, RuntimeError) and not str(error).startswith("DataLoader"):
             raise
-        with suppress(RuntimeError):  # the signal may arrive after the first error, and must not interrupt the caller
+        with suppress(RuntimeError):  # the signal may arrive after the first error; it must not interrupt the caller
             time.sleep(1)
         reason = (str(error) or type(error).__name__).splitlines()[0].removeprefix("DataLoader ").rstrip(". ")
         raise ChildProcessError(

@@ -22,7 +22,7 @@ OLD_SETTINGS = {"apart": "sequential_copies", "judge": "dark_channel_net"}  # na
 
 
 def save_checkpoint(path: str | Path, state: dict) -> None:
-    """Write tensors and plain values atomically; paths become text, dataclasses become dictionaries.
+    """Write a dictionary of tensors and plain values atomically; paths become text, dataclasses dictionaries.
 
     Raises:
         OSError: the file cannot be written; an earlier file is kept.
@@ -35,11 +35,11 @@ def save_checkpoint(path: str | Path, state: dict) -> None:
 
 
 def load_checkpoint(path: str | Path) -> dict:
-    """Load a checkpoint to the CPU, without executing any code from it.
+    """Load a checkpoint to the CPU, without running any code that the file may contain.
 
     Raises:
         FileNotFoundError: the file does not exist.
-        ValueError: the file is truncated, damaged, not a checkpoint, of a newer version, or holds objects.
+        ValueError: the file is truncated, damaged, not a checkpoint, of a newer version, or holds pickled objects.
     """
     path = Path(path)
     if not path.is_file():
@@ -93,7 +93,7 @@ def load_matching_checkpoint(path: str | Path, config: TrainConfig, precision: s
     old = checkpoint["config"] | {"precision": resolve_precision(checkpoint["config"].get("precision", "fp32"))}
     new = to_plain(asdict(config)) | {"precision": precision}
     ignored = RESUMABLE_CHANGES | ({"precision"} if config.precision == "auto" else set())
-    # Settings that a checkpoint of an earlier version lacks had the effect of today's defaults.
+    # A checkpoint of an earlier version lacks newer settings, whose defaults have no effect.
     defaults = to_plain(asdict(TrainConfig(config.stage, config.run)))
     old = defaults | old | {"weights": defaults["weights"] | old.get("weights", {})}
     changed = [name for name in new if name not in ignored and new[name] != old.get(name)]

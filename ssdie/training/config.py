@@ -32,19 +32,19 @@ class TrainConfig:
     learning_rate: float = 1e-4  # of Adam, reached after 100 steps
     betas: tuple[float, float] = (0.5, 0.999)  # of Adam
     schedule: str = "constant"  # of the learning rate: constant, or cosine down to a twentieth
-    clip: float = 100.0  # largest norm of the gradient
-    ema: float = 0.999  # decay of the averaged weights per step
+    clip: float = 100.0  # largest norm of the gradient; a larger gradient is scaled down to it
+    ema: float = 0.999  # decay per step of the moving average of the weights
     frozen_norm: bool = False  # keep the generator's BatchNorm at its running statistics
-    copies: int = 5  # K, perturbed and augmented copies of each real photo
+    copies: int = 5  # K, number of perturbed and of augmented copies of each real photo
     noise: float = 0.1  # sigma of the perturbation, in units of [-1, 1]
     # pass the copies one by one instead of in one batch: less memory, and BatchNorm sees each copy separately, as in
     # the paper; as fast on a CPU in float32, slower on a GPU
     sequential_copies: bool = False
     recipe: str = "measured"  # of the dust: measured, scattering, reference, or mixed (the three in turn)
-    undusted: float = 0.0  # share of the pairs without dust, whose target is the photo itself
-    hazed: float = 0.0  # share of the pairs with light haze
-    uneven: float = 0.0  # share of the pairs with plumes, a layer or a gradient of dust
-    full_chroma: bool = False  # target with the colours of the clear photo, not with those that settled dust dulls
+    undusted: float = 0.0  # fraction of the pairs without dust, whose target is the photo itself
+    hazed: float = 0.0  # fraction of the pairs with light haze
+    uneven: float = 0.0  # fraction of the pairs with plumes, a layer or a gradient of dust
+    full_chroma: bool = False  # target: the clear photo as it is, instead of with colours dulled by settled dust
     target: str = "clear"  # of the supervised terms: clear, or visible (ssdie.synthesis.dust.visible_target)
     pseudo_label: str = "retinex_joint"  # kind of pseudo-label, see ssdie.losses.make_pseudo_label
     dark_channel: str = "joint"  # kind of dark channel, see ssdie.ops.priors.block_dark_channel
@@ -52,7 +52,7 @@ class TrainConfig:
     weights: LossWeights = field(default_factory=LossWeights)  # of the terms
     init: Path | None = None  # weights of the generator to start from
     dark_channel_net: Path | None = None  # checkpoint of the dark-channel stage; the semi-supervised stage needs it
-    seed: int = 0  # of everything random
+    seed: int = 0  # of all random numbers
     precision: str = "auto"  # auto (bf16 where the device is faster in it, else fp32), fp32, bf16 or fp16
     workers: int = 0  # processes that load photos
     report_every: int = 10  # steps between reports
@@ -60,7 +60,7 @@ class TrainConfig:
     nonfinite: str = "stop"  # on a loss or gradient that is not finite: stop, or skip the update and count it
 
     def __post_init__(self):
-        """Validate the settings that name one of several kinds."""
+        """Validate choices and fractions."""
         for name, value, known in (
             ("stage", self.stage, STAGES),
             ("recipe", self.recipe, (*RECIPES, "mixed")),
@@ -74,13 +74,13 @@ class TrainConfig:
                 raise ValueError(f"{name}: expected one of {', '.join(known)}, got {value!r}.")
         for name in ("undusted", "hazed", "uneven"):
             if not 0 <= getattr(self, name) <= 1:
-                raise ValueError(f"{name}: expected a share from 0 to 1, got {getattr(self, name)}.")
+                raise ValueError(f"{name}: expected a fraction from 0 to 1, got {getattr(self, name)}.")
         if self.undusted + self.hazed > 1:
             raise ValueError(f"undusted, hazed: expected at most 1 together, got {self.undusted} and {self.hazed}.")
         self.run = Path(self.run)
 
     def learning_rate_at(self, step: int) -> float:
-        """Learning rate of a step, counted from 0: a linear rise over 100 steps, then `schedule`."""
+        """Return the learning rate of a step, counted from 0: a linear warm-up over 100 steps, then `schedule`."""
         rise = min(1.0, (step + 1) / min(100, self.steps))
         if self.schedule == "constant":
             return self.learning_rate * rise

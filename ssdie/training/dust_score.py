@@ -1,11 +1,12 @@
-r"""Training of the dust classifier: how dusty is a photo, from 0 to 1?
+r"""Training of the dust classifier, whose output, the dust score, is 0 for a photo without dust and 1 for dense dust.
 
-The target of a photo under synthetic dust rises with the light that the dust takes, the mean of 1 - t over the photo:
+The target of a photo with synthetic dust rises with the light lost in the dust, the mean of 1 - t over the photo:
 
 .. math:: y = S\left(\frac{\overline{1 - t} - 0.05}{0.55}\right), \qquad S(x) = 3x^2 - 2x^3 \text{ for } x \in [0, 1]
 
-A barely visible haze (a fifth of the light) has 0.18, half of the light 0.91. Real dusty photos have 1; clear photos,
-whatever their exposure, white balance and contrast, and drawn pictures have 0; enhanced photos have `ENHANCED`.
+If a fifth of the light is lost, which is a barely visible haze, the target is 0.18; if half is lost, it is 0.91. Real
+dusty photos have the target 1. Clear photos, whatever their exposure, white balance and contrast, and drawn pictures
+have 0; enhanced photos have `ENHANCED`.
 """
 
 from collections.abc import Iterator
@@ -30,25 +31,25 @@ from ssdie.utils.devices import derive_seed
 from ssdie.utils.provenance import current_commit
 
 WEIGHTS_FILE = "dust.safetensors"
-LOST = (0.05, 0.6)  # share of the light that dust takes, up to which the target is 0, and from which it is 1
-ENHANCED = 0.03  # target of photos that were enhanced: there may be some dust left
+LOST = (0.05, 0.6)  # fraction of lost light up to which the target is 0, and from which it is 1
+ENHANCED = 0.03  # target of enhanced photos: some dust may be left
 THIN = (0.05, 3.0)  # extinction of green per unit of depth of thin dust, log-uniform
-WHOLE = 160  # longer side of the photos that are enhanced to serve as examples; pixels
+WHOLE = 160  # longer side of the photos that are enhanced as examples; pixels
 GRAPHICS = 2  # drawn pictures in a batch
 
 
 @dataclass
 class DustScoreConfig:
-    """Train the network that tells dusty photos from clear ones."""
+    """Train the dust classifier, which gives the dust score of a photo."""
 
     run: Path  # folder for the weights
     data: Path | None = None  # folder of photos, see data/README.md; default: SSDIE_DATA, else the sample
     enhancer: Path | None = None  # weights of the generator whose outputs count as clear; default: the released ones
     steps: int = 500  # optimiser updates
-    batch: int = 24  # clear photos per update; half of them are put under dust
+    batch: int = 24  # clear photos per update; half of them get synthetic dust
     size: int = 96  # side of the crops, pixels
-    learning_rate: float = 4e-3  # largest, of AdamW
-    seed: int = 0  # of everything random
+    learning_rate: float = 4e-3  # largest learning rate of AdamW
+    seed: int = 0  # of all random numbers
     report_every: int = 100  # steps between reports
 
 
@@ -99,7 +100,7 @@ def train_dust_classifier(config: DustScoreConfig) -> Iterator[dict[str, float]]
 
 
 def enhance_photos(photos: list[Photo], weights: Path | None) -> list[Photo]:
-    """Enhance photos by a generator at full strength, since photos that were enhanced should not seem dusty."""
+    """Enhance photos by a generator at strength 1; the classifier learns that enhanced photos have little dust."""
     network: Generator = load_weights(weights) if weights else released_network()
     done = []
     for photo in photos:
@@ -115,8 +116,8 @@ def make_examples(
     """Make a batch of examples.
 
     Args:
-        clear: photos and depth, (N, 4, H, W); the first half is put under dust.
-        dusty, enhanced: real dusty photos, and photos that were enhanced; (M, 3, H, W).
+        clear: photos and depth, (N, 4, H, W); the first half gets synthetic dust.
+        dusty, enhanced: real dusty photos, and enhanced photos; (M, 3, H, W).
         drawn: drawn pictures and depth; (K, 4, H, W).
         random: random numbers, on the CPU.
 
@@ -126,7 +127,7 @@ def make_examples(
     half, quarter = len(clear) // 2, len(clear) // 4
     thin = add_thin_dust(clear[:quarter], random)
     thick = _add_without_jpeg(clear[quarter:half], sample_dust(half - quarter, random), random)
-    repaired = torch.cat((enhanced, visible_target(thick)[: quarter // 2]))  # the second is what a generator aims at
+    repaired = torch.cat((enhanced, visible_target(thick)[: quarter // 2]))  # outputs and targets of a generator
     undusted = torch.cat((clear[half:, :3], drawn[:, :3], draw_graphics(len(drawn), clear.shape[-1], random)))
     groups = {
         "clear": (vary_colors(undusted, random), torch.zeros(len(undusted))),
@@ -140,7 +141,7 @@ def make_examples(
 
 
 def add_thin_dust(clear: torch.Tensor, random: torch.Generator) -> DustyPair:
-    """Add dust from hardly any to dense, (N, 4, H, W), without the colour statistics of dusty photos."""
+    """Add thin dust to photos and depth (N, 4, H, W), without imposing the colour statistics of dusty photos."""
     dust = sample_dust(len(clear), random, "measured", 1.0)
     low, high = torch.tensor(THIN).log()
     dust.beta *= (low + (high - low) * torch.rand(len(clear), 1, generator=random)).exp()
@@ -148,13 +149,13 @@ def add_thin_dust(clear: torch.Tensor, random: torch.Generator) -> DustyPair:
 
 
 def _add_without_jpeg(clear: torch.Tensor, dust: Dust, random: torch.Generator) -> DustyPair:
-    """Add dust to (N, 4, H, W) without JPEG artefacts, which clear photos of this size do not have either."""
+    """Add dust to (N, 4, H, W) without JPEG compression, whose artefacts would distinguish dusty from clear crops."""
     dust.quality = torch.full_like(dust.quality, 101)
     return add_dust(clear[:, :3], clear[:, 3:], dust, random)
 
 
 def dust_target(pair: DustyPair) -> torch.Tensor:
-    """Target (N,) in [0, 1], which rises smoothly with the light that the dust takes.
+    """Compute the target y of the module's formula, (N,) in [0, 1].
 
     Example:
         >>> one = torch.ones(1, 3, 2, 2)
@@ -168,12 +169,12 @@ def dust_target(pair: DustyPair) -> torch.Tensor:
 
 
 def vary_colors(photos: torch.Tensor, random: torch.Generator, amount: float = 1.0) -> torch.Tensor:
-    """Vary tone curve, saturation, white balance (candle light to shade) and exposure of each photo; blacks stay black.
+    """Vary tone curve, saturation, white balance (candle light to shade) and exposure of each photo; black stays black.
 
     Args:
         photos: (N, 3, H, W) in [0, 1].
         random: random numbers, on the CPU.
-        amount: 0 changes nothing.
+        amount: factor on the standard deviations of all variations; 0 changes nothing.
 
     Example:
         >>> vary_colors(torch.zeros(1, 3, 2, 2), torch.Generator().manual_seed(0)).max().item()

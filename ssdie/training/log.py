@@ -15,7 +15,7 @@ class Log:
 
     Args:
         folder: folder of the run.
-        step: step at which the run resumes; later rows of an earlier run are removed.
+        step: step at which the run resumes; rows of later steps are removed.
     """
 
     def __init__(self, folder: str | Path, step: int = 0):
@@ -51,9 +51,9 @@ class Log:
 
 
 class Tally:
-    """Running means of terms, accumulated on their device; only `means` and `firsts` synchronise.
+    """Running means of the loss terms, accumulated on their device; only `means` and `firsts` synchronise with it.
 
-    Values that are not finite are left out of the mean, and the step of the first one is recorded.
+    Values that are not finite are left out of the mean, and the step at which the first one occurred is recorded.
 
     Example:
         >>> tally = Tally()

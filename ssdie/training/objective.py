@@ -1,4 +1,4 @@
-"""Objective of semi-supervised training: groups of terms, backpropagated one by one, without repeated passes."""
+"""Objective of semi-supervised training: groups of loss terms, backpropagated one by one, without repeated passes."""
 
 import functools
 from collections.abc import Callable, Iterator
@@ -44,8 +44,8 @@ def generator_groups(
 ) -> Iterator[tuple[dict[str, torch.Tensor], list[torch.Tensor]]]:
     """Yield the objective of the generator in groups of terms, each with the discriminator's logits of its outputs.
 
-    Each image passes through each network once. Backpropagate each group before requesting the next one: then memory
-    holds the activations of one group only, and the gradients accumulate to those of the sum of all terms.
+    Each image passes through each network once. Backpropagate each group before requesting the next one, so that only
+    the activations of one group are in memory; the gradients accumulate to those of the sum of all terms.
 
     Args:
         networks: generator, discriminator, dc-Net, feature network (None if no term needs it).
@@ -67,7 +67,7 @@ def generator_groups(
 
     parts = config.copies if config.sequential_copies else 1
     if w.consistency or w.retinex or w.order or w.veil_color or w.kept_color:
-        # The pseudo-label may include post-processing. The output does not, so that the network learns it.
+        # Post-processing may be part of the pseudo-label, but not of this output, so that the network learns it.
         raw = at_working_size(generator, config, latent, postprocess=False)
         count = config.copies if w.consistency else 0
         perturbed = perturb(real.repeat(count, 1, 1, 1), config.noise, latent)
@@ -111,7 +111,7 @@ def supervised_terms(
     fit_residual: torch.Tensor | None = None,
     dusty: torch.Tensor | None = None,
 ) -> dict[str, torch.Tensor]:
-    """Compute the terms of L_sup with a weight; the features of the target are computed once, without gradient.
+    """Compute the supervised terms, L_sup; the features of the target are computed once, without gradient.
 
     Args:
         enhanced, target: (N, 3, H, W) in [0, 1].
@@ -119,6 +119,9 @@ def supervised_terms(
         weights: of the terms; those with weight 0 are left out.
         fit_residual: of `ssdie.ops.affine.enhance_batch`, for the term `fit`.
         dusty: as `enhanced`; the term `order` needs it.
+
+    Returns:
+        Terms by the names of `ssdie.losses.LossWeights`, unweighted.
     """
     terms = {"reconstruction": reconstruction_loss(enhanced, target)}
     if features is not None:
@@ -145,7 +148,7 @@ def supervised_terms(
 
 
 def appearance_terms(enhanced: torch.Tensor, real: torch.Tensor, weights: LossWeights) -> dict[str, torch.Tensor]:
-    """Compute the terms of order and colour with a weight, on real photos; both images (N, 3, H, W) in [0, 1]."""
+    """Compute the terms of `ssdie.training.appearance` for real photos whose weight is not 0; images (N, 3, H, W)."""
     terms = {"order": order_loss, "veil_color": veil_color_loss, "kept_color": kept_color_loss}
     return {name: term(enhanced, real) for name, term in terms.items() if getattr(weights, name)}
 
@@ -157,7 +160,7 @@ def discriminator_term(
     config: TrainConfig,
     random: torch.Generator,
 ) -> torch.Tensor:
-    """Compute the discriminator's loss: logits of K augmented copies of clear photos against those of the outputs."""
+    """Compute the discriminator's loss: K augmented copies of clear photos are real, the generator's outputs fake."""
     copies = augment_copies(clear, config.copies, random).chunk(len(enhanced_logits))
     return discriminator_loss(torch.cat([discriminator(copy) for copy in copies]), torch.cat(enhanced_logits))
 

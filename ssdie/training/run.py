@@ -48,9 +48,9 @@ class Run:
         self.averaged: MovingAverage | None = None
         self.done = self.saved = 0
         self.tally = Tally()
-        self.finite = torch.ones((), dtype=torch.bool, device=self.device)  # all losses since the last update
-        self.skipped = torch.zeros((), device=self.device)
-        self.buffers: dict[str, list[torch.Tensor]] = {}  # after the last update that was not skipped
+        self.finite = torch.ones((), dtype=torch.bool, device=self.device)  # whether all losses of this step are finite
+        self.skipped = torch.zeros((), device=self.device)  # number of skipped updates
+        self.buffers: dict[str, list[torch.Tensor]] = {}  # buffers after the last update that was not skipped
         self.commit = current_commit()
         self.photos = fingerprint(self.sources)
 
@@ -60,7 +60,7 @@ class Run:
         return self.config.run / CHECKPOINT
 
     def add(self, name: str, network: nn.Module) -> nn.Module:
-        """Add a network to train, on the device and with an optimiser; the generator gets a moving average."""
+        """Prepare a network for training, with an Adam optimiser; the generator also gets a moving average."""
         c = self.config
         network = network.to(self.device, memory_format=torch.channels_last)
         if name == "generator":
@@ -84,7 +84,7 @@ class Run:
 
         Args:
             kind: "clear" or "dusty".
-            offset: distinguishes several sequences of the same photos.
+            offset: part of the seed; several sequences of the same photos need different offsets.
             count: images per batch; 0: `config.batch`.
 
         Raises:
@@ -130,14 +130,14 @@ class Run:
                 self.save()
 
     def seed_step(self, step: int) -> torch.Generator:
-        """Seed everything random in a step; return the generator for dust and augmentation."""
+        """Seed all random numbers of a step; return the generator for dust and augmentation."""
         rank = self.accelerator.process_index
         seed = derive_seed(self.config.seed, STAGES.index(self.config.stage), step, rank)
         torch.manual_seed(seed)  # dropout
         return torch.Generator().manual_seed(seed)
 
     def device_random(self, random: torch.Generator) -> torch.Generator:
-        """Return a generator on the device, seeded with the next number of `random`."""
+        """Return a random generator on the device, seeded with the next number of `random`."""
         return torch.Generator(self.device).manual_seed(int(torch.randint(2**62, (), generator=random)))
 
     def backward(self, terms: dict[str, torch.Tensor], weights: LossWeights | None = None) -> None:
@@ -194,7 +194,7 @@ class Run:
             yield means
 
     def _check_finite(self, values: dict[str, torch.Tensor]) -> None:
-        """Stop at the current step, on a CPU; on a GPU this would synchronise, so `report` and `save` check there."""
+        """On a CPU, stop at the current step. On a GPU this would synchronise, so `report` and `save` check instead."""
         if self.config.nonfinite == "stop" and self.device.type == "cpu":
             for name, value in values.items():
                 if not value.isfinite():

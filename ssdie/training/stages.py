@@ -1,7 +1,7 @@
 """The three stages of training: one flat loop each, the same code on a CPU, one GPU or several machines.
 
-All random numbers of step s derive from (seed, s), so that a run that was killed and resumed ends with exactly the
-weights of an uninterrupted run. accelerate handles device, precision and processes.
+All random numbers of step s derive from (seed, s), so that a run that was killed and resumed ends with the same weights
+as an uninterrupted run, bit for bit. accelerate handles device, precision and processes.
 """
 
 from collections.abc import Iterator
@@ -68,7 +68,7 @@ def train_supervised(config: TrainConfig) -> Iterator[dict[str, float]]:
 
 
 def train_dark_channel(config: TrainConfig) -> Iterator[dict[str, float]]:
-    """Stage 2: train dc-Net to tell dark channels of clear photos (1) from those of dusty photos (0); see `train`."""
+    """Stage 2: train dc-Net to classify dark channels as those of clear (1) or of dusty photos (0); see `train`."""
     run = Run(config)
     dark_channel_net = run.add("dark_channel_net", DarkChannelNet(kind=config.dark_channel))
     clear, dusty = run.batches("clear"), run.batches("dusty")
@@ -114,7 +114,7 @@ def train_semi_supervised(config: TrainConfig) -> Iterator[dict[str, float]]:
 
 
 def make_pairs(batch: torch.Tensor, config: TrainConfig, random: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
-    """Add dust to a batch of clear photos and depth, (N, 4, H, W); return dusty and target, both (N, 3, H, W)."""
+    """Add dust to a batch of clear photos with depth, (N, 4, H, W); return dusty and target, both (N, 3, H, W)."""
     clear, depth = batch[:, :3], batch[:, 3:]
     recipes = RECIPES if config.recipe == "mixed" else (config.recipe,)
     dust = sample_dust(len(batch), random, recipes[0])

@@ -6,7 +6,7 @@ from pathlib import Path
 
 
 def cpu_model() -> str:
-    """Return the name of the CPU's model, such as "AMD EPYC"; its architecture where the system does not tell more."""
+    """Return the name of the CPU model, such as "AMD EPYC", or the architecture if the system does not report it."""
     information = Path("/proc/cpuinfo")
     if information.is_file():
         for line in information.read_text(encoding="utf-8", errors="replace").splitlines():

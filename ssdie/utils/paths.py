@@ -70,7 +70,7 @@ def atomic(path: str | Path) -> Iterator[Path]:
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     if path.is_file() and not os.access(path, os.W_OK):  # renaming would replace it nevertheless
-        raise PermissionError(errno.EACCES, "it is there and read-only", str(path))
+        raise PermissionError(errno.EACCES, "the file exists and is read-only", str(path))
     temporary = path.with_name(f".{path.stem[:40]}-{uuid.uuid4().hex[:8]}.part{path.suffix[:20]}")
     try:
         yield temporary
@@ -88,7 +88,7 @@ def remove_stale_parts(paths: Iterable[Path], now: float | None = None) -> None:
 
     Args:
         paths: files to examine; other files are left alone.
-        now: current time by the clock of the file system; seconds since 1970; None: the local clock.
+        now: current time by the clock of the file system, seconds since 1970; None uses the clock of this machine.
     """
     now = time.time() if now is None else now
     for path in paths:
@@ -151,5 +151,5 @@ def lock_folder(folder: str | Path) -> Iterator[None]:
         with lock:
             yield
     except Timeout:
-        message = f"{folder} is in use by another run; wait for its end, or give another folder."
+        message = f"{folder} is in use by another run. Wait until it ends, or use another folder."
         raise BlockingIOError(message) from None

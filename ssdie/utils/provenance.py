@@ -119,13 +119,13 @@ def begin_manifest(folder: str | Path, manifest: dict, step: int = 0) -> None:
 
 
 def describe_other_code(folder: str | Path) -> str:
-    """Describe the code that last worked on a folder, if it differs from the current code; else return ""."""
+    """Return a sentence on the code that last wrote to a folder, if it differs from the current code; else ""."""
     before = read_manifest(folder)
     last = before.get("continued", [before])[-1]
     if not before or last.get("code") == code_digest():
         return ""
     commit, name = last["commit"] + (" and changes" if last["dirty"] else ""), Path(folder).name
-    return f"{name} was made by other code than today's (commit {commit}); remove the folder to make it again."
+    return f"{name} was made by another version of the code (commit {commit}); remove the folder to make it again."
 
 
 def figure_metadata() -> dict[str, str]:

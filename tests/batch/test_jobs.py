@@ -73,7 +73,7 @@ def test_two_outputs_that_a_link_makes_one_file_are_refused(folder, tmp_path):
     (folder / "again" / "deeper" / "c.JPG").touch()
     (out / "again").mkdir(parents=True)
     (out / "in").symlink_to(out / "again")
-    with pytest.raises(ValueError, match="several inputs for the same file"):
+    with pytest.raises(ValueError, match="several inputs with the same output"):
         find_jobs([folder], out)
 
 

@@ -44,7 +44,7 @@ def test_summary_exit_status_and_report(folder, tmp_path, stub, capsys):
     assert command(folder, "-o", out, "--strict") == 1
     (folder / "text.png").write_text("no picture")
     assert command(folder, "-o", out, "--resume") == 1
-    assert "text.png: it is no picture" in capsys.readouterr().err
+    assert "text.png: it is not a picture" in capsys.readouterr().err
     assert main(["report", str(out)]) == 0
     assert "3 done, 1 failed, 3 skipped" in capsys.readouterr().out
     assert main(["report", str(out), "--json"]) == 0

@@ -96,7 +96,7 @@ def test_photos_are_cached_up_to_the_limit(monkeypatch):
     def photo(number):
         return Photo(str(number), lambda: (reads.append(number), torch.full((3, 20, 20), number / 4))[1])
 
-    monkeypatch.setattr("ssdie.training.batches.KEPT", 2 * 3 * 20 * 20)  # two of the three
+    monkeypatch.setattr("ssdie.training.batches.CACHE_SIZE", 2 * 3 * 20 * 20)  # two of the three
     crops = Crops([photo(n) for n in range(3)], 16)
     first, second = ([crops[k] for k in range(start, start + 3)] for start in (0, 3))
     assert sorted(reads[:3]) == [0, 1, 2] and len(reads) == 4  # the third is read again

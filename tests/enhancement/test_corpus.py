@@ -118,8 +118,8 @@ def test_each_bad_picture_costs_one_sentence_and_nothing_else(tmp_path, weights,
     outcomes = [row.outcome for row in read_journal(journal_path(tmp_path / "out")).rows()]
     assert outcomes.count("done") == 6 and len(outcomes) == 6 + len(BAD)
     for name, reason in {
-        "text.png": "no picture",
-        "postscript.jpg": "PostScript is not read",
+        "text.png": "not a picture",
+        "postscript.jpg": "PostScript is not supported",
         "half.jpg": "damaged",
         "huge.png": "declares 20000 x 20000 pixels",
         "lying.png": "9000 x 9000 pixels in",
@@ -253,7 +253,7 @@ def test_targets_that_cannot_be_written_cost_themselves_alone(photos, tmp_path, 
     assert done.returncode == 1 and kept
     assert told == {
         str(photos / "0.png"): f"{out / '0.png'}: Is a directory",
-        str(photos / "1.png"): f"{out / '1.png'}: it is there and read-only",
+        str(photos / "1.png"): f"{out / '1.png'}: the file exists and is read-only",
         str(photos / "in" / "a.png"): f"{out / 'in' / 'a.png'}: Permission denied",
     }
 

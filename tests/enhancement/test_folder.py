@@ -52,7 +52,7 @@ def test_every_file_is_done_failed_or_skipped(folder, tmp_path):
     outcomes = []
     failures = run([folder, tmp_path / "missing.jpg"], tmp_path / "out", report=outcomes.append)
     assert [failure.path.name for failure in failures] == ["cut.jpg", "text.png", "missing.jpg"]
-    assert "no picture" in failures[1].reason and "No such file" in failures[2].reason
+    assert "not a picture" in failures[1].reason and "No such file" in failures[2].reason
     assert files_below(tmp_path / "out") == ALL
     counts = {kind: sum(o.outcome == kind for o in outcomes) for kind in ("done", "failed", "skipped")}
     assert counts == {"done": 4, "failed": 3, "skipped": 1}

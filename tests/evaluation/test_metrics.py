@@ -15,7 +15,7 @@ from ssdie.evaluation.metrics import (
     gradient_ratio,
     measure,
     psnr,
-    saturated_share,
+    saturated_fraction,
     ssim,
     visible_edges_gained,
 )
@@ -114,12 +114,12 @@ def test_r_is_nan_without_a_visible_edge_and_finite_if_the_dusty_image_is_flat()
 def test_saturated_counts_only_new_pixels():
     dusty = torch.linspace(0, 1, 11).expand(1, 3, 4, 11)  # a column black, one white from the start
     enhanced = (1.5 * dusty - 0.25).clamp(0, 1)  # 0.1 becomes black, 0.9 becomes white
-    assert saturated_share(enhanced, dusty).item() == pytest.approx(100 * 2 / 11)
-    assert saturated_share(dusty, dusty).item() == 0
+    assert saturated_fraction(enhanced, dusty).item() == pytest.approx(100 * 2 / 11)
+    assert saturated_fraction(dusty, dusty).item() == 0
 
 
 def test_saturated_is_measured_in_luma():
-    assert saturated_share(flat(1, 0.5, 0), flat(0.5, 0.5, 0.5)).item() == 0  # a full channel is not white
+    assert saturated_fraction(flat(1, 0.5, 0), flat(0.5, 0.5, 0.5)).item() == 0  # a full channel is not white
 
 
 def test_dark_channel_mean_grows_with_the_veil():

@@ -168,8 +168,8 @@ def test_what_a_format_does_not_hold_is_named(tmp_path):
     content = encoded("JPEG", comment=b"dust", xmp=XMP)
     content = content[:2] + b"\xff\xed" + (len(iptc) + 2).to_bytes(2, "big") + iptc + content[2:]
     photo = read_photo(content)
-    assert photo.save(tmp_path / "a.png") == ["Not in the copy, since PNG does not hold it: IPTC."]
-    assert photo.save(tmp_path / "a.bmp") == ["Not in the copy, since BMP does not hold it: IPTC, XMP, comment."]
+    assert photo.save(tmp_path / "a.png") == ["Not in the copy, since PNG cannot hold it: IPTC."]
+    assert photo.save(tmp_path / "a.bmp") == ["Not in the copy, since BMP cannot hold it: IPTC, XMP, comment."]
     tifffile.imwrite(tmp_path / "geo.tif", EIGHT, photometric="rgb", extratags=[(33550, "d", 3, (1.0, 1.0, 0.0), True)])
     assert "GeoTIFF" in read_photo(tmp_path / "geo.tif").save(tmp_path / "geo.jpg")[0]
 

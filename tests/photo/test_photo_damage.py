@@ -1,4 +1,4 @@
-"""Damage beside the pixels costs no photo: PNG chunks, missing ends, data behind the picture; depth that hides."""
+"""Damage beside the pixels costs no photo: PNG chunks, missing ends, data after the picture; depth that hides."""
 
 import io
 import struct
@@ -64,7 +64,7 @@ def test_exif_of_png_is_found_wherever_it_is():
 
 def test_png_that_ends_early_or_late():
     assert read_photo(PLAIN[:-12]).notes == [] and read_photo(PLAIN[:-4]).notes == []
-    assert "50 bytes behind" in read_photo(PLAIN + b"x" * 50).notes[0]
+    assert "50 bytes after" in read_photo(PLAIN + b"x" * 50).notes[0]
 
 
 def test_progressive_jpeg_without_its_end_is_done():
@@ -78,7 +78,7 @@ def test_progressive_jpeg_without_its_end_is_done():
 
 def test_data_behind_a_jpeg_are_named():
     content = encoded("JPEG")
-    assert "400 bytes behind" in read_photo(content + b"junk" * 100).notes[0]
+    assert "400 bytes after" in read_photo(content + b"junk" * 100).notes[0]
     assert read_photo(content + bytes(400)).notes == []
 
 
@@ -132,5 +132,5 @@ def test_default_image_of_an_apng_stays_outside_of_the_animation(tmp_path):
 )
 def test_other_kinds_are_named(content, name):
     """Case B30."""
-    with pytest.raises(ValueError, match=f"{name}.* is not read"):
+    with pytest.raises(ValueError, match=f"{name}.* is not supported"):
         read_photo(content)

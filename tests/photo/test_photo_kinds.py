@@ -171,8 +171,11 @@ def test_large_photos_are_no_bombs(monkeypatch):
 def test_unsupported_kinds_are_named(tmp_path):
     """Cases B07, B30: what a file is stands in the message."""
     tifffile.imwrite(tmp_path / "a.tif", SMOOTH[..., 0])
-    named = {(tmp_path / "a.tif").read_bytes(): "float64 grey TIFF is not read", encoded("ICO"): "ICO is not read"}
-    named |= {b"8BPS" + bytes(50): "PSD", b"\0\0\0\x18ftypmp42" + bytes(50): "video", b"text": "no picture"}
+    named = {
+        (tmp_path / "a.tif").read_bytes(): "float64 grey TIFF is not supported",
+        encoded("ICO"): "ICO is not supported",
+    }
+    named |= {b"8BPS" + bytes(50): "PSD", b"\0\0\0\x18ftypmp42" + bytes(50): "video", b"text": "not a picture"}
     for content, message in named.items():
         with pytest.raises(ValueError, match=message.replace("(", r"\(")):
             read_photo(content)

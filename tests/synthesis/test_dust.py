@@ -67,15 +67,15 @@ def test_measured_recipe_orders_extinction_and_spans_haze_to_storm(generator):
 
 def test_single_scattering_is_sharp_and_storms_are_not(generator):
     plain, full = (sample_dust(200, generator, recipe) for recipe in ("scattering", "measured"))
-    assert not plain.blur.any() and not plain.spread.any() and not plain.look.any()
-    assert full.blur.max() > 0.5 and full.spread.min() >= 0.2 and full.look.any(1).all()
+    assert not plain.blur.any() and not plain.spread.any() and not plain.color_statistics.any()
+    assert full.blur.max() > 0.5 and full.spread.min() >= 0.2 and full.color_statistics.any(1).all()
 
 
 def test_the_measured_recipe_imposes_the_colour_statistics_of_a_real_photo(picture, depth, generator):
     dust = sample_dust(2, generator)
     dust.noise[:], dust.quality[:] = 0, 101
     inner = (0.35, 0.3, 0.25, 0.04, 0.02, 0.03, 0.01, 0.01, 0.02)  # dark and flat: nothing has to be clamped
-    dust.look[:] = torch.tensor(inner)
+    dust.color_statistics[:] = torch.tensor(inner)
     pair = add_dust(picture, depth, dust)
     assert torch.allclose(measure_color_statistics(pair.dusty), torch.tensor(inner), atol=2e-3)
 
@@ -84,7 +84,7 @@ def test_a_given_density_is_used(generator):
     for recipe in RECIPES:
         dust = sample_dust(5, generator, recipe, density=1.7)
         assert torch.allclose(dust.beta[:, 1], torch.tensor(1.7))
-        assert not dust.look.any()  # which would change the contrast that was asked for
+        assert not dust.color_statistics.any()  # which would change the contrast that was asked for
 
 
 def test_more_dust_means_less_contrast(picture, depth):
@@ -143,7 +143,7 @@ def test_uneven_dust_changes_the_optical_depth_by_its_relative_density(picture, 
 
 
 def test_a_third_of_uneven_dust_are_plumes_and_the_rest_changes_with_height_only(generator):
-    drawn = sample_unevenness(3000, generator, share=0.5)
+    drawn = sample_unevenness(3000, generator, fraction=0.5)
     uneven = drawn[drawn.abs().amax((1, 2)) > 0]
     assert abs(len(uneven) / 3000 - 0.5) < 0.04 and uneven.mean((1, 2)).abs().max() < 1e-5
     plumes = uneven.std(2).amax(1) > 1e-4

@@ -193,7 +193,7 @@ def test_changed_and_invalid_settings_are_refused(tmp_path, photo_folder):
         list(train(config("semi-supervised", tmp_path / "none", photo_folder, steps=1)))
     with pytest.raises(ValueError, match="supervised, dark-channel, semi-supervised"):
         config("warm-up", tmp_path, photo_folder)
-    with pytest.raises(ValueError, match="uneven: expected a share from 0 to 1, got 2"):
+    with pytest.raises(ValueError, match="uneven: expected a fraction from 0 to 1, got 2"):
         config("supervised", tmp_path, photo_folder, uneven=2)
     with pytest.raises(ValueError, match="at most 1 together"):
         config("supervised", tmp_path, photo_folder, undusted=0.6, hazed=0.6)

@@ -71,5 +71,5 @@ def test_other_code_is_spoken_of_until_it_goes_on_with_the_run(tmp_path, monkeyp
     write(tmp_path, make_manifest({}, 0, {}, "cpu", "1a2b3c4+"))
     assert describe_other_code(tmp_path) == ""
     monkeypatch.setattr(ssdie.utils.provenance, "code_digest", lambda: "another")
-    told = f"{tmp_path.name} was made by other code than today's (commit 1a2b3c4 and changes); remove the folder"
+    told = f"{tmp_path.name} was made by another version of the code (commit 1a2b3c4 and changes); remove the folder"
     assert describe_other_code(tmp_path).startswith(told)

@@ -1,11 +1,11 @@
 """Classical methods to compare with, each written from the equations of its paper.
 
-- `classic`: gray world, CLAHE, dark channel prior, both in turn, multi-scale Retinex, Lab colour balance.
+- `classic`: gray world, CLAHE, dark channel prior, gray world followed by it, multi-scale Retinex, Lab colour balance.
 - `white_correction` (2019), `rank_one_prior` (ROP, 2021, and ROP+, 2023), `chromatic_variance` (CVCGCBD, 2022),
   `sigmoid_curve` (Bartani, 2022): methods that recent papers compare with.
 
-Every method takes and returns (N, 3, H, W) in [0, 1] and treats each image by itself. ROP and ROP+ are patented; see
-`ssdie.evaluation.baselines.rank_one_prior` before using them for anything but research.
+Every method takes and returns (N, 3, H, W) in [0, 1] and processes each image independently. ROP and ROP+ are patented;
+see `ssdie.evaluation.baselines.rank_one_prior` before using them for anything but research.
 """
 
 from collections.abc import Callable

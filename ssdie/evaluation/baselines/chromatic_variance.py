@@ -13,13 +13,13 @@ SHIFTS = {"subtract": -1, "add": 1}
 
 @enhance_each
 def cvcgcbd(dusty, gamma_max: float = 2.0, shift: str = "subtract"):
-    """Make the variance of all channels consistent, remove the veil, and align the chromaticities.
+    """Equalise the variances of the channels, remove the veil, and align the chromaticities.
 
     Args:
         dusty: (N, 3, H, W) in [0, 1].
         gamma_max: largest exponent; 1 to 2.
         shift: of the last colour correction: "subtract" aligns the chromaticity of red and blue with that of green,
-            which is the stated aim; "add" does what the published program does. They differ by a few grey levels.
+            the aim stated in the paper; "add" reproduces the published program. They differ by a few grey levels.
 
     Returns:
         (N, 3, H, W) in [0, 1], whole 8-bit levels; images without variation in green stay unchanged.
@@ -71,7 +71,7 @@ def make_variances_consistent(image: np.ndarray) -> np.ndarray:
 
 
 def normalise_to_green(image: np.ndarray) -> np.ndarray | None:
-    r"""Give every channel the mean of green and a unit range between its percentiles 1 and 99 (not clipped).
+    r"""Give every channel the mean of green and a range of 1 between its 1st and 99th percentiles (not clipped).
 
     .. math:: \mathrm{GMP}(Y)_c = \frac{Y_c - \bar Y_c}{P_{99}(Y_c) - P_1(Y_c)} + \bar Y_G
 
@@ -97,7 +97,7 @@ def estimate_airlight(image: np.ndarray) -> np.ndarray:
 
 
 def estimate_transmission(normalised: np.ndarray, gamma_max: float = 2.0) -> np.ndarray:
-    r"""Compare the saturation of an image with that of its gamma-corrected version.
+    r"""Estimate the transmission from the saturations of an image N and of its gamma-corrected version V.
 
     .. math:: t = 1 - \bar N \frac{\bar V \min_c N - \bar N \min_c V}{\bar N \bar V - \bar N \min_c V}, \qquad V = N^g
 

@@ -39,7 +39,7 @@ def gray_world(dusty: torch.Tensor) -> torch.Tensor:
 
 
 def clahe_lab(dusty: torch.Tensor, clip: float = 2.0, tiles: int = 8) -> torch.Tensor:
-    """Equalise the histogram of L* tile by tile with limited contrast; a* and b*, and so the colour cast, are kept.
+    """Equalise the histogram of L* tile by tile with limited contrast; a* and b*, and with them the cast, are kept.
 
     Args:
         dusty: (N, 3, H, W) in [0, 1].

@@ -1,6 +1,6 @@
 r"""ROP and ROP+: scene recovery by the rank-one prior (Liu, Liu, Sun, Zeng, 2021 and 2023).
 
-The scattering map is taken to have one colour direction :math:`s` for the whole image, :math:`u(x) = C(x)\, s`, so that
+The scattering map is assumed to have the same colour direction :math:`s` in the whole image, :math:`u(x) = C(x)\, s`:
 
 .. math:: J_c = \frac{I_c - \omega u_c A_c}{\max(1 - \omega u_c, \xi)}
 
@@ -22,8 +22,8 @@ XI = 1e-3  # smallest divisor
 CONSISTENT = 0.99  # cosine of pixels that belong to the consistent region
 REGION_ROUNDS = 20  # most updates of the consistent region
 
-# Of the refinement in ROP+. The paper leaves the weights to its supplement. Texture weight, decay and penalty are those
-# of the published program; the smoothness weight is the best of 0.1, 0.5, 2 on synthetic pairs (15.8, 15.7, 15.1 dB).
+# Refinement of ROP+. The paper gives its weights only in the supplement. Texture weight, decay and penalty are those of
+# the published program; the smoothness weight is the best of 0.1, 0.5, 2 on synthetic pairs (15.8, 15.7, 15.1 dB).
 TEXTURE_WEIGHT, SMOOTH_WEIGHT, EDGE_DECAY, PENALTY = 5.0, 0.1, 30.0, 10.0
 ROUNDS, TOLERANCE = 30, 5e-4  # most iterations; relative change at which they stop
 PIXEL_ROUNDS = 40e6  # most iterations times pixels: keeps a photo below 10 s on one CPU core
@@ -37,8 +37,8 @@ def rop(dusty: torch.Tensor, omega: float = OMEGA, stretch: bool = True) -> torc
     Args:
         dusty: (N, 3, H, W) in [0, 1].
         omega: fraction of the scattering that is removed; (0, 1].
-        stretch: end with the stretch of each channel and the brightening of the authors' program, with which their
-            pictures and scores were made; without it the colour cast stays.
+        stretch: end with the channel stretch and the brightening of the authors' program, as for their published
+            pictures and scores; without these steps the colour cast stays.
 
     Returns:
         (N, 3, H, W) in [0, 1].
@@ -142,7 +142,7 @@ def refine(
     smooth: float = SMOOTH_WEIGHT,
     rounds: int = ROUNDS,
 ) -> torch.Tensor:
-    r"""Refine the coefficient by alternating directions, with periodic borders.
+    r"""Refine the coefficient by the alternating direction method of multipliers (ADMM), with periodic borders.
 
     .. math:: \min_C \|C - C_0\|^2 + \lambda_1 \sum_c \|W_c \nabla (s_c C - I_c)\|_1 + \lambda_2 \|\nabla C\|_1,
               \qquad W_c = e^{-\gamma |\nabla I_c|_1}

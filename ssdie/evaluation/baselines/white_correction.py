@@ -57,9 +57,10 @@ def airlight_white(dusty):
 
 
 def white_correct(levels: np.ndarray) -> np.ndarray:
-    """Subtract the saturation of the least saturated percent from all pixels, if the hues show a colour cast.
+    """Subtract the saturation of the least saturated 1 % of the pixels from all pixels, if there is a colour cast.
 
-    There is a cast if the bins of a 360-bin hue histogram with more than their share form fewer than 5 runs.
+    There is a cast if the bins of a 360-bin hue histogram that hold more than 1/360 of the pixels form fewer than 5
+    runs of consecutive bins.
 
     Args:
         levels: (H, W, 3), 0 to 255.
@@ -111,9 +112,12 @@ def _odd(side: float) -> int:
     return round(side) // 2 * 2 + 1
 
 
-def _mean_of_lowest(levels: np.ndarray, share: float, reached: bool = False) -> float:
-    """Mean of the lowest levels, whole histogram bins until they hold more than `share` (`reached`: at least it)."""
+def _mean_of_lowest(levels: np.ndarray, fraction: float, reached: bool = False) -> float:
+    """Mean of the lowest levels: of the first histogram bins that hold more than `fraction` of the pixels.
+
+    With `reached` the bins have to hold at least that fraction.
+    """
     counts = np.bincount(levels.ravel().astype(int), minlength=256)
     total = counts.cumsum()
-    last = np.argmax(total >= share * levels.size if reached else total > share * levels.size)
+    last = np.argmax(total >= fraction * levels.size if reached else total > fraction * levels.size)
     return float((counts[: last + 1] * np.arange(last + 1)).sum() / total[last])
