@@ -33,9 +33,10 @@ web/node_modules/.package-lock.json: web/package.json web/package-lock.json web/
 	npm ci --prefix web --ignore-scripts --no-audit --no-fund
 	touch $@
 
-# one process per core, each with one thread; a file stays in one process, since its tests share fixtures
+# one process per core, each with one thread; a file stays in one process, since its tests share fixtures; the files
+# start in the order of tests/conftest.py, the longest first
 test: install lint web
-	$(BIN)/python -m pytest -n logical --dist loadfile --ignore tests/web
+	$(BIN)/python -m pytest -n logical --dist loadfile --no-loadscope-reorder --ignore tests/web
 
 # the page in a browser, by itself, since WebGL in software takes all cores
 web-test: install web

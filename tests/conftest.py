@@ -1,6 +1,7 @@
 """Shared by all tests: thread settings, and small images with known structure."""
 
 import os
+from pathlib import Path
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # idle threads sleep, since many processes share few cores
 if "PYTEST_XDIST_WORKER" in os.environ:
@@ -12,6 +13,19 @@ import torch
 from ssdie.utils import torchvision_ops  # noqa: F401  before any test imports torchvision
 
 torch.set_num_threads(1 if "PYTEST_XDIST_WORKER" in os.environ else 2)
+
+LONGEST = [
+    "networks/test_export.py", "workbook/test_browser.py", "test_wheel.py", "training/test_equalities.py",
+    "training/test_faults.py", "training/test_stages.py", "utils/test_devices.py", "workbook/figures/test_files.py",
+    "enhancement/test_fuzz.py", "batch/test_cluster.py", "training/test_checkpoint.py", "bench/test_bench.py",
+    "workbook/test_runner.py",
+]  # fmt: skip
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the longest files first: `make test` keeps a file in one process, and at the end the others would be idle."""
+    ranks = {Path(__file__).parent / name: rank for rank, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: ranks.get(item.path, len(ranks)))
 
 
 @pytest.fixture

@@ -68,5 +68,3 @@ def test_the_dockerfile_passes_hadolint():
         pytest.skip("hadolint comes with the extra dev")
     done = subprocess.run([program, ROOT / "Dockerfile"], capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
-
-

@@ -99,6 +99,7 @@ class FeatureNetwork(nn.Module):
                 f'features: expected "vgg19", "auto", "random" or a VGG-16 feature file, but {path} does not exist.'
             )
         state = {k.removeprefix("features."): v.float() for k, v in load_file(path).items()}
-        layers = vgg16(weights=None).features[: max(int(k.split(".")[0]) for k in state) + 2]
-        layers.load_state_dict(state)
+        with torch.device("meta"):  # no random weights are drawn
+            layers = vgg16(weights=None).features[: max(int(k.split(".")[0]) for k in state) + 2]
+        layers.load_state_dict(state, assign=True)
         return layers

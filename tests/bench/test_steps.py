@@ -1,5 +1,7 @@
 """The published step has the same losses as ours, and its loops the same results as the fast functions."""
 
+import copy
+import functools
 from unittest.mock import Mock
 
 import pytest
@@ -11,6 +13,7 @@ from ssdie.bench.steps import loop_dark_channel
 from ssdie.networks.discriminators import DarkChannelNet, PatchDiscriminator
 from ssdie.networks.vgg import FeatureNetwork
 from ssdie.ops.priors import block_dark_channel
+from ssdie.training.config import TrainConfig
 
 
 def test_loops_equal_the_block_dark_channel_and_its_gradient():
@@ -26,14 +29,18 @@ def test_loops_equal_the_block_dark_channel_and_its_gradient():
         assert torch.allclose(gradients[0][1], gradients[1][1], atol=1e-5)
 
 
+make_features = functools.cache(lambda: FeatureNetwork("random"))
+
+
 @pytest.fixture
 def small_networks(monkeypatch):
     small = {"unet": {"width": 8, "levels": 5}, "msff": {"width": 8}}
     build = steps.build_generator
     monkeypatch.setattr(steps, "build_generator", lambda name: build(name, **small[name]))
+    monkeypatch.setattr(steps, "TrainConfig", functools.partial(TrainConfig, copies=2))
     monkeypatch.setattr(steps, "PatchDiscriminator", lambda: PatchDiscriminator(width=8))
     monkeypatch.setattr(steps, "DarkChannelNet", lambda: DarkChannelNet(width=8))
-    features = FeatureNetwork("random")
+    features = copy.deepcopy(make_features())  # the steps change it
     monkeypatch.setattr(steps, "FeatureNetwork", Mock(return_value=features, STYLE=FeatureNetwork.STYLE))
 
 

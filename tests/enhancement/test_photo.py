@@ -1,33 +1,14 @@
 """Enhancement at full size: the network's change, exactly, without seams, on whatever kind of picture comes."""
 
-import copy
-import hashlib
-import os
-import pickle
-import select
-import signal
-
 import numpy as np
 import pytest
 import torch
-import torch.nn.functional as F
 from PIL import Image
 
 from ssdie import enhance
-from ssdie.data.sample import read_pair
-from ssdie.enhancement import runtime
-from ssdie.enhancement.correction import downsample
-from ssdie.enhancement.runtime import load_model
-from ssdie.enhancement.tensors import TorchModel, find_maps
-from ssdie.evaluation.metrics import psnr
-from ssdie.networks.dust_classifier import load_dust_classifier
+from ssdie.enhancement.tensors import find_maps
 from ssdie.networks.generators import Generator, build_generator
-from ssdie.networks.weights import load_weights, read_header
 from ssdie.ops.images import resize
-from ssdie.synthesis import depth as depth_gan
-from ssdie.synthesis.dust import add_dust
-from ssdie.utils.devices import resolve_precision
-from ssdie.utils.paths import WEIGHTS
 
 
 class Recolour(Generator):
@@ -49,17 +30,6 @@ def model():
         network = build_generator("msff", width=8, head="scattering").eval()
         torch.nn.init.normal_(network.output.weight, std=0.5)
     return network
-
-
-@pytest.fixture(scope="module")
-def photo():
-    """A dusty picture with edges, ramps and grain: (3, 120, 180) in [0.1, 0.8]."""
-    random = torch.Generator().manual_seed(1)
-    coarse = F.interpolate(torch.rand(1, 3, 5, 7, generator=random), size=(120, 180), mode="bicubic")[0].clamp(0, 1)
-    edges = (torch.rand(1, 6, 9, generator=random) > 0.5).float().repeat_interleave(20, 1).repeat_interleave(20, 2)
-    grain = 0.02 * torch.randn(3, 120, 180, generator=random)
-    tint = torch.tensor([0.8, 0.65, 0.45]).view(3, 1, 1)
-    return ((0.6 * coarse + 0.3 * edges + grain) * tint + 0.1).clamp(0, 1)
 
 
 def as_bytes(photo: torch.Tensor) -> np.ndarray:
@@ -251,62 +221,3 @@ def test_wrong_kinds_are_refused_with_a_sentence(photo, sentence, model):
 def test_wrong_strength_is_refused(photo, model):
     with pytest.raises(ValueError, match="strength: .* got 2"):
         enhance(photo, model, strength=2)
-
-
-@pytest.mark.parametrize(
-    "where, name, load",
-    [(runtime, "RELEASED_ONNX", load_model), (depth_gan, "DEPTH_MODEL", depth_gan.load_depth_model)],
-)
-def test_damaged_released_weights_are_refused(tmp_path, monkeypatch, where, name, load):
-    path = tmp_path / "w.safetensors"
-    path.write_bytes(b"damaged")
-    (tmp_path / "SHA256SUMS").write_text(f"{'0' * 64}  w.safetensors\n")
-    monkeypatch.setattr(where, name, path)
-    with pytest.raises(ValueError, match="is damaged"):
-        load(*(() if load is load_model else (path,)))
-
-
-def test_the_released_weights_repair_a_synthetic_pair():
-    released = WEIGHTS / "msff.safetensors"
-    assert released.stat().st_size <= 8_000_000 and read_header(released)["commit"]
-    clear, depth = read_pair("scene_100003")
-    dusty = add_dust(clear[None], depth[None], "reference", 0).dusty
-    before, after = (psnr(image, clear[None]).item() for image in (dusty, enhance(dusty, load_model())))
-    assert after - before >= 5
-
-
-def test_the_released_onnx_file_and_the_released_weights_are_the_same_network(photo):
-    """What people without torch get is what torch gives, to less than half a level."""
-    pixels = as_bytes(photo)
-    torch_model = TorchModel(load_weights(WEIGHTS / "msff.safetensors"), classifier=load_dust_classifier())
-    small = downsample(pixels, 128)
-    for postprocess in (True, False):
-        ours, theirs = (m.correct(small, postprocess) for m in (load_model(), torch_model))
-        assert abs(ours.dust_score - theirs.dust_score) < 1e-4
-        if resolve_precision("auto") == "fp32":
-            assert np.abs(ours.maps - theirs.maps).max() < 1e-4
-    levels = enhance(pixels, strength=1.0).astype(int) - enhance(pixels, torch_model, strength=1.0)
-    assert np.abs(levels).max() <= (1 if resolve_precision("auto") == "fp32" else 8)
-
-
-def test_a_model_can_be_copied_and_pickled(photo):
-    model, small = load_model(), downsample(as_bytes(photo), 64)
-    for other in (copy.deepcopy(model), pickle.loads(pickle.dumps(model))):
-        assert other.digest == model.digest and np.array_equal(other.correct(small).maps, model.correct(small).maps)
-
-
-def test_enhancement_works_in_a_forked_process(photo):
-    """ONNX Runtime's threads do not survive a fork: the session is opened again."""
-    pixels = as_bytes(photo)
-    expected = enhance(pixels, strength=1.0)
-    reader, writer = os.pipe()
-    child = os.fork()
-    if child == 0:
-        os.write(writer, hashlib.sha256(enhance(pixels, strength=1.0).tobytes()).digest())
-        os._exit(0)
-    try:
-        ready, _, _ = select.select([reader], [], [], 60)
-        assert ready and os.read(reader, 32) == hashlib.sha256(expected.tobytes()).digest()
-    finally:
-        os.kill(child, signal.SIGKILL)
-        os.waitpid(child, 0)

@@ -1,8 +1,10 @@
 """The exported file equals the network with pre- and post-processing in PyTorch."""
 
 import sys
+from unittest.mock import Mock
 
 import numpy as np
+import onnx
 import pytest
 import torch
 
@@ -53,10 +55,25 @@ def test_the_exported_chain_equals_torch_at_any_size(model, files, size, generat
         assert np.abs(chain - direct).max() < (1e-4 if resolve_precision("auto") == "fp32" else 0.1)
 
 
-def test_a_chain_without_dust_score_gives_the_full_correction(model, tmp_path):
-    """So do the files of earlier releases."""
+@torch.inference_mode()
+def test_a_chain_without_classifier_computes_the_same_maps_alone(model, tmp_path, monkeypatch, generator):
+    small, exporter = torch.rand(1, 3, 24, 32, generator=generator), Mock(side_effect=InterruptedError)
+    maps, _ = Chain(model, load_dust_classifier())(small, torch.ones(()))
+    assert torch.equal(Chain(model)(small, torch.ones(())), maps)
+    monkeypatch.setattr("torch.onnx.export", exporter)
+    with pytest.raises(InterruptedError):
+        export_onnx(model, tmp_path / "old.onnx")
+    assert exporter.call_args.kwargs["output_names"] == ["maps"] and exporter.call_args.args[0].classifier is None
+    assert not any(tmp_path.iterdir())
+
+
+def test_a_file_without_dust_score_gives_the_full_correction(files, tmp_path):
+    """Such are the files of earlier releases."""
     photo = np.random.default_rng(0).integers(0, 255, (20, 30, 3), dtype=np.uint8)
-    old = load_model(export_onnx(model, tmp_path / "old.onnx"))
+    program = onnx.load(files[1])
+    assert program.graph.output.pop().name == "dust"
+    onnx.save(program, tmp_path / "old.onnx")
+    old = load_model(tmp_path / "old.onnx")
     assert old.correct(np.float32(photo / 255)).dust_score is None
     enhanced = enhance(photo, old)
     assert np.array_equal(enhanced, enhance(photo, old, strength=1.0)) and not np.array_equal(enhanced, photo)

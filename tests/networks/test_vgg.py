@@ -4,7 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from safetensors.torch import save_file
-from torchvision.models import vgg16, vgg19
+from torchvision.models import vgg19
 
 from ssdie.networks.vgg import FeatureNetwork
 
@@ -40,17 +40,22 @@ def test_no_feature_map_is_overwritten_by_a_later_layer(features, picture):
 
 
 def test_layers_of_vgg_19_have_the_names_of_the_paper(monkeypatch):
-    monkeypatch.setattr(FeatureNetwork, "_load", staticmethod(lambda weights: vgg19(weights=None).features))
+    with torch.device("meta"):  # names need no values
+        layers = vgg19(weights=None).features
+    monkeypatch.setattr(FeatureNetwork, "_load", staticmethod(lambda weights: layers))
     names = set(FeatureNetwork("vgg19").names.values())
     assert names == {*FeatureNetwork.PERCEPTUAL, "relu2_2", "relu3_4", "relu4_4", "relu5_2"}
 
 
-def test_a_feature_file_in_either_naming_gives_the_same_features(tmp_path, picture):
-    state = vgg16(weights=None).features[:27].state_dict()
-    save_file({k: v.half() for k, v in state.items()}, tmp_path / "plain.safetensors")
-    save_file({f"features.{k}": v.half() for k, v in state.items()}, tmp_path / "named.safetensors")
-    first, second = (FeatureNetwork(tmp_path / f"{n}.safetensors")(picture) for n in ("plain", "named"))
-    assert all(torch.equal(first[k], second[k]) for k in first)
+def test_a_feature_file_in_either_naming_gives_the_features_of_its_weights(features, tmp_path, picture):
+    state = {k: v.half() for k, v in features.layers[:27].state_dict().items()}
+    save_file(state, tmp_path / "plain.safetensors")
+    save_file({f"features.{k}": v for k, v in state.items()}, tmp_path / "named.safetensors")
+    first, second = (FeatureNetwork(tmp_path / f"{n}.safetensors") for n in ("plain", "named"))
+    assert not any(p.requires_grad for p in first.parameters()) and len(first.layers) == 26  # relu5_1 is the deepest
+    maps, same, expected = (network(picture) for network in (first, second, features))
+    assert all(torch.equal(maps[k], same[k]) for k in maps)
+    assert all((maps[k] - expected[k]).norm() < 0.01 * expected[k].norm() for k in maps)
 
 
 def test_errors_for_missing_features_name_the_remedy(monkeypatch, tmp_path):

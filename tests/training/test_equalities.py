@@ -89,7 +89,8 @@ def published_step(networks, pictures, config):
 @pytest.mark.parametrize("name", GENERATORS)
 def test_fast_step_equals_the_published_step(pictures, name, sequential_copies, normalise, tmp_path):
     """With copies in one batch if BatchNorm uses stored statistics; with sequential copies in any case."""
-    config = TrainConfig("semi-supervised", tmp_path, pseudo_label="retinex", sequential_copies=sequential_copies)
+    settings = {"pseudo_label": "retinex", "copies": 2, "sequential_copies": sequential_copies}
+    config = TrainConfig("semi-supervised", tmp_path, **settings)
     networks = make_networks(name), make_networks(name)
     for module in (m for group in networks for network in group[:2] for m in network.modules()):
         if normalise and isinstance(module, torch.nn.BatchNorm2d):
@@ -107,7 +108,7 @@ def test_fast_step_equals_the_published_step(pictures, name, sequential_copies, 
 
 @pytest.mark.parametrize("weights", [{"retinex": 0}, {"consistency": 0}, {"dark_channel": 0}, {"adversarial": 0}])
 def test_sequential_copies_have_the_gradients_of_one_batch(pictures, weights, tmp_path):
-    config = TrainConfig("semi-supervised", tmp_path, weights=LossWeights(**weights))
+    config = TrainConfig("semi-supervised", tmp_path, copies=2, weights=LossWeights(**weights))
     results = []
     for sequential_copies in (False, True):
         config.sequential_copies = sequential_copies

@@ -62,8 +62,9 @@ def no_generators(monkeypatch):
 
 def make_networks():
     options = {"width": 8, "head": "scattering", "context": 2, "smooth": 2}
-    networks = build_generator("msff", **options), PatchDiscriminator(width=8), DarkChannelNet(width=8)
-    return [network.to(META) for network in (*networks, FeatureNetwork("random"))]
+    with META:  # no values are drawn
+        networks = build_generator("msff", **options), PatchDiscriminator(width=8), DarkChannelNet(width=8)
+        return [*networks, FeatureNetwork("random")]
 
 
 def test_what_waits_is_seen():
@@ -79,8 +80,10 @@ def test_what_waits_is_seen():
         assert waits.found
 
 
-@pytest.mark.parametrize("label", PSEUDO_LABELS)
-@pytest.mark.parametrize("working_size, sequential_copies", [(0, False), (32, False), (0, True)])
+@pytest.mark.parametrize(
+    "label, working_size, sequential_copies",
+    [*((label, 0, False) for label in PSEUDO_LABELS), ("teacher", 32, False), ("teacher", 0, True)],
+)  # of the labels, only the teacher's depends on the other settings
 def test_a_step_never_waits(label, working_size, sequential_copies, no_generators):
     weights = LossWeights(psnr=1.0, ssim=1.0, fit=1.0, gradient=1.0)
     settings = {"copies": 2, "recipe": "mixed", "target": "visible", "pseudo_label": label, "weights": weights}
