@@ -35,6 +35,7 @@ class LossWeights:
     color_strength: float = 0.0  # strength of the colours that have the right hue, on synthetic pairs
     veil_color: float = 0.0  # colour in even dust, on real photos
     kept_color: float = 0.0  # colours of the input that fade, on real photos
+    highlights: float = 0.0  # nearly clipped values, on real photos
 
 
 def mean_difference(one: torch.Tensor, other: torch.Tensor) -> torch.Tensor:

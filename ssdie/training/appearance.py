@@ -15,6 +15,7 @@ FLAT_DEVIATION = 0.015  # largest local standard deviation of the luminance in a
 FLAT_RANGE = 0.06  # largest distance of the luminance from the mean of the flat area
 LEAST_FLAT = 0.02  # fraction of an image that has to be flat; otherwise the image has no even area
 REACH = 0.08  # luminance below the mean of the even area that is not penalised
+BRIGHT = 0.94  # value below which highlights are not penalised
 NEUTRAL = 0.02  # norm of the opponent colours in the veil that is not penalised
 LEAST_SLOPE = 0.2  # colour strength below which the loss grows linearly
 RIDGE = 1e-4  # variance of opponent colours that counts as grey
@@ -116,6 +117,22 @@ def veil_color_loss(enhanced: torch.Tensor, dusty: torch.Tensor) -> torch.Tensor
     """
     length = (opponent_colors(enhanced).square().sum(1, keepdim=True) + 1e-6).sqrt()
     return masked_mean((length - NEUTRAL).clamp_min(0), even_area(dusty)).mean()
+
+
+def highlight_loss(enhanced: torch.Tensor, dusty: torch.Tensor) -> torch.Tensor:
+    r"""Penalise values that are nearly clipped, where those of the dusty image are not.
+
+    .. math:: \operatorname{mean}\big( [I < 0.94]\, \max(0,\ \hat J - 0.94) \big)
+
+    Args:
+        enhanced, dusty: (N, 3, H, W) in [0, 1].
+
+    Example:
+        >>> grey = torch.full((1, 3, 32, 32), 0.6)
+        >>> highlight_loss(grey, grey).item(), highlight_loss(grey + 0.4, grey).item() > 0.05
+        (0.0, True)
+    """
+    return ((enhanced.float() - BRIGHT).clamp_min(0) * (dusty < BRIGHT)).mean()
 
 
 def color_statistics_loss(enhanced: torch.Tensor, target: torch.Tensor) -> torch.Tensor:

@@ -25,12 +25,20 @@ from ssdie.ops.priors import block_dark_channel
 from ssdie.training.appearance import (
     color_statistics_loss,
     color_strength_loss,
+    highlight_loss,
     kept_color_loss,
     order_loss,
     veil_color_loss,
 )
 from ssdie.training.augmentation import augment_copies
 from ssdie.training.config import TrainConfig
+
+APPEARANCE_TERMS = {
+    "order": order_loss,
+    "veil_color": veil_color_loss,
+    "kept_color": kept_color_loss,
+    "highlights": highlight_loss,
+}  # on real photos
 
 
 def generator_groups(
@@ -66,7 +74,7 @@ def generator_groups(
     yield supervised_terms(enhanced, pair[1], features, w, fit_residual, pair[0]), []
 
     parts = config.copies if config.sequential_copies else 1
-    if w.consistency or w.retinex or w.order or w.veil_color or w.kept_color:
+    if w.consistency or w.retinex or any(getattr(w, name) for name in APPEARANCE_TERMS):
         # Post-processing may be part of the pseudo-label, but not of this output, so that the network learns it.
         raw = at_working_size(generator, config, latent, postprocess=False)
         count = config.copies if w.consistency else 0
@@ -149,8 +157,7 @@ def supervised_terms(
 
 def appearance_terms(enhanced: torch.Tensor, real: torch.Tensor, weights: LossWeights) -> dict[str, torch.Tensor]:
     """Compute the terms of `ssdie.training.appearance` for real photos whose weight is not 0; images (N, 3, H, W)."""
-    terms = {"order": order_loss, "veil_color": veil_color_loss, "kept_color": kept_color_loss}
-    return {name: term(enhanced, real) for name, term in terms.items() if getattr(weights, name)}
+    return {name: term(enhanced, real) for name, term in APPEARANCE_TERMS.items() if getattr(weights, name)}
 
 
 def discriminator_term(

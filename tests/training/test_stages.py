@@ -170,7 +170,7 @@ def test_undusted_pairs_have_the_photo_as_target_and_full_chroma_undoes_dulling(
 
 
 def test_terms_of_order_and_colour_train_with_fewer_real_photos_and_without_dc_net(tmp_path, photo_folder):
-    colour = {"color_statistics": 1, "color_strength": 1, "veil_color": 1, "kept_color": 1}
+    colour = {"color_statistics": 1, "color_strength": 1, "veil_color": 1, "kept_color": 1, "highlights": 1}
     none = dict.fromkeys(("perceptual", "style", "consistency", "dark_channel", "adversarial", "retinex"), 0)
     settings = {"steps": 1, "real_batch": 1, "weights": LossWeights(order=1, **colour, **none)}
     (report,) = train(config("semi-supervised", tmp_path, photo_folder, **settings))
