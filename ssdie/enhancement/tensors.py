@@ -73,8 +73,6 @@ def find_dust_scores(photos: torch.Tensor, classifier: DustClassifier) -> torch.
 def find_maps(dusty: torch.Tensor, network: Generator, postprocess: bool = True) -> torch.Tensor:
     """Fit the change that a network makes by affine colour maps.
 
-    The network processes each photo and its mirror image; their mean has a smaller error than either output.
-
     Args:
         dusty: (N, 3, h, w) float in [0, 1], at the working size.
         network: generator in evaluation mode; `dusty` is moved to its device.
@@ -86,8 +84,7 @@ def find_maps(dusty: torch.Tensor, network: Generator, postprocess: bool = True)
     device = next(network.parameters(), dusty).device
     dusty = dusty.to(device).contiguous(memory_format=torch.channels_last)
     with torch.autocast(device.type, torch.bfloat16, enabled=resolve_precision("auto", device) == "bf16"):
-        enhanced, mirrored = network(torch.cat((dusty, dusty.flip(3)))).float().chunk(2)
-    enhanced = ((enhanced + mirrored.flip(3)) / 2).contiguous()
+        enhanced = network(dusty).float().contiguous()
     enhanced = tone.postprocess(enhanced) if postprocess else enhanced
     dusty = dusty.contiguous()
     slope, offset = affine.fit_correction(dusty, enhanced - dusty)

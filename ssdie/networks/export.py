@@ -24,8 +24,7 @@ EXAMPLE = (1, 3, 96, 128)  # shape of the traced input; height and width stay dy
 class Chain(nn.Module):
     """A generator with everything around it at the working size.
 
-    The network is applied to the photo and to its mirror image; the mean of both outputs has a smaller error than each.
-    The mean is post-processed, and affine colour maps are fitted to the change.
+    The output of the network is post-processed, and affine colour maps are fitted to the change.
 
     Args:
         model: generator in evaluation mode.
@@ -49,8 +48,7 @@ class Chain(nn.Module):
             Maps (1, 12, h, w): 9 coefficients a[c, k] in the order c, k, then 3 offsets b[c]; with a classifier also
             the dust score (1,) in [0, 1].
         """
-        enhanced, mirrored = self.enhance(torch.cat((photo, photo.flip(3)))).split(1)
-        enhanced = (enhanced + mirrored.flip(3)) / 2
+        enhanced = self.enhance(photo)
         enhanced = torch.lerp(enhanced, tone.postprocess(enhanced), postprocess)
         slope, offset = fit_correction(photo, enhanced - photo)
         maps = torch.cat((slope.flatten(1, 2), offset), 1)

@@ -94,15 +94,8 @@ def test_correction_reproduces_the_network_in_its_windows(photo, model):
     assert maps.shape == (12, 120, 180)
     again = torch.einsum("kchw,chw->khw", maps[:9].unflatten(0, (3, 3)), photo) + maps[9:]
     with torch.inference_mode():
-        mean = (model(photo[None])[0] + model(photo.flip(2)[None])[0].flip(2)) / 2
-    assert (again.clamp(0, 1) - mean).abs().mean() < 0.01
-
-
-def test_a_mirrored_photo_gives_the_mirrored_picture(photo, model):
-    mirrored = enhance(photo.flip(2), model, working_size=64).flip(2)
-    assert (mirrored - enhance(photo, model, working_size=64)).abs().max() < 0.01
-    with torch.inference_mode():  # the network alone does not
-        assert (model(photo.flip(2)[None]).flip(3) - model(photo[None])).abs().max() > 0.05
+        output = model(photo[None])[0]
+    assert (again.clamp(0, 1) - output).abs().mean() < 0.01
 
 
 # Kinds of pictures -------------------------------------------------------------------------------------------------
