@@ -110,8 +110,8 @@ class MSFF(Generator):
         context: levels of a `ContextPyramid` on the coarsest attended features; 0, the paper's form: none.
         smooth: radius, in pixels, of a guided filter on k and v, with the photo as guide. It removes the grid of
             period 4 that two transposed convolutions of stride 2 leave. 0, the paper's form: none.
-        knee: value above which the output of the scattering head is compressed, so that bright skies keep their
-            structure, see `ssdie.ops.tone.compress_highlights`; 1: it is clipped.
+        knee: value above which the output of the scattering head is compressed where it exceeds 1, so that bright
+            skies keep their structure, see `ssdie.ops.tone.compress_highlights`; 1: it is clipped.
 
     The scattering head is the scattering model solved for the clear image, with a gain of at most `MAX_GAIN`:
 

@@ -63,25 +63,35 @@ def stretch_levels(image: torch.Tensor, most: float = 1.5) -> torch.Tensor:
 
 
 def compress_highlights(image: torch.Tensor, knee: float) -> torch.Tensor:
-    r"""Compress values above a knee k smoothly into the range from k to 1.
+    r"""Compress the values above a knee k of channels that exceed 1, so that their largest value becomes 1.
 
     .. math::
-        k + (1 - k) \left( 1 - e^{-(v - k) / (1 - k)} \right) \quad \text{for } v > k
+        k + (1 - k) \frac{u}{1 + (1 - 1 / M)\, u}, \qquad u = \frac{v - k}{1 - k} > 0, \quad M = \max(1, \max_x u)
+
+    The slope is 1 at the knee. Channels with values up to 1 stay as they are.
 
     Args:
-        image: any shape; values below the knee stay as they are.
+        image: (N, C, H, W).
         knee: k, in (0, 1]; 1 changes nothing.
 
     Returns:
-        Like `image`.
+        (N, C, H, W), at most 1 if k < 1.
+
+    Source: the extended operator of Reinhard et al., "Photographic tone reproduction for digital images", SIGGRAPH
+    2002, maps a largest luminance to 1 in a similar way.
 
     Example:
-        >>> [round(v, 2) for v in compress_highlights(torch.tensor([-0.5, 0.8, 1.0, 2.0]), 0.8).tolist()]
-        [-0.5, 0.8, 0.93, 1.0]
+        >>> bright = torch.tensor([0.5, 0.8, 1.0, 1.2]).view(1, 1, 1, 4)
+        >>> [round(v, 2) for v in compress_highlights(bright, 0.8).flatten().tolist()]
+        [0.5, 0.8, 0.93, 1.0]
+        >>> torch.equal(compress_highlights(bright / 1.2, 0.8), bright / 1.2)
+        True
     """
     if knee == 1:
         return image
-    return torch.where(image > knee, 1 - (1 - knee) * torch.exp((knee - image).clamp_max(0) / (1 - knee)), image)
+    over = (image - knee).clamp_min(0) / (1 - knee)
+    most = over.amax((2, 3), keepdim=True).clamp_min(1)
+    return torch.where(image > knee, knee + (1 - knee) * over / (1 + (1 - 1 / most) * over), image)
 
 
 def postprocess(image: torch.Tensor) -> torch.Tensor:
