@@ -119,15 +119,16 @@ def list_names(prefixes: int, names: int, recorded: bool) -> dict:
     SimulatedStore.prefixes, SimulatedStore.names = prefixes, names
     register_implementation("simulated", SimulatedStore, clobber=True)
     found = {}
-    with tempfile.TemporaryDirectory() as out, open_journal(out) as journal:
-        jobs = StreamedJobs(["simulated://bucket"], "simulated://out", Naming())
-        batch = Batch(jobs, journal, Settings(), StubNetwork.digest, resume=True)
-        with _measure(prefixes * names, found):
-            for source, target in jobs:
-                batch.clash(source, target)
-                task = batch.task(source, target)
-                if recorded:
-                    batch.record(Outcome(task.source, task.target, size=1, stamp="s" * 32, output_stamp="s" * 32))
-                else:
-                    batch.targets.clear()
-        return found | {"journal": journal.path.stat().st_size}
+    with tempfile.TemporaryDirectory() as out:
+        with open_journal(out) as journal:
+            jobs = StreamedJobs(["simulated://bucket"], "simulated://out", Naming())
+            batch = Batch(jobs, journal, Settings(), StubNetwork.digest, resume=True)
+            with _measure(prefixes * names, found):
+                for source, target in jobs:
+                    batch.clash(source, target)
+                    task = batch.task(source, target)
+                    if recorded:
+                        batch.record(Outcome(task.source, task.target, size=1, stamp="s" * 32, output_stamp="s" * 32))
+                    else:
+                        batch.targets.clear()
+        return found | {"journal": journal.path.stat().st_size}  # all rows are written when it is closed

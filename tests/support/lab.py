@@ -132,6 +132,8 @@ def open_and_run(page: Page, address: str, name: str) -> None:
     page.goto(f"{address}/lab/tree/{name}.ipynb?reset", timeout=START)
     page.locator(".jp-Notebook .jp-CodeCell").first.wait_for(timeout=START)
     page.locator(".jp-NotebookPanel-toolbar").get_by_text("Python 3").wait_for(timeout=START)
+    # Cells that are run before the kernel answers may never be executed.
+    page.locator('.jp-NotebookPanel .jp-Notebook-ExecutionIndicator[data-status="idle"]').wait_for(timeout=START)
     page.get_by_role("menuitem", name="Run", exact=True).click()
     page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
     page.wait_for_function(

@@ -86,7 +86,7 @@ def test_a_folder_in_use_by_another_run_is_refused(checkout, capsys):
         assert other.stdout.readline() == "locked\n"
         assert main(["reproduce", "--only", "01"]) == 2
         other.communicate("\n")
-    assert "quick is in use by another run; wait for its end, or give another folder." in capsys.readouterr().err
+    assert "quick is in use by another run. Wait until it ends, or use another folder." in capsys.readouterr().err
     assert [path.name for path in folder.iterdir()] == [".lock"]
 
 
