@@ -50,8 +50,7 @@ def write_times(run: str | Path) -> list[Path]:
         words = f"{seconds} in the profile `{run.name}`, on {machine}"
         texts[notebook] = _replace(ROW, words, notebook.read_text(encoding="utf-8"), notebook)
         text = _replace(rf"(\(notebooks/{name}\.ipynb\) \|.*\| )[^|]*( \|)", seconds, text, readme)
-    minutes, cpu = table["seconds"].sum() / 60, table["cpu_seconds"].sum() / 60
-    words = f"{machine}, otherwise idle: {minutes:.1f} minutes in all, {cpu:.1f} CPU-minutes."
+    words = f"{machine}, otherwise idle: {table['cpu_seconds'].sum() / 60:.1f} CPU-minutes in all."
     texts[readme] = _replace(NOTE, words, text, readme)
     for path, text in texts.items():
         write_text(path, text)
