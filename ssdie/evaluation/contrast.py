@@ -3,6 +3,7 @@
 import numpy as np
 import torch
 from scipy.ndimage import sobel, uniform_filter
+from skimage.measure import shannon_entropy
 
 from ssdie.evaluation.batching import measure_each
 from ssdie.ops import priors
@@ -142,6 +143,4 @@ def entropy(enhanced):
         >>> entropy(torch.full((1, 3, 8, 8), 0.5)).item()
         0.0
     """
-    counts = np.bincount(np.rint(enhanced @ LUMA * 255).astype(int).ravel())
-    share = counts[counts > 0] / counts.sum()
-    return abs(share @ np.log2(share))
+    return abs(shannon_entropy(np.rint(enhanced @ LUMA * 255)))
