@@ -12,6 +12,7 @@ from ssdie.bench.tasks import make_photo
 from ssdie.utils.machine import usable_cores
 
 PREFIX = 10_000  # names in a prefix of the simulated store
+LINKS = 10_000  # names of one file; file systems allow as few as 32,000
 ROUNDS = 3
 MODULE = "cluster_tasks"
 
@@ -93,7 +94,12 @@ def measure_listing(result: dict, count: int) -> None:
 
 
 def make_copies(folder: Path, size: tuple[int, int], count: int) -> None:
-    """Make `count` names of one dusty JPEG photo of (height, width), which take the space of one."""
-    Image.fromarray(make_photo(*size)).save(folder / "0.jpg", quality=95)
-    for number in range(1, count):
-        os.link(folder / "0.jpg", folder / f"{number}.jpg")
+    """Make `count` names of a dusty JPEG photo of (height, width); every `LINKS` names share the space of one file."""
+    photo = Image.fromarray(make_photo(*size))
+    for number in range(count):
+        path = folder / f"{number}.jpg"
+        if number % LINKS == 0:
+            photo.save(path, quality=95)
+            first = path
+        else:
+            os.link(first, path)

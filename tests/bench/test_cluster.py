@@ -102,11 +102,14 @@ def test_speed_up_is_that_of_a_round_and_full_size_has_targets(monkeypatch):
     assert alone["measurements"] == []
 
 
-def test_copies_have_their_own_names_and_the_space_of_one(tmp_path):
-    cluster.make_copies(tmp_path, (16, 24), 5)
+def test_copies_share_the_space_of_a_file_up_to_the_limit_of_links(tmp_path, monkeypatch):
+    """File systems refuse more than 32,000 or 65,000 names of one file."""
+    monkeypatch.setattr(cluster, "LINKS", 3)
+    cluster.make_copies(tmp_path, (16, 24), 7)
     paths = sorted(tmp_path.iterdir())
-    assert [path.name for path in paths] == [f"{k}.jpg" for k in range(5)]
-    assert len({path.stat().st_ino for path in paths}) == 1
+    assert [path.name for path in paths] == [f"{k}.jpg" for k in range(7)]
+    assert sorted(path.stat().st_nlink for path in paths) == [1, 3, 3, 3, 3, 3, 3]
+    assert len({path.read_bytes() for path in paths}) == 1
 
 
 def test_every_simulated_name_is_looked_up_and_recorded():
