@@ -20,7 +20,7 @@ def add_reproduce_options(parser: argparse.ArgumentParser) -> None:
     add("--resume", action="store_true", help="keep notebooks that are done with the same parameters and code")
     jobs = "notebooks that run at once, each on its share of the cores (default: 2 in the profile quick, else 1)"
     add("--jobs", type=int, metavar="N", help=jobs)
-    add("--write-times", type=Path, metavar="RUN", help="write the times of RUN into the notebooks and README.md")
+    add("--write-times", type=Path, metavar="RUN", help="write the times of RUN into the notebooks and their README.md")
     add("--verify", type=Path, metavar="RUN", help="run the notebooks of RUN again and compare the numbers")
 
 

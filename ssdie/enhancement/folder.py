@@ -1,7 +1,7 @@
 """Enhancement of files and folders: `ssdie enhance PHOTOS_OR_FOLDERS -o OUT`.
 
-Every file of a folder is enhanced, fails with a reason, or is skipped with its kind; a journal in the output folder
-says which, and `resume` continues from it.
+Every file of a folder is enhanced, fails with a reason, or is skipped with its kind. A journal in the output folder
+records the outcome of each, and `resume` continues from it.
 """
 
 import functools
@@ -29,14 +29,14 @@ from ssdie.enhancement.worker import EVERY, Settings, Weights, prepare_work
 if TYPE_CHECKING:
     from ssdie.networks.generators import Generator
 
-WORKERS = 2  # files in hand at a time
+WORKERS = 2  # files processed at a time
 
 
 @dataclass(frozen=True)
 class Failure:
     """A file that could not be enhanced, and why."""
 
-    path: Path | str  # an address stays text
+    path: Path | str  # text for URLs
     reason: str
 
 
@@ -67,37 +67,38 @@ def enhance_files(
     """Enhance photos and videos into a folder.
 
     Args:
-        inputs: files, and folders of files (with the folders in them).
-        out: folder to write to; folders keep their structure, files of the same name keep the folders that differ.
+        inputs: files, and folders, which are searched recursively.
+        out: output folder. Folders keep their structure; files of the same name from different folders keep
+            the parts of their paths that differ.
         model: from `ssdie.load_model`, or a generator: files are enhanced in threads of this process; `Weights`: in
             child processes, so that a decoder that crashes costs its own file. The caller's script then needs
             `if __name__ == "__main__":`. None: the released weights, in this process.
         strength, working_size, postprocess: as for `ssdie.enhance`.
-        overwrite: replace what is in `out`; otherwise a file that is there already counts as a failure, unless the
-            journal lists it as written by an earlier run.
-        resume: leave out what the journal in `out` lists as done with the same settings, weights and input, if the
-            output is there as it was written.
-        workers: files in hand at a time; memory grows with it.
-        every: frames of a video for each pass of the network.
-        progress: show a bar.
-        quality: quality of the encoder of photos; None: that of the format.
+        overwrite: replace existing files in `out`; otherwise an existing file counts as a failure, unless the journal
+            lists it as written by an earlier run.
+        resume: skip files that the journal in `out` lists as done with the same settings, weights and input, and whose
+            output has not changed since.
+        workers: files processed at a time; memory grows with it.
+        every: the network runs on every n-th frame of a video.
+        progress: show a progress bar.
+        quality: of JPEG, WebP and AVIF, 1 to 100; None: as the original.
         codec, crf: of videos; see `ssdie.enhancement.video`.
-        naming: names of outputs.
-        retry_failed: do only the files that the journal lists as failed.
-        fail_fast: take no further file after the first failure.
+        naming: how outputs are named.
+        retry_failed: process only the files that the journal lists as failed.
+        fail_fast: start no further file after the first failure.
         time_limit: seconds that a file may take, where `model` is `Weights`; 0: no limit.
-        report: called for each file that is done, failed, skipped or kept from an earlier run.
-        bar_file: where the bar is drawn; None: standard error.
+        report: called with the outcome of each file: done, failed, skipped, or kept from an earlier run.
+        bar_file: stream of the progress bar; None: standard error.
         cluster: a `distributed.Client` whose workers do the work (`ssdie.batch.cluster.connect`); `model` is `Weights`.
 
     Returns:
-        Failures, in the order of the inputs; all other photos and videos are done.
+        Failures, in the order of the inputs; all other photos and videos were enhanced.
 
     Raises:
-        ValueError: there is nothing to enhance, an output would replace an input, two would be one file, or a setting
-            is out of range.
-        BlockingIOError: another process writes to `out`.
-        OSError: `out` cannot be written to.
+        ValueError: there is nothing to enhance, an output would replace an input, two outputs have the same path, or a
+            setting is out of range.
+        BlockingIOError: another process is writing to `out`.
+        OSError: `out` is not writable.
     """
     check_settings(strength, working_size)
     if workers < 1 or every < 1:
@@ -107,8 +108,8 @@ def enhance_files(
     streamed = isinstance(jobs, StreamedJobs)
     storage.check_output(out)
     loaded = model.load() if isinstance(model, Weights) else as_model(model)
-    alone = not streamed and len(jobs) == 1 and not time_limit  # one file needs no process of its own
-    apart = isinstance(model, Weights) and not alone
+    alone = not streamed and len(jobs) == 1 and not time_limit  # a single file needs no child process
+    in_processes = isinstance(model, Weights) and not alone
     report = report or (lambda outcome: None)
     order: dict[str, int] = {}
     failures: list[tuple[int, Failure]] = []
@@ -153,25 +154,26 @@ def enhance_files(
             batch.take_over()
         _count(jobs, bar)
         drain()
-        bars = not apart and cluster is None  # of videos
-        cancelled = threading.Event() if bars else None  # child processes are interrupted themselves
-        prepare = functools.partial(prepare_work, model if apart else loaded, settings, overwrite, bars, cancelled)
+        bars = not in_processes and cluster is None  # of videos
+        cancelled = threading.Event() if bars else None  # child processes receive the interruption themselves
+        shared = model if in_processes else loaded
+        prepare = functools.partial(prepare_work, shared, settings, overwrite, bars, cancelled)
         if cluster is not None:
             from ssdie.batch.cluster import run_on_cluster
 
-            tell = lambda threads: bar.set_postfix_str(f"{threads} threads", refresh=False)  # noqa: E731
-            outcomes = run_on_cluster(cluster, prepare, tasks(), lambda: journal.commit(0.5), tell)
+            show_threads = lambda threads: bar.set_postfix_str(f"{threads} threads", refresh=False)  # noqa: E731
+            outcomes = run_on_cluster(cluster, prepare, tasks(), lambda: journal.commit(0.5), show_threads)
         else:
-            run = run_in_processes if apart else functools.partial(run_here, cancelled=cancelled)
+            run = run_in_processes if in_processes else functools.partial(run_here, cancelled=cancelled)
             outcomes = run(prepare, tasks(), workers, lambda: journal.commit(0.5))
-        with closing(outcomes):  # at an interruption too: no thread goes on after it
+        with closing(outcomes):  # also at an interruption, so that no thread outlives it
             for outcome in outcomes:
                 finish(outcome)
                 bar.update()
         drain()
         for reason, times in batch.repeated.items():
             files = "1 file" if times == 1 else f"{times} files"
-            report(Outcome(str(out), outcome="repeated", reason=f"{files} done again: {reason}"))
+            report(Outcome(str(out), outcome="repeated", reason=f"{files} processed again: {reason}"))
         journal.commit()
         if journal.failure:
             reason = f"it lacks files of this run ({journal.failure}). Make room and run again with --resume"
@@ -184,16 +186,16 @@ def enhance_files(
 def list_jobs(
     inputs: list[str | Path], out: str | Path, naming: Naming, on_cluster: bool = False
 ) -> Jobs | StreamedJobs:
-    """Files and where they are written: at once for folders of this machine, else listed while the work goes on."""
+    """List the files and their outputs: local folders at once, anything else while the work is in progress."""
     streamed = on_cluster or any(map(storage.is_url, (*inputs, out)))
     return StreamedJobs(inputs, out, naming) if streamed else find_jobs(inputs, out, naming)
 
 
 def _count(jobs: Jobs | StreamedJobs, bar: tqdm) -> None:
-    """Give a progress bar its total, which the time left needs; streamed jobs are counted while the work goes on."""
+    """Set the total of the progress bar; streamed jobs are counted while the work is in progress."""
 
     def count() -> None:
-        with suppress(OSError, ValueError):  # which the listing itself reports
+        with suppress(OSError, ValueError):  # the listing itself reports these
             bar.total = jobs.count()
 
     if isinstance(jobs, Jobs):

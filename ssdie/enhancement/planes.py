@@ -5,7 +5,7 @@ changes no value:
 
 .. math:: \mathrm{rgb} = K\,(\mathrm{yuv} - o), \qquad \mathrm{yuv}' = K^{-1} A K\,(\mathrm{yuv} - o) + K^{-1} b + o
 
-with :math:`A, b` from `ssdie.enhancement.correction.Correction`. Values outside RGB's range are clipped by the player.
+with :math:`A, b` from `ssdie.enhancement.correction.Correction`. The player clips values outside the range of RGB.
 """
 
 import functools
@@ -16,17 +16,17 @@ from ssdie.enhancement.correction import Correction
 from ssdie.photo.video_convert import Planes
 
 LUMA_WEIGHTS = {1: (0.2126, 0.0722), 9: (0.2627, 0.0593), 7: (0.212, 0.087), 4: (0.30, 0.11)}  # of red and blue; H.273
-MAPPED, AVERAGED = 1 << 17, 1 << 14  # float32 values in hand at a time, which stay in the caches of a core
-Blocks = list[tuple[slice, slice, np.ndarray]]  # of a banded matrix: rows, the columns that are not 0 there, values
+MAPPED, AVERAGED = 1 << 17, 1 << 14  # float32 values processed at a time, which fit into the caches of a core
+Blocks = list[tuple[slice, slice, np.ndarray]]  # a banded matrix: rows, their nonzero columns, and the values
 
 
 @functools.cache
 def yuv_to_rgb_matrix(matrix: int, bits: int = 8) -> tuple[np.ndarray, np.ndarray]:
-    """Give K (3, 3) and o (3,) of rgb = K (yuv - o), for limited range.
+    """Return K (3, 3) and o (3,) of rgb = K (yuv - o), for limited range.
 
     Args:
-        matrix: matrix coefficients, number of ITU-T H.273.
-        bits: of the values.
+        matrix: code of the matrix coefficients in ITU-T H.273.
+        bits: bit depth of the values.
 
     Source: ITU-T H.273, equations 20 to 38.
 
@@ -49,7 +49,7 @@ def yuv_to_rgb_matrix(matrix: int, bits: int = 8) -> tuple[np.ndarray, np.ndarra
 
 
 def downsample_planes(planes: Planes, size: tuple[int, int], matrix: int, bits: int) -> np.ndarray:
-    """Average a frame down by exact area weights, as RGB.
+    """Downsample a frame with exact area weights, and convert it to RGB.
 
     Args:
         planes: Y (H, W), U and V (H/2, W/2).
@@ -65,7 +65,7 @@ def downsample_planes(planes: Planes, size: tuple[int, int], matrix: int, bits: 
 
 
 def _average_rows(values: np.ndarray, parts: int) -> np.ndarray:
-    """Average (n, N) over `parts` intervals of rows of equal height; (parts, N) float32."""
+    """Average (n, N) over `parts` intervals of rows of equal height; returns (parts, N) float32."""
     result = np.empty((parts, values.shape[1]), np.float32)
     for rows, used, weights in _averaging(len(values), parts, max(1, AVERAGED * parts // values.size)):
         np.matmul(weights, values[used].astype(np.float32), out=result[rows])
@@ -99,7 +99,7 @@ def _blocks(weights: np.ndarray, size: int) -> Blocks:
 
 
 def to_yuv_maps(correction: Correction, matrix: int, bits: int) -> np.ndarray:
-    """Convert colour maps of RGB in [0, 1] to those of YUV values; (12, h, w) in the same order."""
+    """Convert affine maps for RGB in [0, 1] to maps for YUV values; (12, h, w) in the same order."""
     transform, constant = _map_transform(matrix, bits)
     maps = transform @ correction.maps.reshape(12, -1).astype(np.float32, copy=False)
     maps += constant[:, None]
@@ -108,7 +108,7 @@ def to_yuv_maps(correction: Correction, matrix: int, bits: int) -> np.ndarray:
 
 @functools.cache
 def _map_transform(matrix: int, bits: int) -> tuple[np.ndarray, np.ndarray]:
-    """The change from RGB to YUV maps as one (12, 12) matrix and a constant (12,)."""
+    """The conversion of RGB maps to YUV maps, as a (12, 12) matrix and a constant (12,)."""
     to_rgb, offset = yuv_to_rgb_matrix(matrix, bits)
     to_yuv = np.linalg.inv(to_rgb)
     transform = np.zeros((12, 12))
@@ -119,9 +119,9 @@ def _map_transform(matrix: int, bits: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def apply_to_planes(planes: Planes, maps: np.ndarray, out: Planes, bits: int) -> None:
-    """Map the colours of a frame by affine maps, which are interpolated bilinearly.
+    """Apply bilinearly interpolated affine maps to a frame.
 
-    Luma of each pixel depends on the chroma interpolated there; chroma on the mean luma of its 2 x 2 pixels. Even and
+    The luma of a pixel depends on the chroma interpolated there, chroma on the mean luma of its 2 x 2 pixels. Even and
     odd rows and columns of luma are computed separately, since NumPy is several times faster with contiguous arrays
     than with every second value or with parts of rows.
 

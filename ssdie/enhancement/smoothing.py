@@ -1,13 +1,13 @@
-r"""Corrections of a video over time: the network sees every n-th frame, and its maps are smoothed.
+r"""Temporal smoothing of the corrections of a video: the network runs on every n-th frame, and its maps are smoothed.
 
-Frame by frame, the network's answer flickers. Here the maps follow its newest answer by an exponential moving average:
+Corrections computed frame by frame flicker. Here the maps follow the newest ones by an exponential moving average:
 
 .. math:: c \leftarrow c + s\,(c_\text{newest} - c), \qquad s = \max(1 - e^{-1/\tau},\ (m / m_\text{cut})^2)
 
-slowly where the picture stands still, at once where something else comes into view; a new scene starts afresh. Here
-:math:`m` is how far a pixel is from its own past, which follows the picture in the same way. Leaders and fades are not
-corrected: the network sees no scene there. The strength that follows the dust score moves slowly everywhere, by
-:math:`1 - e^{-1/\tau}` a frame, so that the whole picture changes together.
+slowly where the picture is static, at once where something new comes into view; a cut resets the average. Here
+:math:`m` is the distance of a pixel from its own moving average, which is updated with the same :math:`s`. Leaders and
+fades are not corrected, since they show no scene. The strength that follows the dust score changes by
+:math:`1 - e^{-1/\tau}` a frame in all pixels, so that the whole picture changes together.
 """
 
 import math
@@ -18,30 +18,30 @@ from ssdie.enhancement.correction import Correction
 from ssdie.enhancement.runtime import Model
 from ssdie.enhancement.strength import AUTO, Strength, find_strength, smoothstep
 
-EVERY = 8  # frames from one run of the network to the next
-MEMORY = 1.0  # seconds in which the correction of a still picture forgets all but 1/e of what it was
+EVERY = 8  # the network runs on every n-th frame
+MEMORY = 1.0  # time constant of the moving average in a static picture; seconds
 CUT = 0.1  # mean difference of two frames above which a new scene begins
 RADIUS = 5  # of the window in which motion is averaged; pixels at the working size
-# up to the first value nothing is corrected, from the second on everything: leaders and fades are left alone
+# Below the first value nothing is corrected, above the second everything: leaders and fades do not change.
 CONTRAST, BRIGHTNESS = (0.012, 0.04), (0.06, 0.25)  # standard deviation and mean of the luminance, in [0, 1]
-FADE = 0.008  # change of the mean from frame to frame from which on it may be a fade; in [0, 1]
-FADE_OUT, FADE_IN = 6, 12  # frames in which the correction goes when a fade begins, and comes when it has ended
+FADE = 0.008  # smallest change of the mean from frame to frame that may be a fade; in [0, 1]
+FADE_OUT, FADE_IN = 6, 12  # frames over which the correction fades out when a fade begins, and in when it has ended
 LUMINANCE = np.array((0.299, 0.587, 0.114), np.float32)
 
 
 class Smoother:
-    """Gives the correction of each frame of a video.
+    """Computes the correction of each frame of a video.
 
     Args:
         model: from `load_model`.
-        memory: frames in which the correction of a still picture forgets all but 1/e; 0 forgets at once.
-        every: frames from one run of the network to the next; it also runs after each cut.
+        memory: time constant of the moving average in a static picture; frames. 0: no smoothing.
+        every: the network runs on every n-th frame, and after each cut.
         cut: mean difference of two frames, in [0, 1], above which a new scene begins.
         postprocess: adjust veil and levels after the network.
         strength: of the correction, [0, 1]; "auto" follows the dust score.
 
     Attributes:
-        scores: dust scores of the frames that the network saw, if it gives them.
+        scores: dust scores of the frames that the network processed, if it has a score.
 
     Raises:
         ValueError: `every` is below 1.
@@ -70,7 +70,7 @@ class Smoother:
         self.scores: list[float] = []
 
     def follow(self, small: np.ndarray) -> Correction:
-        """Give the correction of the next frame, (h, w, 3) in [0, 1]; the identity where there is no structure."""
+        """Return the correction of the next frame, (h, w, 3) in [0, 1]; the identity for a frame without structure."""
         alike = self.before is not None and self.before.shape == small.shape
         fresh = not alike or float(np.abs(small - self.before).mean()) > self.cut
         shown = structure(small)
@@ -81,7 +81,7 @@ class Smoother:
         elif is_fading(self.before, small):
             self.settled = max(0.0, self.settled - 1 / FADE_OUT)
             if self.past is not None:
-                self.past = match_exposure(self.past, small)  # a change of exposure is no motion
+                self.past = match_exposure(self.past, small)  # a change of exposure is not motion
         else:
             self.settled = min(1.0, self.settled + 1 / FADE_IN)
         self.before = small
@@ -104,7 +104,7 @@ class Smoother:
         return self.current.scaled(weight * self.current_strength)
 
     def _move(self, small: np.ndarray) -> None:
-        """Move past and correction towards the newest: a little, or all the way where something else came into view."""
+        """Update both moving averages: by `share` where the picture is static, fully where something new is in view."""
         moved = np.abs(small - self.past).mean(2) / self.cut
         share = box_mean(np.clip(moved**2, self.share, 1).astype(np.float32), RADIUS)
         self.past = self.past + share[..., None] * (small - self.past)
@@ -112,7 +112,7 @@ class Smoother:
 
 
 def structure(small: np.ndarray) -> float:
-    """Tell how much of a scene a frame shows: 0 for leaders and flat frames, 1 for scenes; fades lie between.
+    """Measure whether a frame shows a scene: 0 for leaders and flat frames, 1 for scenes, between them in fades.
 
     Example:
         >>> structure(np.zeros((9, 16, 3), np.float32))
@@ -123,13 +123,13 @@ def structure(small: np.ndarray) -> float:
 
 
 def is_fading(before: np.ndarray, small: np.ndarray) -> bool:
-    """Whether brightness changes from one frame to the next, and little else does."""
+    """Whether the change from one frame to the next is mainly one of brightness."""
     change = abs(float(small.mean() - before.mean()))
     return change > FADE and float(np.abs(small - match_exposure(before, small)).mean()) < change / 2
 
 
 def match_exposure(past: np.ndarray, small: np.ndarray) -> np.ndarray:
-    """Give `past` with the contrast and brightness of `small`, as if only the exposure had changed.
+    """Return `past` with the contrast and brightness of `small`, as if only the exposure had changed.
 
     Example:
         >>> past = np.random.default_rng(0).random((9, 16, 3))
@@ -142,7 +142,7 @@ def match_exposure(past: np.ndarray, small: np.ndarray) -> np.ndarray:
 
 
 def box_mean(image: np.ndarray, radius: int) -> np.ndarray:
-    """Mean over a square window of side 2 radius + 1, cut off at the border; (h, w).
+    """Mean over a square window of side 2 radius + 1, cropped at the border; (h, w).
 
     Example:
         >>> box_mean(np.array([[0.0, 3.0, 6.0]]), 1).tolist()

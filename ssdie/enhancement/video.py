@@ -1,6 +1,6 @@
-"""Enhancement of video files: decoding, corrections and encoding run at the same time, in threads.
+"""Enhancement of video files: decoding, correction and encoding run concurrently, in threads.
 
-Sound, subtitles, chapters, attachments and tags are copied; time stamps stay as they are. The smoothing of corrections
+Sound, subtitles, chapters, attachments and tags are copied; time stamps do not change. The smoothing of corrections
 over time is in `ssdie.enhancement.smoothing`.
 """
 
@@ -26,8 +26,8 @@ from ssdie.photo.video_writer import VideoWriter, check_codec
 from ssdie.utils.paths import atomic
 
 __all__ = ["CUT", "EVERY", "MEMORY", "Smoother", "enhance_video", "structure"]
-AHEAD = 4  # frames that wait between two threads
-NEUTRAL = 1.5 / 255  # largest difference of channels, at the working size, of a video without colour
+AHEAD = 4  # frames buffered between two threads
+NEUTRAL = 1.5 / 255  # a frame whose channels differ by less than this, at the working size, is black and white
 
 
 def enhance_video(
@@ -46,28 +46,29 @@ def enhance_video(
 ) -> list[str]:
     """Enhance a video file.
 
-    Frames keep their size, time and shape; interlaced ones are deinterlaced, turned ones are written upright.
+    Frames keep their size, time and aspect ratio; interlaced video is deinterlaced, rotated video is written upright.
 
     Args:
         source: any file that FFmpeg reads.
-        target: file to write, completely or not at all: .mp4, .m4v, .mov, .mkv or .webm.
+        target: output file: .mp4, .m4v, .mov, .mkv or .webm. It is written atomically.
         model: from `load_model`; None takes the released weights.
         strength: 0 changes nothing, 1 is the full change, "auto" follows the dust score, smoothed over time.
-        working_size: longer side of what the network sees; pixels.
+        working_size: longer side of the network's input; pixels.
         postprocess: adjust veil and levels after the network.
-        every: frames from one run of the network to the next.
+        every: the network runs on every n-th frame.
         progress: show a progress bar.
         codec: "h264", "hevc", "av1" or "vp9"; None takes VP9 for .webm, otherwise H.264.
-        crf: constant rate factor of the encoder, smaller is better and larger; None takes the codec's own.
-        cancelled: stop when it is set, for callers in other threads than the main one.
-        scores: list to which the dust score of each frame that the network saw is appended.
+        crf: constant rate factor of the encoder; smaller values give better quality and larger files. None takes the
+            default of the codec.
+        cancelled: the work stops when this event is set; for callers outside the main thread.
+        scores: list to which the dust score of each frame that the network processed is appended.
 
     Returns:
-        Sentences on what was converted or could not be kept; empty if there is nothing to say.
+        Sentences on what was converted or could not be kept; empty if everything was kept.
 
     Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: `source` holds no video, or is damaged (says from what time on), or a setting is out of range.
+        FileNotFoundError: `source` does not exist.
+        ValueError: `source` has no video stream or is damaged (the message says where), or a setting is out of range.
         InterruptedError: `cancelled` was set.
     """
     check_codec(Path(target).suffix.lower(), codec, crf)
@@ -107,7 +108,7 @@ def enhance_video(
 
 
 class _Corrector:
-    """Turns frames of the reader into frames for the writer."""
+    """Converts frames of the reader to frames for the writer."""
 
     def __init__(self, reader: VideoReader, writer: VideoWriter, smoother: Smoother, working_size: int):
         self.writer, self.smoother, self.working_size = writer, smoother, working_size
@@ -115,7 +116,7 @@ class _Corrector:
         self.picture = find_picture(reader.path, reader.stream.index, reader.converter) if smoother.strength else None
 
     def reduce(self, items: Iterator[Frame | av.Packet]) -> Iterator[tuple[Frame, np.ndarray | None] | av.Packet]:
-        """Add what the network sees of a frame, (h, w, 3), or None where it sees none; packets pass unchanged."""
+        """Add the network's input (h, w, 3), or None for frames that are not corrected; packets pass unchanged."""
         for item in items:
             yield (item, self._reduce(item)) if isinstance(item, Frame) else item
 
@@ -152,13 +153,13 @@ class _Corrector:
             return
         planes, out = _crop(frame.planes, inner), _crop(out, inner)
         maps = to_yuv_maps(self.smoother.follow(small), self.matrix, self.bits)
-        if np.ptp(small, axis=2).max() < NEUTRAL:  # no colour comes into a black-and-white video
+        if np.ptp(small, axis=2).max() < NEUTRAL:  # a black-and-white video stays without colour
             maps[3:9] = to_yuv_maps(Correction.identity(1, 1), self.matrix, self.bits)[3:9]
             maps[10:] = 0
         apply_to_planes(planes, maps, out, self.bits)
 
     def _inner(self, frame: Frame) -> Rectangle | None:
-        """Part of a frame to correct: without bars, and without the letterbox of frames of another size."""
+        """The part of a frame to correct, without bars and without the letterbox of frames of another size."""
         if not self.smoother.strength:
             return None
         height, width = frame.planes[0].shape
@@ -166,14 +167,14 @@ class _Corrector:
 
 
 def _crop(planes: Planes, rectangle: Rectangle) -> Planes:
-    """Views of a part of a frame; its borders are even."""
+    """Views of a rectangle of a frame, whose coordinates are even."""
     top, bottom, left, right = rectangle
     half = np.s_[top // 2 : bottom // 2, left // 2 : right // 2]
     return planes[0][top:bottom, left:right], planes[1][half], planes[2][half]
 
 
 def prefetch(items: Iterator, size: int) -> Iterator:
-    """Run an iterator in a thread of its own, at most `size` items ahead; its exceptions are raised here.
+    """Run an iterator in its own thread, at most `size` items ahead; its exceptions are raised in the caller's thread.
 
     Closing the generator ends the thread and closes `items`.
 

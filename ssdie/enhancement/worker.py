@@ -1,4 +1,4 @@
-"""What one process of a batch does with one file: `do_task` enhances it and says what became of it."""
+"""Enhancement of a single file by a process of a batch: `do_task` returns the outcome."""
 
 import errno
 import functools
@@ -32,7 +32,7 @@ class Weights:
     """Where a network is loaded from, for processes that load it themselves."""
 
     path: Path | None = None  # None: the released weights
-    device: str = "cpu"  # torch device; "auto" takes a GPU of the process that loads it
+    device: str = "cpu"  # torch device; "auto" takes a GPU if the process that loads the network has one
 
     def load(self) -> Model:
         """Load the network."""
@@ -44,15 +44,15 @@ class Settings:
     """How files are enhanced."""
 
     strength: Strength = AUTO  # 0: no change, 1: full change, auto: by the dust score
-    working_size: int = WORKING_SIZE  # longer side of what the network sees, pixels
+    working_size: int = WORKING_SIZE  # longer side of the network's input, pixels
     postprocess: bool = True  # adjust veil and levels after the network
-    quality: int | None = None  # of JPEG, WebP and AVIF, 1 to 100
-    every: int = EVERY  # frames of a video for each pass of the network
-    codec: str | None = None  # of videos
+    quality: int | None = None  # of JPEG, WebP and AVIF, 1 to 100; None: as the original
+    every: int = EVERY  # the network runs on every n-th frame of a video
+    codec: str | None = None  # of videos; None: the default of the format
     crf: int | None = None  # constant rate factor of videos
 
     def of(self, source: str | Path) -> dict:
-        """The settings that matter for a file, without those left to their defaults."""
+        """The settings that apply to a kind of file; optional ones only if they are set."""
         only = ("every", "codec", "crf") if is_video(source) else ("quality",)
         kept = asdict(self)
         names = ("strength", "working_size", "postprocess", *(n for n in only if kept[n] is not None))
@@ -65,7 +65,7 @@ def is_video(path: str | Path) -> bool:
 
 
 def find_device(weights: Path | None) -> str:
-    """A GPU if torch is installed and finds one, otherwise the CPU; does not import torch without a GPU driver."""
+    """Return "cuda:0" if torch finds a GPU, otherwise "cpu"; torch is not imported on machines without a GPU driver."""
     driver = any(Path(p).exists() for p in ("/dev/nvidiactl", "/dev/dxg", "/dev/kfd")) or shutil.which("nvidia-smi")
     if not driver or (weights and weights.suffix == ".onnx"):
         return "cpu"
@@ -83,7 +83,7 @@ def prepare_work(
     progress: bool,
     cancelled: threading.Event | None = None,
 ) -> Callable[[Task], Outcome]:
-    """Load the network and give the function that enhances a file."""
+    """Load the network and return the function that enhances a file."""
     loaded = model.load() if isinstance(model, Weights) else model
     options = {"settings": settings, "overwrite": overwrite, "progress": progress, "cancelled": cancelled}
     return functools.partial(do_task, model=loaded, **options)
@@ -97,9 +97,9 @@ def do_task(
     progress: bool = False,
     cancelled: threading.Event | None = None,
 ) -> Outcome:
-    """Enhance a file and say what became of it; whatever a decoder raises fails this file alone.
+    """Enhance a file and return the outcome; an error of any kind makes only this file fail.
 
-    A video stops between two frames when `cancelled` is set, for callers in other threads than the main one.
+    A video stops between two frames when `cancelled` is set; for callers outside the main thread.
     """
     started = time.perf_counter()
     size, stamp, reason, copy, written = 0, "", "", Copy([]), ""
@@ -107,7 +107,7 @@ def do_task(
         size, stamp = source_stamp(task.source).split("-", 1)
         there = written_stamp(task.target)
         if there and not overwrite and there != task.owned:
-            raise ValueError(f"{task.target} is there already")
+            raise ValueError(f"{task.target} already exists")
         with ExitStack() as stack:
             source, target = Path(task.source), Path(task.target)
             if storage.is_url(task.source):
@@ -121,7 +121,7 @@ def do_task(
     except Exception as error:
         reason = explain(error)
         if isinstance(error, OSError) and error.filename not in (None, Path(task.source), task.source):
-            reason = f"{error.filename}: {reason}"  # it is what was to be written that failed
+            reason = f"{error.filename}: {reason}"  # the output failed, not the input
     seconds = round(time.perf_counter() - started, 3)
     status = "failed" if reason else "done"
     return Outcome(
@@ -130,10 +130,10 @@ def do_task(
 
 
 class Copy(NamedTuple):
-    """What there is to say of an enhanced copy."""
+    """Notes on an enhanced copy, and its dust score."""
 
-    notes: list[str]  # what it lacks, one sentence each
-    dust_score: float | None = None  # of a photo, of a video the mean; None: not measured
+    notes: list[str]  # what the copy lacks, one sentence each
+    dust_score: float | None = None  # of a video: the mean of its frames; None: not measured
 
 
 def enhance_file(
@@ -156,16 +156,16 @@ def enhance_file(
     quality = options.pop("quality", None)
     result = enhance_photo(read_photo(source), model, **options)
     kind = written_kind(result.photo)
-    # with the same suffix: the kind of the content, whatever the suffix says
+    # A copy with the same suffix keeps the kind of the content, even if the suffix is wrong.
     same = target.suffix.lower() == source.suffix.lower() and kind == result.photo.kind
     return Copy(result.save(target, kind if same else None, quality), result.dust_score)
 
 
 def source_stamp(path: str | Path) -> str:
-    """Size and time of change, or etag, of an input.
+    """Size and modification time, or etag, of an input.
 
     Raises:
-        OSError: there is none.
+        OSError: it does not exist.
         ValueError: it is a pipe or a device.
     """
     if not storage.is_url(path):
@@ -176,7 +176,7 @@ def source_stamp(path: str | Path) -> str:
 
 
 def written_stamp(path: str | Path) -> str:
-    """Stamp of what is there; empty if nothing is."""
+    """Size and modification time, or etag, of an output; empty if it does not exist."""
     if storage.is_url(path):
         return storage.stamp(str(path))
     try:

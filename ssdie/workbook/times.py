@@ -1,4 +1,4 @@
-"""Write the measured run times of notebooks into the notebooks and README.md."""
+"""Write the measured run times of notebooks into the notebooks and notebooks/README.md."""
 
 import re
 from pathlib import Path
@@ -13,7 +13,7 @@ NOTE = re.compile(r"^(Measured on ).*()$", re.MULTILINE)
 
 
 def write_times(run: str | Path) -> list[Path]:
-    """Write the times of a run into the head of each notebook and into the table of README.md.
+    """Write the times of a run into the head of each notebook and into notebooks/README.md.
 
     Args:
         run: folder of a complete run, such as runs/quick, with durations.csv.
@@ -43,13 +43,13 @@ def write_times(run: str | Path) -> list[Path]:
         )
     machine = f"{machines['cores'].item()} cores of {_article(machines['cpu'].item())}"
     texts = {}
-    readme = project_root() / "README.md"
+    readme = project_root() / "notebooks" / "README.md"
     text = readme.read_text(encoding="utf-8")
     for name, row in table.iterrows():
         seconds, notebook = f"{row['seconds']:.0f} s", project_root() / "notebooks" / f"{name}.ipynb"
         words = f"{seconds} in the profile `{run.name}`, on {machine}"
         texts[notebook] = _replace(ROW, words, notebook.read_text(encoding="utf-8"), notebook)
-        text = _replace(rf"(\(notebooks/{name}\.ipynb\) \|.*\| )[^|]*( \|)", seconds, text, readme)
+        text = _replace(rf"(\({name}\.ipynb\) \|.*\| )[^|]*( \|)", seconds, text, readme)
     words = f"{machine}, otherwise idle: {table['cpu_seconds'].sum() / 60:.1f} CPU-minutes in all."
     texts[readme] = _replace(NOTE, words, text, readme)
     for path, text in texts.items():

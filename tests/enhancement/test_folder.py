@@ -99,14 +99,14 @@ def test_resume_leaves_out_what_is_done_and_says_what_is_repeated(folder, tmp_pa
     assert {n for n in second if second[n] != first.get(n)} == {"a.png", "b.jpg", "text.png"}
     repeated = [outcome.reason for outcome in outcomes if outcome.outcome == "repeated"]
     assert sorted(repeated) == [
-        "1 file done again: the input was changed",
-        "1 file done again: the output is missing or was changed",
+        "1 file processed again: the input was changed",
+        "1 file processed again: the output is missing or was changed",
     ]
     assert run(folder, out, resume=True) == [] and times(out) == second
     outcomes.clear()
     assert run(folder, out, resume=True, strength=0.5, report=outcomes.append) == []
     assert all(times(out)[name] != second[name] for name in second)
-    assert outcomes[-1].reason == "5 files done again: other settings (strength)"
+    assert outcomes[-1].reason == "5 files processed again: other settings (strength)"
 
 
 def test_resume_sees_other_weights_and_ignores_settings_of_other_kinds(folder, tmp_path):
@@ -166,7 +166,7 @@ def test_resume_removes_what_a_killed_run_left(folder, tmp_path):
 
 
 def test_journals_of_release_010_still_resume(folder, tmp_path):
-    """The outputs of the released weights with the same settings are kept; others are done again."""
+    """The outputs of the released weights with the same settings are kept; others are processed again."""
     out = tmp_path / "out"
     run(folder, out)
     for path in (out / ".ssdie").iterdir():
