@@ -63,6 +63,8 @@ class OnnxModel:
         onnxruntime = require("onnxruntime", "all")
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = self.threads
+        # `ssdie export` has optimised the graph; doing it again would take longer than a pass of the network.
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # idle threads must not use CPU time
         try:
             session = onnxruntime.InferenceSession(self.path, options, providers=["CPUExecutionProvider"])

@@ -43,7 +43,9 @@ def check_size(size: tuple[int, int], count: int, stored: int) -> None:
 
 def open_image(data: bytes, name: str) -> Image.Image:
     """Open an encoded picture with Pillow; `check_size` takes the place of Pillow's limit on the number of pixels."""
-    Image.init()
+    Image.preinit()  # the common formats; loading all of them takes longer than decoding a small photo
+    if name not in Image.OPEN:
+        Image.init()
     factory, _ = Image.OPEN[name]
     try:
         picture = factory(io.BytesIO(data), "")

@@ -72,7 +72,7 @@ def _bars(pixels: np.ndarray) -> tuple[int, int]:
 
 def _bar(pixels: np.ndarray) -> int:
     """Number of rows at the start that have the colour of the first one, up to a sharp edge."""
-    color = np.median(as_float(pixels[0]), axis=0)
+    color = np.quantile(as_float(pixels[0]), 0.5, axis=0)  # np.median would import numpy.ma
     plain = color.max() <= DARK or color.min() >= WHITE
     kind = "black" if color.max() <= BLACK else "dark" if color.max() <= DARK else "other"
     for n in range(len(pixels)):
@@ -113,7 +113,7 @@ def repair_weight(pixels: np.ndarray, seen: np.ndarray | None = None) -> float:
     if not len(values):
         return 0.0
     spread = np.sqrt(values.var(axis=0).mean())
-    middle = np.median(values, axis=0)
+    middle = np.quantile(values, 0.5, axis=0)
     plain = (np.abs(values - middle).max(axis=1) <= 2 * LEVEL).mean()
     lively = np.clip((spread - FLAT) / (LIVELY - FLAT), 0, 1)
     return float(lively * np.clip((PLAIN - plain) / (PLAIN - MIXED), 0, 1))

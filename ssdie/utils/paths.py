@@ -10,8 +10,6 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from filelock import FileLock, Timeout
-
 PACKAGE = Path(__file__).resolve().parents[1]
 WEIGHTS = PACKAGE / "weights"
 
@@ -144,6 +142,8 @@ def lock_folder(folder: str | Path) -> Iterator[None]:
     Raises:
         BlockingIOError: another process holds the lock.
     """
+    from filelock import FileLock, Timeout  # takes longer to import than all the rest of this module
+
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     try:

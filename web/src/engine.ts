@@ -26,7 +26,9 @@ export class Engine {
     );
     ort.env.wasm.numThreads = 1;
     ort.env.wasm.wasmBinary = runtime.buffer;
-    return new Engine(await ort.InferenceSession.create(weights, { executionProviders: ["wasm"] }));
+    // `ssdie export` has optimised the graph already.
+    const options = { executionProviders: ["wasm"], graphOptimizationLevel: "disabled" } as const;
+    return new Engine(await ort.InferenceSession.create(weights, options));
   }
 
   async correct(small: Small): Promise<Correction> {
