@@ -16,7 +16,7 @@ from ssdie.evaluation.tables import format_report, summarise
 
 @pytest.fixture
 def pictures() -> pd.DataFrame:
-    """Images of very different difficulty; method a is always 1 dB worse than ssdie, with more cast."""
+    """Images of very different difficulty; method a is about 1 dB worse than ssdie on each, with more colour cast."""
     difficulty = np.random.default_rng(0).normal(20, 5, 40)
     names = [f"p{i}" for i in range(40)]
     ours = pd.DataFrame({"picture": names, "method": "ssdie", "psnr": difficulty, "cast": 5.0, "light": 50.0})
@@ -56,7 +56,7 @@ def test_a_metric_without_a_value_has_no_ranks():
     assert list(ranks) == ["cast"] and ranks["cast"].tolist() == [1, 2]
 
 
-def test_networks_have_parameters_and_operations():
+def test_parameters_and_operations_of_networks_are_listed():
     costs = network_costs({"input": "input", "ssdie": "ssdie", "toenet": "toenet"}).set_index("method")
     assert list(costs.index) == ["ssdie", "toenet"]
     assert costs.loc["toenet", "parameters"] == 202_506 and np.isnan(costs.loc["toenet", "gflop"])
@@ -71,5 +71,5 @@ def test_the_report_has_means_differences_and_ranks(pictures):
         "## Difference to ssdie, image by image",
         "## Mean rank over all metrics with a direction",
     ]
-    alone = pictures[pictures["method"] == "a"]
-    assert "rank" not in format_report(alone, summarise(alone))
+    single = pictures[pictures["method"] == "a"]
+    assert "rank" not in format_report(single, summarise(single))
