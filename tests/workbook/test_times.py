@@ -1,4 +1,4 @@
-"""Measured times go into the notebooks and README.md, and nowhere else."""
+"""Measured times are written into the notebooks and README.md without other changes."""
 
 import json
 import re
