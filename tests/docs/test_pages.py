@@ -33,8 +33,8 @@ def test_valid_pages_have_no_fault(pages):
 @pytest.mark.parametrize(
     "added, fault",
     [
-        ('<a href="c.html">c</a>', "refers to c.html, which is not there"),
-        ('<a href="b.html#veil">b</a>', "refers to b.html#veil, and that page has no place"),
+        ('<a href="c.html">c</a>', "refers to c.html, which does not exist"),
+        ('<a href="b.html#veil">b</a>', "refers to b.html#veil, and that page has no such anchor"),
         ('<a href="#veil">b</a>', "refers to #veil"),
         ('<img src="missing.png">', "refers to missing.png"),
         ('<script src="https://cdn.example.org/x.js"></script>', "loads https://cdn.example.org/x.js, which needs"),
@@ -58,7 +58,7 @@ def test_links_of_a_copied_page_are_rewritten(tmp_path):
     assert re.findall(r"\((.+?)\)", moved) == [
         "../../peers.md#sets", "changelog.md", "../gallery/01.ipynb", "../../../examples/slurm.py", "https://a.b",
     ]  # fmt: skip
-    with pytest.raises(FileNotFoundError, match="gone.md leads nowhere"):
+    with pytest.raises(FileNotFoundError, match="gone.md does not exist"):
         rewrite_links("[x](gone.md)", tmp_path / "README.md", docs / "x.md", tmp_path, docs)
 
 
