@@ -111,6 +111,21 @@ SECRETS = {
 }
 
 
+@pytest.mark.quick
+@pytest.mark.parametrize(
+    "kind, example",
+    [
+        ("private key", "-----BEGIN RSA " + "PRIVATE KEY-----"),
+        ("access key", "AKIA" + 16 * "A"),
+        ("token", "ghp_" + 36 * "a"),
+        ("password", "api_key" + " = 'correct horse'"),
+        ("password in a URL", "https://user:" + "word@example.org"),
+    ],
+)
+def test_patterns_of_secrets_match_an_example(kind, example):
+    assert re.search(SECRETS[kind], example)
+
+
 @pytest.mark.parametrize("kind", SECRETS)
 def test_no_file_contains_a_secret(kind):
     found = {name: m.group()[:40] for name, text in texts() if (m := re.search(SECRETS[kind], text))}

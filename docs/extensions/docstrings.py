@@ -29,7 +29,7 @@ def read_field_comments(cls: type) -> dict[str, str]:
     for node in ast.parse(source).body[0].body:
         if isinstance(node, ast.AnnAssign):
             first = node.lineno
-            while first - 1 in whole_lines:  # whole lines of comment above the field
+            while first - 1 in whole_lines:  # comment lines above the field
                 first -= 1
             lines = [comments[line] for line in range(first, node.end_lineno + 1) if line in comments]
             if lines:

@@ -64,7 +64,7 @@ def write_pages(app: Sphinx) -> None:
 
 
 def read_page(app: Sphinx, name: str, content: list[str]) -> None:
-    """Rewrite links of a page in docs/ to files outside, so that they lead to the pages made from these files."""
+    """Rewrite links of a page in docs/ to files outside it, which the documentation has as pages."""
     source = Path(app.srcdir)
     file = source / f"{name}.md"
     if file.is_file() and not name.startswith("generated/"):

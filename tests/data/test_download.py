@@ -15,7 +15,7 @@ import pytest
 from ssdie.cli import main
 from ssdie.data import download as downloads
 
-GOOD, CHANGED, MISSING = b"a good photo", b"a photo that changed since", b"a photo that is gone"
+GOOD, CHANGED, MISSING = b"a good photo", b"a photo that changed", b"a photo that is missing"
 
 
 class Handler(SimpleHTTPRequestHandler):

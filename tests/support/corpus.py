@@ -29,7 +29,7 @@ def photo(size: tuple[int, int] = (48, 32), mode: str = "RGB", seed: int = 0) ->
 
 
 def save(path: Path, kind: str, mode: str = "RGB", size: tuple[int, int] = (48, 32), **options) -> None:
-    """Write a photo in format `kind`, whatever its suffix."""
+    """Write a photo in format `kind`, independent of its suffix."""
     photo(size, mode).save(path, kind, **options)
 
 

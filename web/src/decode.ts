@@ -20,7 +20,7 @@ export interface Decoded {
   space: Space | null;
   metadata: Metadata;
   kind: Kind;
-  notes: string[]; // sentences about what the copy lacks
+  notes: string[]; // sentences on what is missing in the copy
 }
 
 export async function decode(file: Blob, name: string): Promise<Decoded> {

@@ -12,7 +12,7 @@ export interface Metadata {
   xmp: Uint8Array | null; // a packet
   icc: Uint8Array | null; // a profile
   parts: [number | string, Uint8Array][]; // everything else in the file's own container: markers or chunk names
-  notes: string[]; // sentences about what the copy lacks
+  notes: string[]; // sentences on what is missing in the copy
   deep: boolean; // more than 8 bit per channel
   frames: boolean; // an animation
   tagged: boolean; // the color space is given by other chunks than a profile
