@@ -118,7 +118,7 @@ SECRETS = {
         ("private key", "-----BEGIN RSA " + "PRIVATE KEY-----"),
         ("access key", "AKIA" + 16 * "A"),
         ("token", "ghp_" + 36 * "a"),
-        ("password", "api_key" + " = 'correct horse'"),
+        ("password", "api_key" + " = 'correct-horse'"),
         ("password in a URL", "https://user:" + "word@example.org"),
     ],
 )

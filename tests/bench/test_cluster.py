@@ -102,7 +102,7 @@ def test_speed_up_is_computed_per_round_and_full_size_has_targets(monkeypatch):
     assert one_core["measurements"] == []
 
 
-def test_copies_are_hard_links_with_distinct_names(tmp_path):
+def test_copies_have_their_own_names_and_the_space_of_one(tmp_path):
     cluster.make_copies(tmp_path, (16, 24), 5)
     paths = sorted(tmp_path.iterdir())
     assert [path.name for path in paths] == [f"{k}.jpg" for k in range(5)]

@@ -1,4 +1,4 @@
-"""Measured times are written into the notebooks and README.md without other changes."""
+"""Measured times go into the notebooks and README.md, and nowhere else."""
 
 import json
 import re
