@@ -1,5 +1,5 @@
-# Two commands do everything: `make reproduce` and `make test`; `make lab` opens the workbook, `make docs` writes the documentation.
-# PYTHON names the interpreter that makes .venv; LAB holds options for JupyterLab, such as --no-browser.
+# `make reproduce` runs all notebooks, `make test` all checks; `make lab` opens the workbook, `make docs` writes the documentation.
+# PYTHON: interpreter that creates .venv; LAB: options of JupyterLab, such as --no-browser.
 PYTHON ?= python3
 PROFILE ?= quick
 BIN := .venv/bin
@@ -14,11 +14,11 @@ install: .venv/installed docs/node_modules
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
 	touch $@
 
-# scripts for formulas and widgets in the documentation; without npm only `make docs` is missing
+# scripts for formulas and widgets in the documentation; without npm only `make docs` does not work
 docs/node_modules: docs/package-lock.json
-	@npm ci --prefix docs --loglevel error && touch $@ || echo "make docs needs npm and, this once, a network."
+	@npm ci --prefix docs --loglevel error && touch $@ || echo "make docs needs npm, and a network for this step."
 
-# in the project's own environment, whatever kernels the user has; without the question about Jupyter's news
+# with the kernel of .venv instead of kernels that the user has installed; without the prompt for Jupyter's news
 lab: install
 	$(BIN)/jupyter-labextension disable @jupyterlab/apputils-extension:announcements
 	JUPYTER_PREFER_ENV_PATH=1 $(BIN)/jupyter-lab $(LAB) notebooks/00_enhance_a_photo.ipynb
@@ -33,12 +33,12 @@ web/node_modules/.package-lock.json: web/package.json web/package-lock.json web/
 	npm ci --prefix web --ignore-scripts --no-audit --no-fund
 	touch $@
 
-# one process per core, each with one thread; a file stays in one process, since its tests share fixtures; the files
-# start in the order of tests/conftest.py, the longest first
+# one process per core, each with one thread; the tests of a file run in the same process, since they share fixtures;
+# the files start in the order of tests/conftest.py, the longest first
 test: install lint web
 	$(BIN)/python -m pytest -n logical --dist loadfile --no-loadscope-reorder --ignore tests/web
 
-# the page in a browser, by itself, since WebGL in software takes all cores
+# tests of the page in a browser; separate from `make test`, since WebGL in software takes all cores
 web-test: install web
 	$(BIN)/python -m pytest tests/web
 
@@ -49,17 +49,17 @@ lint: install
 reproduce: install
 	$(BIN)/python -m ssdie reproduce --profile $(PROFILE)
 
-# from notebooks that `make reproduce` has executed; needs no network
+# includes the notebooks executed by `make reproduce`; needs no network
 docs: install
 	rm -rf runs/docs
 	$(BIN)/python -m sphinx --fail-on-warning --keep-going --quiet --jobs 2 --doctree-dir runs/.doctrees docs runs/docs
 	@echo "written: runs/docs/index.html"
 
-# write the exact versions of what is installed in a fresh environment
+# write the exact versions of the installed packages; run it in a fresh environment
 lock:
 	$(BIN)/python -m pip freeze --exclude-editable | sed 's/+cpu$$//' > constraints.txt
 
-# known vulnerabilities of what is installed; needs the network, and fails where its database does not answer
+# list known vulnerabilities of the installed packages; needs a network, and fails if the database does not respond
 audit: install
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[audit]'
 	$(BIN)/python -m pip_audit --local --skip-editable --strict

@@ -5,7 +5,7 @@ from pathlib import Path
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # idle threads sleep, since many processes share few cores
 if "PYTEST_XDIST_WORKER" in os.environ:
-    os.environ.setdefault("OMP_NUM_THREADS", "1")  # one process per core, and so for the processes that tests start
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # one worker per core; child processes inherit it
 
 import pytest
 import torch
@@ -23,7 +23,7 @@ LONGEST = [
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put the longest files first: `make test` keeps a file in one process, and at the end the others would be idle."""
+    """Run the longest files first: a file stays on one xdist worker, and late long files leave other workers idle."""
     ranks = {Path(__file__).parent / name: rank for rank, name in enumerate(LONGEST)}
     items.sort(key=lambda item: ranks.get(item.path, len(ranks)))
 

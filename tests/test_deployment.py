@@ -1,4 +1,4 @@
-"""The Kubernetes manifest fits its schema and its parts fit together; the Dockerfile passes hadolint."""
+"""The Kubernetes manifest is valid and its references resolve; the Dockerfile passes hadolint."""
 
 import os
 import shutil
@@ -13,7 +13,7 @@ from faults import ROOT
 from ssdie.cli import COMMANDS, main
 
 OBJECTS = list(yaml.safe_load_all((ROOT / "examples" / "kubernetes.yaml").read_text(encoding="utf-8")))
-RELEASE = "1.30"  # of Kubernetes: the oldest that the manifest is checked for
+RELEASE = "1.30"  # oldest supported release of Kubernetes
 
 
 def pods() -> list[dict]:
@@ -21,16 +21,16 @@ def pods() -> list[dict]:
 
 
 @pytest.mark.parametrize("document", OBJECTS, ids=lambda found: f"{found['kind']} {found['metadata']['name']}")
-def test_the_manifest_fits_the_schema(document):
+def test_the_manifest_is_valid(document):
     kubernetes_validate.validate(document, RELEASE, strict=True)
 
 
-def test_the_schema_refuses_a_field_that_does_not_exist():
+def test_validation_refuses_an_unknown_field():
     with pytest.raises(kubernetes_validate.ValidationError, match="replica"):
         kubernetes_validate.validate(OBJECTS[1] | {"spec": OBJECTS[1]["spec"] | {"replica": 1}}, RELEASE, strict=True)
 
 
-def test_names_in_the_manifest_refer_to_something():
+def test_references_in_the_manifest_resolve():
     named = {(found["kind"], found["metadata"]["name"]): found for found in OBJECTS}
     assert len(named) == len(OBJECTS)
     service = named["Service", "ssdie-scheduler"]["spec"]
@@ -47,14 +47,14 @@ def test_names_in_the_manifest_refer_to_something():
             assert "tcp://" not in words or "tcp://ssdie-scheduler:8786" in words
 
 
-def test_no_container_runs_as_root_and_each_has_a_limit_of_memory():
+def test_no_container_runs_as_root_and_each_has_a_memory_limit():
     assert len(pods()) == 3
     for pod in pods():
         assert pod["securityContext"]["runAsNonRoot"] and pod["securityContext"]["runAsUser"] == 1000
         assert all(container["resources"]["limits"]["memory"] for container in pod["containers"])
 
 
-def test_the_client_of_the_manifest_is_a_command_of_ssdie(monkeypatch):
+def test_the_client_in_the_manifest_runs_ssdie_enhance(monkeypatch):
     (words,) = [one["args"] for pod in pods() for one in pod["containers"] if "args" in one]
     seen = []
     replaced = COMMANDS["enhance"]._replace(run=lambda args: seen.append(args) or 0)

@@ -20,20 +20,20 @@ LINES = [
 
 @pytest.mark.quick
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: str(p.relative_to(ROOT)))
-def test_links_lead_somewhere(page):
+def test_relative_links_resolve(page):
     targets = re.findall(r"\]\(([^)#]+)", page.read_text(encoding="utf-8"))
     missing = [t for t in targets if "://" not in t and not (page.parent / t).exists()]
     assert not missing
 
 
 @pytest.mark.parametrize("line", [t for t in LINES if re.match(r"(python -m )?ssdie ", t)])
-def test_commands_are_understood(line, monkeypatch):
+def test_documented_commands_parse(line, monkeypatch):
     words = shlex.split(re.sub(r"^(python -m )?ssdie ", "", line))
     monkeypatch.setitem(COMMANDS, words[0], COMMANDS[words[0]]._replace(run=lambda args: 0))
     assert main(words) == 0
 
 
-def test_make_knows_the_targets():
+def test_documented_make_targets_exist():
     lines = [t for t in LINES if t.startswith("make ")]
     assert lines
     for line in lines:

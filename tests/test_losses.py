@@ -20,13 +20,13 @@ def features():
 def test_mean_difference_equals_l1_loss_and_keeps_the_memory_format_of_gradients(generator, dtype):
     one, other = torch.randn(2, 2, 64, 33, 47, generator=generator, dtype=dtype)
     one = one.to(memory_format=torch.channels_last).requires_grad_()
-    found, expected = losses.mean_difference(one, other), F.l1_loss(one, other)
-    assert torch.isclose(found, expected)
-    gradients = [torch.autograd.grad(loss, one)[0] for loss in (found, expected)]
+    got, expected = losses.mean_difference(one, other), F.l1_loss(one, other)
+    assert torch.isclose(got, expected)
+    gradients = [torch.autograd.grad(loss, one)[0] for loss in (got, expected)]
     assert torch.allclose(*gradients) and gradients[0].is_contiguous(memory_format=torch.channels_last)
 
 
-def test_reconstruction_loss_is_in_units_of_minus_one_to_one(picture):
+def test_reconstruction_loss_is_the_l1_distance_on_the_range_minus_one_to_one(picture):
     other = picture.flip(3)
     assert torch.isclose(losses.reconstruction_loss(picture, other), F.l1_loss(2 * picture - 1, 2 * other - 1))
 
@@ -46,8 +46,8 @@ def test_ssim_loss_equals_the_metric_in_every_precision(picture):
     noisy = (picture * 0.7 + 0.1 * picture.flip(3)).clamp(0, 1)
     window = {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False, "data_range": 1.0, "full": True}
     pairs = zip(picture.numpy(), noisy.numpy(), strict=True)
-    maps = [structural_similarity(*pair, channel_axis=0, **window)[1].mean() for pair in pairs]
-    expected = 1 - sum(maps) / len(maps)
+    similarities = [structural_similarity(*pair, channel_axis=0, **window)[1].mean() for pair in pairs]
+    expected = 1 - sum(similarities) / len(similarities)
     assert abs(losses.ssim_loss(noisy, picture).item() - expected) < 1e-4
     with torch.autocast("cpu", torch.bfloat16):
         assert abs(losses.ssim_loss(noisy, picture).item() - expected) < 1e-4
@@ -60,17 +60,17 @@ def test_ssim_loss_has_a_gradient_on_flat_images():
 
 
 def test_gram_matrix_is_the_sum_over_positions(generator):
-    maps = torch.randn(2, 3, 4, 5, generator=generator)
-    expected = torch.einsum("nchw,nkhw->nck", maps, maps) / (3 * 4 * 5)
-    assert torch.allclose(losses.gram_matrix(maps), expected, atol=1e-6)
+    feature_maps = torch.randn(2, 3, 4, 5, generator=generator)
+    expected = torch.einsum("nchw,nkhw->nck", feature_maps, feature_maps) / (3 * 4 * 5)
+    assert torch.allclose(losses.gram_matrix(feature_maps), expected, atol=1e-6)
 
 
 def test_adversarial_terms_are_binary_cross_entropy(generator):
     logits, others = torch.randn(7, generator=generator), torch.randn(5, generator=generator)
     one, zero = torch.ones(7), torch.zeros(5)
     assert torch.isclose(losses.clear_loss(logits), F.binary_cross_entropy_with_logits(logits, one))
-    halves = F.binary_cross_entropy_with_logits(logits, one) + F.binary_cross_entropy_with_logits(others, zero)
-    assert torch.isclose(losses.discriminator_loss(logits, others), halves / 2)
+    expected = F.binary_cross_entropy_with_logits(logits, one) + F.binary_cross_entropy_with_logits(others, zero)
+    assert torch.isclose(losses.discriminator_loss(logits, others), expected / 2)
 
 
 def test_consistency_compares_each_copy_with_its_own_image(picture):

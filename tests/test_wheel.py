@@ -1,4 +1,4 @@
-"""The wheel without extras: a fresh environment, eight photos, compared with the torch path; the page."""
+"""The wheel in a fresh environment without extras: enhanced photos equal those of PyTorch; the page is served."""
 
 import json
 import re
@@ -25,7 +25,7 @@ LARGEST = 400_000_000  # bytes, pip included
 
 @pytest.fixture(scope="module")
 def python(tmp_path_factory):
-    """The interpreter of a fresh environment that has the wheel and what it requires."""
+    """Interpreter of a fresh virtual environment with the wheel and its dependencies."""
     folder = tmp_path_factory.mktemp("wheel")
     build = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", str(folder), str(ROOT)]
     subprocess.run(build, check=True, capture_output=True)
@@ -43,16 +43,16 @@ def test_the_wheel_has_the_page_and_serves_it(python, tmp_path):
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, text=True, cwd=tmp_path, preexec_fn=default_interrupt
     ) as app:
-        told = re.search(r"http://\S+/", app.stdout.readline())
-        assert told, "the page is not in the wheel; build it with `make web`"
-        address = told[0]
-        with urllib.request.urlopen(address, timeout=30) as answer:
-            page = answer.read().decode()
+        match = re.search(r"http://\S+/", app.stdout.readline())
+        assert match, "the page is not in the wheel; build it with `make web`"
+        address = match[0]
+        with urllib.request.urlopen(address, timeout=30) as response:
+            page = response.read().decode()
         names = re.findall(r'(?:src|href)="(?:\./)?([\w./-]+)"', page)
         assert len(names) > 2
         for name in (*names, "msff.onnx", "sw.js"):
-            with urllib.request.urlopen(f"{address}{name}", timeout=30) as answer:
-                assert len(answer.read()) > 100, name
+            with urllib.request.urlopen(f"{address}{name}", timeout=30) as response:
+                assert len(response.read()) > 100, name
         app.send_signal(signal.SIGINT)
         assert app.wait(30) == 0
 
@@ -68,7 +68,7 @@ def photos(tmp_path_factory):
     return folder
 
 
-def test_eight_photos_are_repaired_without_torch_as_with_it(python, photos, tmp_path):
+def test_eight_photos_enhanced_without_torch_equal_those_of_the_torch_path(python, photos, tmp_path):
     command = [python, "-m", "ssdie", "enhance", photos, "-o", tmp_path / "out"]
     done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
     assert done.returncode == 0, done.stderr

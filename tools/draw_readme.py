@@ -24,7 +24,7 @@ GAP = 6
 
 
 def main() -> None:
-    """Write the dusty pictures above, the enhanced ones below."""
+    """Draw the dusty pictures in the first row, the enhanced ones in the second."""
     clear, depth = read_pair("photo_china", SIZE)
     canvas = Image.new("RGB", (3 * SIZE[1] + 2 * GAP, 2 * SIZE[0] + GAP), "white")
     for column, (density, seed) in enumerate(zip(DENSITIES, SEEDS, strict=True)):
@@ -38,7 +38,7 @@ def main() -> None:
 
 
 def write_example() -> Path:
-    """Write the photograph at its own size under dust, for the tutorials."""
+    """Write the dusty photograph at its original size, for the tutorials."""
     clear, depth = read_pair("photo_china")
     random = torch.Generator().manual_seed(SEEDS[1])
     dusty = add_dust(clear[None], depth[None], sample_dust(1, random, density=DENSITIES[1]), random).dusty[0]

@@ -1,15 +1,15 @@
-// Keeps the page, its runtime and its weights, so that it works without a network. The build fills in both constants.
+// Caches the page, its runtime and its weights for offline use. The build fills in both constants.
 
 const CACHE = `ssdie-${"VERSION"}`;
 const FILES = ["FILES"];
 
 self.addEventListener("install", (event) => {
-  const keep = async () => {
+  const fill = async () => {
     const cache = await caches.open(CACHE);
     await cache.addAll(FILES.map((name) => new Request(name, { cache: "no-cache" })));
     await self.skipWaiting();
   };
-  event.waitUntil(keep());
+  event.waitUntil(fill());
 });
 
 self.addEventListener("activate", (event) => {
@@ -25,10 +25,10 @@ self.addEventListener("activate", (event) => {
 
 self.addEventListener("fetch", (event) => {
   if (event.request.method !== "GET" || new URL(event.request.url).origin !== self.location.origin) return;
-  const answer = async () => {
+  const respond = async () => {
     const cache = await caches.open(CACHE);
-    const kept = event.request.mode === "navigate" ? "./" : event.request;
-    return (await cache.match(kept, { ignoreSearch: true })) ?? fetch(event.request);
+    const key = event.request.mode === "navigate" ? "./" : event.request;
+    return (await cache.match(key, { ignoreSearch: true })) ?? fetch(event.request);
   };
-  event.respondWith(answer());
+  event.respondWith(respond());
 });

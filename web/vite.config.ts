@@ -8,9 +8,9 @@ import { defineConfig, type Plugin } from "vite";
 
 const here = (path: string) => fileURLToPath(new URL(path, import.meta.url));
 const OUT = here("../ssdie/app_page");
-const WEIGHTS = here("../ssdie/weights/msff.onnx"); // served beside the page, and not copied into it
+const WEIGHTS = here("../ssdie/weights/msff.onnx"); // served beside the page, not copied into it
 
-/** Serve the weights while developing, and write the service worker, which keeps the page for use offline. */
+/** Serve the weights while developing, and write the service worker, which caches the page for offline use. */
 function offline(): Plugin {
   return {
     name: "offline",

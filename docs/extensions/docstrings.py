@@ -1,4 +1,4 @@
-"""Docstrings of the API reference: field comments of dataclasses are added, members of other packages left out."""
+"""Docstrings of the API reference: field comments of dataclasses are added, members of other packages omitted."""
 
 import ast
 import dataclasses
@@ -24,12 +24,12 @@ def read_field_comments(cls: type) -> dict[str, str]:
     source = textwrap.dedent(inspect.getsource(cls))
     tokens = list(tokenize.generate_tokens(io.StringIO(source).readline))
     comments = {t.start[0]: t.string.lstrip("# ") for t in tokens if t.type == tokenize.COMMENT}
-    alone = {t.start[0] for t in tokens if t.type == tokenize.COMMENT and t.line.lstrip().startswith("#")}
+    whole_lines = {t.start[0] for t in tokens if t.type == tokenize.COMMENT and t.line.lstrip().startswith("#")}
     found = {}
     for node in ast.parse(source).body[0].body:
         if isinstance(node, ast.AnnAssign):
             first = node.lineno
-            while first - 1 in alone:  # whole lines of comment above the field
+            while first - 1 in whole_lines:  # comment lines above the field
                 first -= 1
             lines = [comments[line] for line in range(first, node.end_lineno + 1) if line in comments]
             if lines:

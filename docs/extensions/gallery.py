@@ -1,7 +1,7 @@
-"""The gallery: notebooks as `make reproduce` executed them, from pictures that may be passed on and nothing else.
+"""The gallery: notebooks executed by `make reproduce`, with outputs only if they show the embedded sample.
 
-A notebook that was not executed, did not run to its end, or saw photos other than those of the embedded sample is
-shown as it is in the repository, without outputs, and says why.
+A notebook that was not executed, did not run to its end, or used other photos is shown as it is in the repository,
+without outputs, with a notice that gives the reason.
 """
 
 import base64
@@ -17,7 +17,7 @@ from sphinx.util import logging
 
 from ssdie.workbook.profiles import NOTEBOOKS
 
-EMBEDDED = "embedded sample:"  # as ssdie.workbook.session.open_folder prints it, after "data"
+EMBEDDED = "embedded sample:"  # printed after "data" by ssdie.workbook.session.open_folder
 RUN = "runs/quick"
 CARD = """\
 :::{{grid-item-card}} {title}
@@ -32,12 +32,12 @@ CARD = """\
 log = logging.getLogger(__name__)
 
 
-def why_not_shown(notebook: NotebookNode) -> str:
-    """Say why the outputs of a notebook must not be shown; empty if they may be shown.
+def reason_to_hide(notebook: NotebookNode) -> str:
+    """Return the reason why the outputs of a notebook must not be shown; empty if they may be shown.
 
     Outputs may be shown if every code cell ran without an error, no photo of the user's own was a parameter, and each
     line "data ..." that the notebook printed names the embedded sample. Photos in SSDIE_DATA may be private, or
-    their licence may not allow to pass them on.
+    their licence may not allow redistribution.
     """
     cells = [cell for cell in notebook.cells if cell.cell_type == "code" and cell.source.strip()]
     outputs = [output for cell in cells for output in cell.outputs]
@@ -48,7 +48,7 @@ def why_not_shown(notebook: NotebookNode) -> str:
     if notebook.metadata.get("papermill", {}).get("parameters", {}).get("photo"):
         return "it shows a photo of your own"
     if not origins or not all(origin.startswith(EMBEDDED) for origin in origins):
-        return "it shows photos of SSDIE_DATA, which may not be passed on"
+        return "it shows photos of SSDIE_DATA, which may not be redistributed"
     return ""
 
 
@@ -61,7 +61,7 @@ def choose_notebook(committed: Path, executed: Path) -> tuple[NotebookNode, str]
     reason = "it has not been run"
     if executed.is_file():
         notebook = nbformat.read(executed, as_version=4)
-        reason = why_not_shown(notebook)
+        reason = reason_to_hide(notebook)
         if not reason:
             return notebook, ""
     remedy = "Run `make reproduce` without `SSDIE_DATA`, then `make docs`."
@@ -69,7 +69,7 @@ def choose_notebook(committed: Path, executed: Path) -> tuple[NotebookNode, str]
 
 
 def prepare(notebook: NotebookNode, notice: str = "") -> NotebookNode:
-    """Make a copy for a page: no settings of the runner, figures with a text that names them, a notice on top."""
+    """Copy a notebook for a page: hide the injected parameters, add alternative texts to figures, insert the notice."""
     notebook = nbformat.from_dict(notebook)
     heading = title = read_title(notebook)[0]
     for cell in notebook.cells:
@@ -86,16 +86,16 @@ def prepare(notebook: NotebookNode, notice: str = "") -> NotebookNode:
 
 
 def read_title(notebook: NotebookNode) -> tuple[str, str]:
-    """Title and question of a notebook, from its first cell."""
+    """Read title and question of a notebook from its first cell."""
     title, _, question, *_ = notebook.cells[0].source.splitlines()
     return title.removeprefix("# "), question.strip("*")
 
 
 def first_picture(notebook: NotebookNode) -> bytes | None:
-    """The first figure of a notebook, as PNG."""
+    """Return the first figure of a notebook as PNG; None without figures."""
     outputs = (o for cell in notebook.cells for o in cell.get("outputs", ()))
-    shown = next((o.data["image/png"] for o in outputs if "image/png" in o.get("data", {})), None)
-    return base64.b64decode(shown) if shown else None
+    encoded = next((o.data["image/png"] for o in outputs if "image/png" in o.get("data", {})), None)
+    return base64.b64decode(encoded) if encoded else None
 
 
 def write_gallery(app: Sphinx) -> None:
@@ -104,7 +104,7 @@ def write_gallery(app: Sphinx) -> None:
     folder, cards = source / "generated" / "gallery", []
     for old in folder.glob("*"):
         if old.stem not in NOTEBOOKS or old.suffix == ".png":
-            old.unlink()  # of another run, whose pictures may be others
+            old.unlink()  # from an earlier build
     for name in NOTEBOOKS:
         committed = root / "notebooks" / f"{name}.ipynb"
         notebook, notice = choose_notebook(committed, root / RUN / committed.name)
@@ -119,12 +119,12 @@ def write_gallery(app: Sphinx) -> None:
         picture = first_picture(notebook)
         if picture:
             write_if_changed(folder / f"{name}.png", picture)
-        shown = f"generated/gallery/{name}.png" if picture else "../figures/readme.jpg"
-        cards.append(CARD.format(name=name, title=title, question=question, picture=shown, alt=html.escape(title)))
+        image = f"generated/gallery/{name}.png" if picture else "../figures/readme.jpg"
+        cards.append(CARD.format(name=name, title=title, question=question, picture=image, alt=html.escape(title)))
     write_if_changed(source / "generated" / "cards.txt", "\n".join(cards).encode())
 
 
 def setup(app: Sphinx) -> dict[str, bool]:
-    """Write the gallery before Sphinx looks for its sources."""
+    """Write the gallery before Sphinx collects its sources."""
     app.connect("builder-inited", write_gallery)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

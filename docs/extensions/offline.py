@@ -1,4 +1,4 @@
-"""Pages that need no network: copies of the scripts for formulas and widgets, and a check of every built page."""
+"""Pages that work offline: copies of the scripts for formulas and widgets, and a check of every built page."""
 
 import importlib.util
 import shutil
@@ -24,7 +24,7 @@ LOADED = {"script": "src", "img": "src", "link": "href", "iframe": "src", "sourc
 
 
 class References(HTMLParser):
-    """What a page refers to: `links` and `loaded` (scripts, styles, pictures), and its `anchors`."""
+    """References of a page: `links`, `loaded` (scripts, styles, pictures), and its own `anchors`."""
 
     def __init__(self, text: str):
         super().__init__()
@@ -34,7 +34,7 @@ class References(HTMLParser):
         self.feed(text)
 
     def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
-        """Note the references of an element."""
+        """Collect the references of an element."""
         values = {name: value or "" for name, value in attributes}
         self.anchors |= {values[name] for name in ("id", "name") if name in values}
         if tag == "a" and "href" in values:
@@ -44,7 +44,7 @@ class References(HTMLParser):
 
 
 def find_faults(folder: Path) -> list[str]:
-    """Check the pages in a folder: links between them lead somewhere, and nothing is loaded from elsewhere.
+    """Check the pages in a folder: local links resolve, and nothing is loaded from other servers.
 
     Args:
         folder: with the built pages.
@@ -67,9 +67,9 @@ def find_faults(folder: Path) -> list[str]:
             file = (path.parent / unquote(parts.path)).resolve() if parts.path else path
             anchor = unquote(parts.fragment)
             if not file.is_file():
-                faults.append(f"{name} refers to {target}, which is not there.")
+                faults.append(f"{name} refers to {target}, which does not exist.")
             elif anchor and file in pages and anchor not in pages[file].anchors:
-                faults.append(f"{name} refers to {target}, and that page has no place of this name.")
+                faults.append(f"{name} refers to {target}, and that page has no such anchor.")
     return sorted(set(faults))
 
 
@@ -78,18 +78,18 @@ def copy_scripts(app: Sphinx) -> None:
     modules, target = Path(app.srcdir) / "node_modules", Path(app.srcdir) / "generated" / "static"
     missing = [name for name in COPIES if not (modules / name).is_file()]
     if missing:
-        raise ExtensionError(f"{modules / missing[0]} is not there. Run `npm ci --prefix docs` once, with a network.")
-    sources = {modules / name: target / place for name, place in COPIES.items()}
+        raise ExtensionError(f"{modules / missing[0]} does not exist. Run `npm ci --prefix docs` once, with a network.")
+    sources = {modules / name: target / copy for name, copy in COPIES.items()}
     widget = Path(importlib.util.find_spec("anywidget").origin).parent / "nbextension" / "index.js"
-    for source, place in (sources | {widget: target / "widgets" / "anywidget.js"}).items():
-        place.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(source, place)
+    for source, copy in (sources | {widget: target / "widgets" / "anywidget.js"}).items():
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(source, copy)
     (target / "widgets" / "paths.js").write_text(PATHS, encoding="utf-8")
     app.config.html_static_path.append(str(target))
 
 
 def check_pages(app: Sphinx, exception: Exception | None) -> None:
-    """Fail where a page has a fault."""
+    """Fail if a page has a fault."""
     if exception is None and app.builder.name == "html":
         faults = find_faults(Path(app.outdir))
         if faults:
@@ -97,7 +97,7 @@ def check_pages(app: Sphinx, exception: Exception | None) -> None:
 
 
 def setup(app: Sphinx) -> dict[str, bool]:
-    """Copy before the build, check after it."""
+    """Copy scripts before the build, check pages after it."""
     app.connect("builder-inited", copy_scripts)
     app.connect("build-finished", check_pages)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

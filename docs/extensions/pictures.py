@@ -1,4 +1,4 @@
-"""Pictures of the method, computed by the functions that they illustrate, from the photograph of the sample."""
+"""Pictures of the method, computed from a photograph of the sample by the functions that they illustrate."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ from sphinx.application import Sphinx
 
 ROOT = Path(__file__).resolve().parents[2]
 DENSITIES = {"haze": (0.6, 22), "dust": (1.8, 24), "storm": (3.2, 25)}  # extinction, seed
-DRAWN = (  # what these pictures depend on
+SOURCES = (  # files on which the pictures depend
     "ssdie/synthesis",
     "ssdie/networks",
     "ssdie/enhancement",
@@ -20,7 +20,7 @@ DRAWN = (  # what these pictures depend on
 
 
 def draw_pictures() -> dict[str, Figure]:
-    """Draw the figures of the page on the method, by name."""
+    """Draw the figures of docs/method.md; return them by name."""
     from ssdie.data.sample import read_pair
     from ssdie.enhancement.photo import enhance
     from ssdie.enhancement.runtime import RELEASED, load_model
@@ -66,7 +66,7 @@ def draw_pictures() -> dict[str, Figure]:
 
 
 def write_example(folder: Path) -> None:
-    """Enhance the example photo as the first tutorial does, and write both."""
+    """Write the enhanced example photo of the first tutorial, and both side by side."""
     from PIL import Image
 
     import ssdie
@@ -81,12 +81,13 @@ def write_example(folder: Path) -> None:
 
 
 def write_pictures(app: Sphinx) -> None:
-    """Write the pictures to generated/pictures, unless they are newer than what they are made from."""
+    """Write the pictures to generated/pictures, unless they are newer than their sources."""
     from ssdie.workbook.figures.grids import save_figure
 
     folder = Path(app.srcdir) / "generated" / "pictures"
     done = folder / ".done"
-    files = [path for name in DRAWN for path in ((ROOT / name).rglob("*") if (ROOT / name).is_dir() else [ROOT / name])]
+    sources = [ROOT / name for name in SOURCES]
+    files = [path for source in sources for path in (source.rglob("*") if source.is_dir() else [source])]
     if done.is_file() and all(path.stat().st_mtime < done.stat().st_mtime for path in files if path.suffix != ".pyc"):
         return
     folder.mkdir(parents=True, exist_ok=True)
@@ -97,6 +98,6 @@ def write_pictures(app: Sphinx) -> None:
 
 
 def setup(app: Sphinx) -> dict[str, bool]:
-    """Draw before Sphinx looks for its sources."""
+    """Draw before Sphinx collects its sources."""
     app.connect("builder-inited", write_pictures)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -1,4 +1,4 @@
-"""Pages made from files of the repository that lie outside docs/; their links lead to pages or to files."""
+"""Pages from files outside docs/, with links rewritten for the documentation."""
 
 import os
 import re
@@ -16,8 +16,8 @@ PAGES = {  # file of the repository: page
 LINK = re.compile(r"(?<=\]\()(?![a-z]+:|#)([^)\s#]+)")
 
 
-def place_of(file: Path, root: Path, source: Path) -> Path:
-    """Where a file of the repository is in the sources of the documentation: a page, or the file itself.
+def find_source(file: Path, root: Path, source: Path) -> Path:
+    """Return the page of the documentation that is made from a file, or the file itself.
 
     Args:
         file: absolute path of a file or folder of the repository.
@@ -33,23 +33,23 @@ def place_of(file: Path, root: Path, source: Path) -> Path:
 
 
 def rewrite_links(text: str, file: Path, target: Path, root: Path, source: Path) -> str:
-    """Let the relative links of a Markdown text lead to the same places from another folder.
+    """Rewrite the relative links of a Markdown text that is moved to another folder.
 
     Args:
         text: Markdown.
-        file: where it was written.
-        target: where it is moved.
-        root, source: as for `place_of`.
+        file: original path.
+        target: path of the copy.
+        root, source: as for `find_source`.
 
     Raises:
-        FileNotFoundError: a link leads nowhere.
+        FileNotFoundError: the target of a link does not exist.
     """
 
     def rewrite(match: re.Match) -> str:
         linked = (file.parent / match[1]).resolve()
         if not linked.exists():
-            raise FileNotFoundError(f"{file}: the link {match[1]} leads nowhere. Correct it.")
-        return Path(os.path.relpath(place_of(linked, root, source), target.parent)).as_posix()
+            raise FileNotFoundError(f"{file}: the link target {match[1]} does not exist. Correct the link.")
+        return Path(os.path.relpath(find_source(linked, root, source), target.parent)).as_posix()
 
     return LINK.sub(rewrite, text)
 
@@ -64,7 +64,7 @@ def write_pages(app: Sphinx) -> None:
 
 
 def read_page(app: Sphinx, name: str, content: list[str]) -> None:
-    """Let links of a page of docs/ to files outside it, which work on a code host, lead to their pages."""
+    """Rewrite links of a page in docs/ to files outside it, which the documentation has as pages."""
     source = Path(app.srcdir)
     file = source / f"{name}.md"
     if file.is_file() and not name.startswith("generated/"):
@@ -72,14 +72,14 @@ def read_page(app: Sphinx, name: str, content: list[str]) -> None:
 
 
 def write_if_changed(path: Path, content: bytes) -> None:
-    """Write a file unless it has this content already, so that Sphinx reads only what is new."""
+    """Write a file unless it already has this content, so that Sphinx reads only changed files."""
     path.parent.mkdir(parents=True, exist_ok=True)
     if not path.is_file() or path.read_bytes() != content:
         path.write_bytes(content)
 
 
 def setup(app: Sphinx) -> dict[str, bool]:
-    """Write the pages before Sphinx looks for its sources."""
+    """Write the pages before Sphinx collects its sources."""
     app.connect("builder-inited", write_pages)
     app.connect("source-read", read_page)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -27,7 +27,7 @@ class StubNetwork:
     digest = "stub"
 
     def correct(self, small, postprocess: bool = True) -> Correction:
-        """Give the identity."""
+        """Return the identity correction."""
         return Correction.identity(*small.shape[:2])
 
 
@@ -87,13 +87,13 @@ def time_files(folder: str, count: int, workers: int, stub: bool, on_cluster: bo
 
 
 class SimulatedStore(AbstractFileSystem):
-    """An object store of `prefixes` with `names` photos each; they exist in listings alone."""
+    """An object store of `prefixes` with `names` photos each, which exist only in listings."""
 
     protocol = "simulated"
     prefixes = names = 0
 
     def isfile(self, path: str) -> bool:
-        """Say that there is none of this name: what is listed is a bucket."""
+        """Return False: inputs are buckets and prefixes, not single objects."""
         return False
 
     def ls(self, path: str, detail: bool = True, **options) -> list[dict]:

@@ -1,4 +1,4 @@
-"""Description of a command, and converters that several commands use."""
+"""Description of a command, and converters shared by several commands."""
 
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable

@@ -9,13 +9,13 @@ from dataclasses import asdict
 
 
 class Report:
-    """Report on the files of a run: one line per failure and note, skipped files by kind; or JSON lines.
+    """Report on the files of a run: a line for each failure and note, a summary of skipped files; or JSON lines.
 
     Args:
         as_json: write the outcome of each file as a JSON line to standard output.
         strict: skipped files and notes count as failures.
         listing: write the planned outcome of each file to standard output, for a dry run.
-        automatic: the strength depends on the dust score; list files that were hardly changed.
+        automatic: the strength depends on the dust score; list files with little dust.
     """
 
     def __init__(self, as_json: bool, strict: bool, listing: bool = False, automatic: bool = False):
@@ -33,14 +33,14 @@ class Report:
             self.kinds[outcome.reason] += 1
         if self.as_json:
             values = {k: v for k, v in asdict(outcome).items() if v not in ("", (), None) and v is not False}
-            say(json.dumps(values), sys.stdout)
+            print_line(json.dumps(values), sys.stdout)
             return
-        name = outcome.source if outcome.source.isprintable() else repr(outcome.source)  # a name can hold line breaks
+        name = outcome.source if outcome.source.isprintable() else repr(outcome.source)  # names may contain line breaks
         if outcome.outcome == "failed":
             self.lines.append(f"failed: {name}: {outcome.reason}")
         elif self.listing:
             about = outcome.reason or outcome.target
-            say(f"{outcome.outcome}: {name} ({about})" if about else f"{outcome.outcome}: {name}", sys.stdout)
+            print_line(f"{outcome.outcome}: {name} ({about})" if about else f"{outcome.outcome}: {name}", sys.stdout)
         elif outcome.outcome == "repeated":
             self.lines.append(f"resumed: {outcome.reason}")
         elif self.automatic and outcome.dust_score is not None and automatic_strength(outcome.dust_score) < 0.5:
@@ -53,15 +53,15 @@ class Report:
         from ssdie.batch.jobs import count_kinds
 
         for line in sorted(self.lines, key=lambda line: not line.startswith("failed")):
-            say(line)
+            print_line(line)
         if self.clear:
             more = f" and {self.counts['clear'] - 3} more" if self.counts["clear"] > 3 else ""
             about = "hardly any dust was found, so little or nothing was changed; --strength 1 repairs in full"
-            say(f"little dust: {', '.join(self.clear)}{more}: {about}")
+            print_line(f"little dust: {', '.join(self.clear)}{more}: {about}")
         skipped = self.kinds.total()
         if skipped and not self.as_json:
             files = "1 file" if skipped == 1 else f"{skipped} files"
-            say(f"skipped: {files} of other kinds ({count_kinds(self.kinds.elements())})")
+            print_line(f"skipped: {files} of other kinds ({count_kinds(self.kinds.elements())})")
         visible = skipped - self.kinds["hidden"]
         return int(self.counts["failed"] > 0 or (self.strict and (visible or self.counts["notes"]) > 0))
 
@@ -82,7 +82,7 @@ def open_standard_streams() -> None:
             os.open(os.devnull, os.O_RDWR)
 
 
-def say(text: str, stream=None) -> None:
+def print_line(text: str, stream=None) -> None:
     """Print a line; if the stream is closed or missing, do nothing."""
     stream = Stream(stream or sys.stderr)
     stream.write(f"{text}\n")
@@ -90,7 +90,7 @@ def say(text: str, stream=None) -> None:
 
 
 class Stream:
-    """A text stream that ignores errors: its reader may be gone, or the stream may not exist."""
+    """A text stream that ignores errors of a closed pipe or a missing stream."""
 
     def __init__(self, stream):
         self._stream = stream
@@ -123,5 +123,5 @@ class Stream:
     def fileno(self) -> int:
         """File descriptor, which tqdm needs for the width of the terminal."""
         if self._stream is None:
-            raise OSError("there is no such stream")
+            raise OSError("the stream does not exist")
         return self._stream.fileno()

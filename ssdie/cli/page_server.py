@@ -1,4 +1,4 @@
-"""A web server for the page that repairs photos in the browser; only this machine can reach it."""
+"""Web server for the page that repairs photos in the browser; it listens on the local interface only."""
 
 from http import HTTPStatus
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 from ssdie.utils.paths import PACKAGE, WEIGHTS
 
-PAGE = PACKAGE / "app_page"  # what `make web` builds
+PAGE = PACKAGE / "app_page"  # built by `make web`
 NETWORK = WEIGHTS / "msff.onnx"  # served beside the page
 HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; style-src 'self'; "
@@ -20,7 +20,7 @@ HEADERS = {
 
 
 def make_server(port: int, page: Path = PAGE) -> ThreadingHTTPServer:
-    """Make a server of the page that only this machine can reach.
+    """Make a server of the page on the local interface.
 
     Args:
         port: 0 takes a free one.
@@ -35,12 +35,12 @@ def make_server(port: int, page: Path = PAGE) -> ThreadingHTTPServer:
             f"app: expected the page in {page}, which is not built. Build it with `make web` (needs Node.js)."
         )
     try:
-        return ThreadingHTTPServer(("127.0.0.1", port), handler_of(page))
+        return ThreadingHTTPServer(("127.0.0.1", port), make_handler(page))
     except (OSError, OverflowError) as error:
         raise OSError(f"port: {port} cannot be used ({error}). Give another one with --port.") from error
 
 
-def handler_of(page: Path) -> type[SimpleHTTPRequestHandler]:
+def make_handler(page: Path) -> type[SimpleHTTPRequestHandler]:
     """Make the request handler for the files of a folder and for the network."""
 
     class Handler(SimpleHTTPRequestHandler):
@@ -57,7 +57,7 @@ def handler_of(page: Path) -> type[SimpleHTTPRequestHandler]:
             super().__init__(*arguments, directory=str(page), **options)
 
         def translate_path(self, path: str) -> str:
-            """Find the file of an address."""
+            """Return the file for a URL path."""
             return str(NETWORK) if urlsplit(path).path == f"/{NETWORK.name}" else super().translate_path(path)
 
         def list_directory(self, path):

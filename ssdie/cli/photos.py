@@ -11,7 +11,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from ssdie.cli.command import Command, strength
-from ssdie.cli.output import Report, Stream, open_standard_streams, say
+from ssdie.cli.output import Report, Stream, open_standard_streams, print_line
 
 STDIN = Path("-")
 
@@ -66,18 +66,18 @@ def enhance(args: argparse.Namespace) -> int:
         known = ", ".join(suffix[1:] for suffix in WRITTEN_SUFFIXES)
         raise ValueError(f"format: expected one of {known}, got {args.format}.")
     weights = Weights(args.weights, args.device or "auto")
-    talk = Report(args.json, args.strict, args.dry_run, args.strength == "auto")
+    reporter = Report(args.json, args.strict, args.dry_run, args.strength == "auto")
     try:
         if args.dry_run:
-            plan(args, weights, talk)
+            plan(args, weights, reporter)
         elif STDIN in args.inputs or is_file_target(args):
-            enhance_one(args, weights, talk)
+            enhance_one(args, weights, reporter)
         else:
-            enhance_many(args, weights, talk)
+            enhance_many(args, weights, reporter)
     except KeyboardInterrupt:
-        say("ssdie enhance: interrupted; run the same command with --resume to continue")
+        print_line("ssdie enhance: interrupted; run the same command with --resume to continue")
         return 130
-    return talk.finish()
+    return reporter.finish()
 
 
 def enhance_settings(args: argparse.Namespace) -> dict:
@@ -86,14 +86,14 @@ def enhance_settings(args: argparse.Namespace) -> dict:
     return {name: getattr(args, name) for name in names} | {"postprocess": not args.no_postprocess}
 
 
-def enhance_many(args: argparse.Namespace, weights, talk: Report) -> None:
+def enhance_many(args: argparse.Namespace, weights, reporter: Report) -> None:
     """Enhance files and folders into a folder."""
     from ssdie.batch.jobs import Naming
     from ssdie.enhancement.folder import enhance_files
 
     single = len(args.inputs) == 1 and os.path.isfile(args.inputs[0])
     options = {name: getattr(args, name) for name in ("resume", "retry_failed", "fail_fast", "workers", "time_limit")}
-    options |= enhance_settings(args) | {"overwrite": not args.no_overwrite, "report": talk.add}
+    options |= enhance_settings(args) | {"overwrite": not args.no_overwrite, "report": reporter.add}
     options |= {"naming": Naming(args.suffix, args.format), "bar_file": Stream(sys.stderr)}
     if not args.cluster:
         enhance_files(args.inputs, args.out, weights.load() if single else weights, **options)
@@ -101,12 +101,12 @@ def enhance_many(args: argparse.Namespace, weights, talk: Report) -> None:
     from ssdie.batch.cluster import connect, find_dashboard
 
     with connect(args.cluster, args.workers) as client:
-        dashboard = find_dashboard(client)
-        say(f"dashboard: {dashboard}" if dashboard else "dashboard: none; it needs bokeh where the scheduler runs")
+        dashboard = find_dashboard(client) or "none; it needs bokeh where the scheduler runs"
+        print_line(f"dashboard: {dashboard}")
         enhance_files(args.inputs, args.out, weights, cluster=client, **options)
 
 
-def plan(args: argparse.Namespace, weights, talk: Report) -> None:
+def plan(args: argparse.Namespace, weights, reporter: Report) -> None:
     """Run a dry run: list the files and estimate the duration."""
     from ssdie.batch.jobs import Naming
     from ssdie.enhancement.plan import plan_files
@@ -116,7 +116,7 @@ def plan(args: argparse.Namespace, weights, talk: Report) -> None:
         raise ValueError(f"dry-run: expected a folder to write to, got -o {args.out}. Give a folder with -o.")
     options = {name: getattr(args, name) for name in ("resume", "retry_failed")}
     options |= {"naming": Naming(args.suffix, args.format.lower().lstrip(".")), "overwrite": not args.no_overwrite}
-    options |= {"report": talk.add, "on_cluster": bool(args.cluster)}
+    options |= {"report": reporter.add, "on_cluster": bool(args.cluster)}
     found = plan_files(args.inputs, args.out, weights, Settings(**enhance_settings(args)), **options)
     threads = args.workers
     if args.cluster and args.cluster != "local":
@@ -126,15 +126,15 @@ def plan(args: argparse.Namespace, weights, talk: Report) -> None:
             threads = sum(client.nthreads().values())
     mean, error = found.hours(threads or 1)
     if args.json:
-        say(json.dumps(asdict(found) | {"workers": threads, "hours": mean, "standard_error": error}), sys.stdout)
+        print_line(json.dumps(asdict(found) | {"workers": threads, "hours": mean, "standard_error": error}), sys.stdout)
         return
-    say(f"to do: {found.planned}, done and unchanged: {found.kept}, of other kinds: {found.skipped}")
+    print_line(f"to do: {found.planned}, done and unchanged: {found.kept}, of other kinds: {found.skipped}")
     for reason, times in found.repeated.items():
-        say(f"to be repeated: {times}, because of {reason}")
+        print_line(f"to be repeated: {times}, because of {reason}")
     if found.seconds:
         each = sum(found.seconds) / len(found.seconds)
         timed = f"{len(found.seconds)} files took {each:.2f} s each, one after the other"
-        say(f"{timed}: about {mean:.3g} hours with {threads or 1} workers (standard error {error:.2g})")
+        print_line(f"{timed}: about {mean:.3g} hours with {threads or 1} workers (standard error {error:.2g})")
 
 
 def is_file_target(args: argparse.Namespace) -> bool:
@@ -151,7 +151,7 @@ def is_file_target(args: argparse.Namespace) -> bool:
     return named
 
 
-def enhance_one(args: argparse.Namespace, weights, talk: Report) -> None:
+def enhance_one(args: argparse.Namespace, weights, reporter: Report) -> None:
     """Enhance one file or standard input, and write one file or standard output; no journal is kept."""
     from ssdie.batch.jobs import Naming
     from ssdie.batch.outcome import Task
@@ -183,7 +183,7 @@ def enhance_one(args: argparse.Namespace, weights, talk: Report) -> None:
             with target.open("rb") as file:
                 shutil.copyfileobj(file, sys.stdout.buffer)
             sys.stdout.buffer.flush()
-        talk.add(outcome)
+        reporter.add(outcome)
 
 
 def readable(target: Path) -> set[str]:
@@ -218,7 +218,7 @@ def report(args: argparse.Namespace) -> int:
     from ssdie.batch.report import format_summary, summarize
 
     summary = summarize(args.out, args.slowest)
-    say(json.dumps(summary) if args.json else format_summary(summary), sys.stdout)
+    print_line(json.dumps(summary) if args.json else format_summary(summary), sys.stdout)
     return 0
 
 

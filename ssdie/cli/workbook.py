@@ -18,14 +18,14 @@ def add_reproduce_options(parser: argparse.ArgumentParser) -> None:
         help="override a parameter in every notebook that has it; repeatable")  # fmt: skip
     add("--out", type=Path, default=Path("runs"), help="folder for results (default: runs)")
     add("--resume", action="store_true", help="keep notebooks that are done with the same parameters and code")
-    jobs = "notebooks that run at once, each on its share of the cores (default: 2 in the profile quick, else 1)"
+    jobs = "notebooks that run at once, each on an equal number of cores (default: 2 in the profile quick, else 1)"
     add("--jobs", type=int, metavar="N", help=jobs)
     add("--write-times", type=Path, metavar="RUN", help="write the times of RUN into the notebooks and their README.md")
     add("--verify", type=Path, metavar="RUN", help="run the notebooks of RUN again and compare the numbers")
 
 
 def reproduce(args: argparse.Namespace) -> int:
-    """Run `ssdie reproduce`: status 1 where a notebook failed or a number differs, 2 where a folder is in use."""
+    """Run `ssdie reproduce`: status 1 if a notebook failed or a number differs, 2 if a folder is in use."""
     from ssdie.utils.machine import usable_cores
     from ssdie.workbook.runner import print_outcomes, reproduce
     from ssdie.workbook.verify import verify
@@ -55,7 +55,7 @@ def add_download_options(parser: argparse.ArgumentParser) -> None:
 
 
 def download(args: argparse.Namespace) -> int:
-    """Run `ssdie download`: status 1 where a photo is missing."""
+    """Run `ssdie download`: status 1 if a photo is missing."""
     from ssdie.data import download as dusty
     from ssdie.data import free
 
@@ -66,9 +66,9 @@ def download(args: argparse.Namespace) -> int:
     if args.free:
         folder = args.out or free.free_folder()
         paths, failures = free.download_free(names, folder, args.base_url or free.BASE_URL, **options)
-        have = {path.name for path in paths}
-        shown = [f"{p.name}: {p.credit}" for p in free.read_free_registry(names) if p.name in have]
-        print(*shown, sep="\n", end="\n" if shown else "")
+        available = {path.name for path in paths}
+        credits = [f"{p.name}: {p.credit}" for p in free.read_free_registry(names) if p.name in available]
+        print(*credits, sep="\n", end="\n" if credits else "")
     else:
         print(dusty.LICENCE)
         folder = args.out / "dusty"

@@ -110,8 +110,8 @@ def write_blind_page(
         name, dusty = examples[index]
         left = int(random.integers(2))
         with torch.inference_mode():
-            shown = [methods[names[side]](dusty, name) for side in (left, 1 - left)]
-        pairs.append(dict(zip(("left", "right", "dusty"), map(_data_uri, (*shown, dusty)), strict=True)))
+            results = [methods[names[side]](dusty, name) for side in (left, 1 - left)]
+        pairs.append(dict(zip(("left", "right", "dusty"), map(_data_uri, (*results, dusty)), strict=True)))
         key.append({"picture": name, "left": names[left], "right": names[1 - left]})
     number = uuid.uuid4().hex
     page = TEMPLATE.replace("DATA", json.dumps({"id": number, "pairs": pairs}), 1)

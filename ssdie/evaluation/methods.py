@@ -194,7 +194,7 @@ def resolve_methods(
 
 
 def name_methods(methods: Sequence[str] | Mapping[str, str | Callable]) -> dict[str, str | Callable]:
-    """Give each method a name: "name=path" is split, a path alone is named by its stem.
+    """Return methods by name: "name=path" is split, a path without a name is named by its stem.
 
     Raises:
         ValueError: two methods have the same name, or `methods` is a single string.

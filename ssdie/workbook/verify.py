@@ -69,7 +69,7 @@ def verify(run: str | Path, resume: bool = False, processes: int = 1) -> int:
 
 
 def rename_parameters(parameters: Mapping) -> dict:
-    """Give parameters of a recorded run their current names.
+    """Rename parameters of a recorded run to their current names.
 
     Example:
         >>> rename_parameters({"judge_steps": 16, "seed": 0})

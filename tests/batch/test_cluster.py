@@ -1,4 +1,4 @@
-"""The Dask engine: a worker that dies costs its own file, the client may die, the bytes are those without a cluster."""
+"""The Dask engine: a killed worker fails only its own file, a killed client resumes, outputs equal those without it."""
 
 import contextlib
 import importlib.util
@@ -29,7 +29,7 @@ CLIENT = [sys.executable, cluster_client.__file__]
 
 @pytest.fixture(scope="module")
 def client():
-    """A cluster whose workers Dask would give up for good as soon as they die, if it were not told otherwise."""
+    """A local cluster. `connect` has to override this setting, with which Dask would not restart dead workers."""
     import dask
 
     from ssdie.batch.cluster import connect
@@ -43,7 +43,7 @@ def client():
 
 
 def workers_of(process: int) -> set[int]:
-    """Processes that a process started with multiprocessing, but for its helpers."""
+    """IDs of the child processes started by multiprocessing, without its resource tracker."""
     children = psutil.Process(process).children(recursive=True)
     lines = {}
     for child in children:
@@ -58,30 +58,30 @@ def is_running(pid: int) -> bool:
     return False
 
 
-def test_few_files_are_taken_before_their_turn_and_a_cluster_is_used_twice(client):
+def test_tasks_are_consumed_lazily_and_a_cluster_can_be_reused(client):
     from ssdie.batch.cluster import BATCH, run_on_cluster
 
-    taken, given, most = [], 0, 0
-    tasks = (taken.append(k) or Task(f"good{k}", "") for k in range(400))
+    consumed, finished, largest_lead = [], 0, 0
+    tasks = (consumed.append(k) or Task(f"good{k}", "") for k in range(400))
     for _ in run_on_cluster(client, pool_work.prepare, tasks, lambda: None):
-        given += 1
-        most = max(most, len(taken) - given)
-    assert given == 400 and most <= (2 * 2 + 1) * BATCH
+        finished += 1
+        largest_lead = max(largest_lead, len(consumed) - finished)
+    assert finished == 400 and largest_lead <= (2 * 2 + 1) * BATCH
     sources = [outcome.source for outcome in run_on_cluster(client, pool_work.prepare, [Task("a", "")], lambda: None)]
     assert sources == ["a"]
 
 
-def test_each_video_is_a_batch_of_its_own(client):
+def test_a_video_is_the_last_task_of_its_batch(client):
     from ssdie.batch.cluster import _Batches
 
     tasks = [Task(f"{k}.{'mp4' if k in (2, 3) else 'jpg'}", "") for k in range(6)]
     batches = _Batches(client, "", tasks, lambda threads: None)
     batches.mean = 1e-3
-    taken = [[task.source for task in batches.next_batch()] for _ in range(4)]
-    assert taken == [["0.jpg", "1.jpg", "2.mp4"], ["3.mp4"], ["4.jpg", "5.jpg"], []]
+    sources = [[task.source for task in batches.next_batch()] for _ in range(4)]
+    assert sources == [["0.jpg", "1.jpg", "2.mp4"], ["3.mp4"], ["4.jpg", "5.jpg"], []]
 
 
-def test_a_file_that_kills_its_worker_and_one_that_hangs_are_set_aside(client, tmp_path):
+def test_a_file_that_crashes_its_worker_and_one_that_hangs_fail_without_affecting_others(client, tmp_path):
     names = tuple(f"{k:02}.png" for k in range(20))
     folder = photo_folder(tmp_path / "photos", names)
     full = Image.new("L", (40, 30), 255)
@@ -90,7 +90,7 @@ def test_a_file_that_kills_its_worker_and_one_that_hangs_are_set_aside(client, t
         bands[channel] = full
         Image.merge("RGB", bands).save(folder / name)
     settings = {"working_size": 32, "progress": False}
-    model = cluster_client.DeadlyModel()
+    model = cluster_client.CrashingModel()
     failures = enhance_files([folder], tmp_path / "out", model, cluster=client, time_limit=5, **settings)
     reasons = {failure.path.name: failure.reason for failure in failures}
     assert sorted(reasons) == ["05-red.png", "11-green.png"]
@@ -99,8 +99,8 @@ def test_a_file_that_kills_its_worker_and_one_that_hangs_are_set_aside(client, t
     assert files_below(tmp_path / "out") == list(names)  # no temporary file of a killed worker
 
 
-def test_killed_worker_and_killed_client(tmp_path):
-    """All is done in the end, with the same bytes as without a cluster, and nothing keeps running."""
+def test_a_run_with_a_killed_worker_and_a_killed_client_is_resumed(tmp_path):
+    """All files are finished, equal those made without a cluster, and no process remains."""
     names = tuple(f"{k:03}.png" for k in range(200))
     folder, out = photo_folder(tmp_path / "photos", names), tmp_path / "out"
     process = subprocess.Popen([*CLIENT, folder, out], env=ENVIRONMENT, stdout=subprocess.PIPE, text=True)
@@ -127,7 +127,7 @@ def test_killed_worker_and_killed_client(tmp_path):
         assert [Path(row.input).name for row in journal.rows("done")] == list(names)
 
 
-def test_a_full_disk_costs_what_does_not_fit_and_there_is_no_false_dashboard(tmp_path):
+def test_on_a_full_disk_only_files_that_do_not_fit_fail_and_a_dashboard_is_named_if_it_exists(tmp_path):
     names = tuple(f"{k}.png" for k in range(8))
     folder, disk = photo_folder(tmp_path / "photos", names, (150, 100)), tmp_path / "disk"
     words = [*SSDIE, "enhance", folder, "-o", disk, "--cluster", "local", "--workers", "1", "--working-size", "32"]
@@ -141,7 +141,7 @@ def test_a_full_disk_costs_what_does_not_fit_and_there_is_no_false_dashboard(tmp
     assert ("http" in done.stderr) == bool(importlib.util.find_spec("bokeh"))
 
 
-def test_a_scheduler_that_is_gone_is_one_sentence(tmp_path):
+def test_a_lost_scheduler_is_a_connection_error_that_names_resume(tmp_path):
     from ssdie.batch.cluster import run_on_cluster
 
     with distributed.LocalCluster(n_workers=1, processes=False, dashboard_address=None) as cluster:
@@ -155,7 +155,7 @@ def test_a_scheduler_that_is_gone_is_one_sentence(tmp_path):
 
 
 @pytest.mark.parametrize("address", ["tcp://127.0.0.1:9", "none.json"])
-def test_a_cluster_that_is_not_there_is_one_sentence(tmp_path, address, monkeypatch):
+def test_an_unreachable_cluster_is_an_error_that_names_it(tmp_path, address, monkeypatch):
     from ssdie.batch import cluster
 
     monkeypatch.setattr(cluster, "CONNECT", "1s")

@@ -1,4 +1,4 @@
-"""Every file of a folder is listed or skipped with its kind, and no output is an input."""
+"""Each file of a folder is listed or skipped with a reason, and no output overwrites an input."""
 
 import tracemalloc
 
@@ -9,7 +9,7 @@ from ssdie.batch.jobs import Naming, count_kinds, find_jobs
 
 @pytest.fixture
 def folder(tmp_path):
-    """Photos in a folder and in a folder in it."""
+    """Photos in a folder and in its subfolders."""
     for name in ("b.jpg", "a.png", "in/a.png", "in/deeper/c.JPG"):
         path = tmp_path / "photos" / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -21,7 +21,7 @@ def outputs(jobs, out) -> list[str]:
     return [target.relative_to(out).as_posix() for _, target in jobs]
 
 
-def test_every_other_file_is_skipped_with_its_kind(folder, tmp_path):
+def test_files_of_other_kinds_are_skipped_with_their_kind(folder, tmp_path):
     for name in ("notes.txt", "IMG_3.jpg.icloud", "in/LICENSE", ".hidden.jpg", "a.jfif", "a.MTS"):
         (folder / name).touch()
     (folder / "link.jpg").symlink_to(folder / "in")
@@ -32,13 +32,13 @@ def test_every_other_file_is_skipped_with_its_kind(folder, tmp_path):
     assert count_kinds([".a", ".b", ".a"]) == "2 .a, 1 .b"
 
 
-def test_a_folder_without_photos_is_refused_with_what_it_holds(tmp_path):
+def test_a_folder_without_photos_is_refused_with_the_kinds_found(tmp_path):
     (tmp_path / "notes.txt").touch()
     with pytest.raises(ValueError, match="expected photos or videos, got other files only .1 .txt."):
         find_jobs([tmp_path], tmp_path / "out")
 
 
-def test_order_is_that_of_the_names_in_each_folder(tmp_path):
+def test_files_are_sorted_by_path(tmp_path):
     names = ["a/z.png", "a.png", "a-b/c.jpg", "a/b/x.JPG", "B.bmp", "b.webp", "é.png", "a/b.png", "c.jpg/d.png"]
     for name in names:
         (tmp_path / "in" / name).parent.mkdir(parents=True, exist_ok=True)
@@ -48,7 +48,7 @@ def test_order_is_that_of_the_names_in_each_folder(tmp_path):
     assert [target for _, target in jobs] == sorted(tmp_path / "out" / name for name in names)
 
 
-def test_a_file_named_twice_or_linked_is_done_once(folder, tmp_path):
+def test_a_file_named_twice_or_linked_is_listed_once(folder, tmp_path):
     (folder / "c.png").symlink_to(folder / "in" / "a.png")
     (folder / "in" / "z.png").symlink_to(folder / "a.png")
     (tmp_path / "elsewhere.png").touch()
@@ -67,7 +67,7 @@ def test_inputs_are_never_overwritten(folder, tmp_path):
         find_jobs([folder], tmp_path / "out")
 
 
-def test_two_outputs_that_a_link_makes_one_file_are_refused(folder, tmp_path):
+def test_outputs_that_a_link_maps_to_one_file_are_refused(folder, tmp_path):
     out = tmp_path / "out"
     (folder / "again" / "deeper").mkdir(parents=True)
     (folder / "again" / "deeper" / "c.JPG").touch()
@@ -77,7 +77,7 @@ def test_two_outputs_that_a_link_makes_one_file_are_refused(folder, tmp_path):
         find_jobs([folder], out)
 
 
-def test_files_of_the_same_name_keep_the_folders_that_differ(tmp_path):
+def test_files_of_the_same_name_keep_their_distinct_folders(tmp_path):
     for place in ("spring/a.png", "autumn/a.png", "autumn/b.png"):
         (tmp_path / place).parent.mkdir(exist_ok=True)
         (tmp_path / place).touch()
@@ -90,28 +90,28 @@ def test_outputs_are_named_by_suffix_and_format(folder, tmp_path):
     jobs = find_jobs([folder], tmp_path / "out", Naming("-x", "png"))
     expected = ["a.jpg-x.png", "a.png-x.png", "b-x.png", "in/a-x.png", "in/deeper/c-x.png"]
     assert sorted(outputs(jobs, tmp_path / "out")) == expected
-    jobs = find_jobs([folder], tmp_path / "out", Naming("", "png"))  # a.png keeps its name, a.jpg gives way
+    jobs = find_jobs([folder], tmp_path / "out", Naming("", "png"))  # a.png keeps its name, a.jpg gets a longer one
     assert sorted(outputs(jobs, tmp_path / "out")) == ["a.jpg.png", "a.png", "b.png", "in/a.png", "in/deeper/c.png"]
 
 
-def test_outputs_beside_the_inputs_are_no_inputs_of_the_next_run(folder):
+def test_outputs_beside_the_inputs_are_not_inputs_of_the_next_run(folder):
     (folder / "b-repaired.jpg").touch()
     jobs = find_jobs([folder / "b.jpg", folder], folder, Naming("-repaired"))
     assert outputs(jobs, folder)[0] == "b-repaired.jpg" and len(jobs) == 4
     assert [kind for _, kind in jobs.skipped] == ["enhanced before"]
 
 
-def test_listing_takes_few_bytes_a_file(tmp_path):
+def test_listing_takes_few_bytes_per_file(tmp_path):
     for place in range(4):
         (tmp_path / f"{place:02}").mkdir()
         for n in range(500):
             (tmp_path / f"{place:02}" / f"IMG_20200318_{n:06}.jpg").touch()
     found = []
-    for _ in range(3):  # some memory is allocated once, and other threads allocate too
+    for _ in range(3):  # the least of three: caches are filled once, and other threads allocate
         tracemalloc.start()
         jobs = find_jobs([tmp_path], tmp_path / "out")
-        held, most = tracemalloc.get_traced_memory()
+        current, peak = tracemalloc.get_traced_memory()
         tracemalloc.stop()
-        found.append((held / len(jobs), most / len(jobs)))
-    held, most = map(min, zip(*found, strict=True))
-    assert len(jobs) == 2000 and held < 160 and most < 300
+        found.append((current / len(jobs), peak / len(jobs)))
+    current, peak = map(min, zip(*found, strict=True))
+    assert len(jobs) == 2000 and current < 160 and peak < 300

@@ -1,4 +1,4 @@
-"""The journal: rows survive, one process writes it, journals of release 0.1.0 are read."""
+"""The journal: rows survive a crash, only one process writes, journals of release 0.1.0 are imported."""
 
 import json
 import subprocess
@@ -24,7 +24,7 @@ def test_rows_are_found_again_and_replaced(tmp_path):
         assert found.input == "/in/a\\udc80.jpg" and found.output_stamp == "9-9" and found.dust_score is None
         journal.add(Row(first.input, output="a.jpg", outcome="failed", notes="later"))
         assert journal.find(first.input).outcome == "failed"
-        assert journal.find(first.input).output_stamp == "9-9"  # the earlier output is still there
+        assert journal.find(first.input).output_stamp == "9-9"  # that of the earlier output is kept
         assert [row.input for row in journal.rows("failed")] == ["/in/a\\udc80.jpg", "/in/b.jpg"]
         assert journal.find("/in/c.jpg") is None
     assert sorted(p.name for p in tmp_path.iterdir()) == [".ssdie"]

@@ -1,4 +1,4 @@
-"""Threads and child processes: a process that dies costs its own file, few files are taken before their turn."""
+"""Threads and child processes: a crashed process fails only its own file, and tasks are consumed lazily."""
 
 import os
 import signal
@@ -15,7 +15,7 @@ from ssdie.batch.outcome import Task
 from ssdie.batch.pool import run_here, run_in_processes
 
 
-def nothing():
+def ignore():
     pass
 
 
@@ -24,10 +24,10 @@ def importable(monkeypatch):
     monkeypatch.setenv("PYTHONPATH", ENVIRONMENT["PYTHONPATH"])
 
 
-def test_a_crash_and_a_hang_cost_their_own_files_alone():
+def test_a_crash_and_a_hang_fail_only_their_own_files():
     names = [*(f"slow{k}" for k in range(3)), "crash", *(f"good{k}" for k in range(4)), "hang", "crash2", "good9"]
     tasks = [Task(name, "", limit=3 if name == "hang" else 0) for name in names]
-    outcomes = {outcome.source: outcome for outcome in run_in_processes(prepare, tasks, 2, nothing)}
+    outcomes = {outcome.source: outcome for outcome in run_in_processes(prepare, tasks, 2, ignore)}
     assert sorted(outcomes) == sorted(names)
     failed = {name: outcome.reason for name, outcome in outcomes.items() if outcome.outcome == "failed"}
     assert sorted(failed) == ["crash", "crash2", "hang"]
@@ -36,19 +36,19 @@ def test_a_crash_and_a_hang_cost_their_own_files_alone():
 
 
 @pytest.mark.quick
-def test_few_tasks_are_taken_before_their_turn():
-    taken = given = 0
+def test_tasks_are_consumed_lazily():
+    consumed = finished = 0
 
     def tasks():
-        nonlocal taken
+        nonlocal consumed
         for k in range(100):
-            taken += 1
+            consumed += 1
             yield Task(str(k), "")
 
-    for _ in run_here(lambda: do, tasks(), 3, nothing):
-        assert taken - given <= 6
-        given += 1
-    assert given == 100
+    for _ in run_here(lambda: do, tasks(), 3, ignore):
+        assert consumed - finished <= 6
+        finished += 1
+    assert finished == 100
 
 
 def is_running(pid: int) -> bool:

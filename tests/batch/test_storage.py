@@ -1,4 +1,4 @@
-"""Object stores, by a server on this machine: in and out, whole objects, no credential anywhere."""
+"""Object storage with a local S3 server: input and output, no partial objects, no credentials in any output."""
 
 import json
 import os
@@ -51,7 +51,7 @@ def objects(store, bucket: str) -> list[str]:
     return sorted(name for name in store.find(bucket) if "/.ssdie/" not in name)
 
 
-def test_from_bucket_to_bucket_and_resumed(store, tmp_path, monkeypatch):
+def test_a_run_from_bucket_to_bucket_is_resumed(store, tmp_path, monkeypatch):
     folder = photo_folder(tmp_path / "photos", ("a.png", "b.jpg", "in/c.png"))
     store.put(str(folder), "photos-in/", recursive=True)
     store.pipe_file("photos-in/photos/notes.txt", b"no photo")
@@ -71,7 +71,7 @@ def test_from_bucket_to_bucket_and_resumed(store, tmp_path, monkeypatch):
     assert sorted(outcome.outcome for outcome in seen) == ["done", "kept", "kept", "repeated", "skipped"]
 
 
-def test_a_failing_write_leaves_nothing_and_costs_its_own_file(store, tmp_path, monkeypatch):
+def test_a_failing_upload_leaves_no_object_and_fails_only_its_own_file(store, tmp_path, monkeypatch):
     folder = photo_folder(tmp_path / "photos", ("a.png", "b.png"))
     upload = store.put_file
 
@@ -80,19 +80,19 @@ def test_a_failing_write_leaves_nothing_and_costs_its_own_file(store, tmp_path, 
             raise OSError(28, "No space left on device")
         return upload(source, target, **options)
 
-    monkeypatch.setattr(store, "put_file", put_file)  # file systems are shared by all that ask for the same one
+    monkeypatch.setattr(store, "put_file", put_file)  # fsspec caches file systems: the package uses this one
     (failure,) = enhance_files([folder], "s3://photos-out/new", **SETTINGS)
     assert failure.path.name == "a.png" and "No space left" in failure.reason
     assert objects(store, "photos-out") == ["photos-out/new/b.png"]
 
 
-def test_a_missing_bucket_is_one_sentence(store, tmp_path):
+def test_a_missing_output_bucket_is_refused(store, tmp_path):
     folder = photo_folder(tmp_path / "photos", ("a.png",))
     with pytest.raises(FileNotFoundError, match="s3://nowhere/new: expected a bucket to write to"):
         enhance_files([folder], "s3://nowhere/new", **SETTINGS)
 
 
-def test_an_unreadable_prefix_is_a_failure_and_the_rest_is_done(store, tmp_path, monkeypatch):
+def test_an_unreadable_prefix_is_a_failure_and_the_others_are_enhanced(store, tmp_path, monkeypatch):
     folder = photo_folder(tmp_path / "photos", ("a/1.png", "b/2.png", "c/3.png"))
     store.put(str(folder), "photos-in/", recursive=True)
     listed = store.ls
@@ -113,20 +113,20 @@ def test_twenty_thousand_keys_are_listed_one_prefix_at_a_time(store, monkeypatch
 
     backend = s3_backends["123456789012"]["aws"]
     store.mkdir("many")
-    for k in range(20_000):  # past the server, which would take a minute
+    for k in range(20_000):  # directly in the backend: by HTTP it would take a minute
         backend.put_object("many", f"{k // 1000:02}/{k:05}.jpg", b"")
-    listed, ahead = store.ls, []
-    monkeypatch.setattr(store, "ls", lambda path, **options: ahead.append(path) or listed(path, **options))
+    listed, requested = store.ls, []
+    monkeypatch.setattr(store, "ls", lambda path, **options: requested.append(path) or listed(path, **options))
     jobs = StreamedJobs(["s3://many"], "out", Naming("", "png"))
     for k, (source, target) in enumerate(jobs):
         assert source == f"s3://many/{k // 1000:02}/{k:05}.jpg"
         assert target == os.path.join("out", f"{k // 1000:02}/{k:05}.png")
-        assert len(ahead) == 2 + k // 1000  # the bucket, and the prefixes up to this one
+        assert len(requested) == 2 + k // 1000  # the bucket, and the prefixes up to this one
     assert k == 19_999
     assert StreamedJobs(["s3://many/03"], "out", Naming()).count() == 1000
 
 
-def test_no_credential_is_in_the_journal_or_in_what_is_printed(store, tmp_path):
+def test_no_credential_is_written_to_the_journal_or_printed(store, tmp_path):
     folder = photo_folder(tmp_path / "photos", ("a.png",))
     store.put(str(folder), "photos-in/", recursive=True)
     words = ["enhance", "s3://photos-in/photos", "s3://no-such-bucket/x", "-o", "s3://photos-out/new", "--json"]
@@ -138,9 +138,9 @@ def test_no_credential_is_in_the_journal_or_in_what_is_printed(store, tmp_path):
     refused = run_child([*SSDIE, *words], env=wrong)
     assert refused.returncode in (1, 2) and "Traceback" not in refused.stderr
     journal = journal_path(storage.journal_folder("s3://photos-out/new")).read_bytes()
-    said = (done.stdout + done.stderr + refused.stdout + refused.stderr).encode()
-    assert b"photos-in" in journal and b"photos-in" in said
-    assert not [secret for secret in SECRETS if secret.encode() in journal + said]
+    printed = (done.stdout + done.stderr + refused.stdout + refused.stderr).encode()
+    assert b"photos-in" in journal and b"photos-in" in printed
+    assert not [secret for secret in SECRETS if secret.encode() in journal + printed]
 
 
 def test_addresses_with_credentials_are_refused_without_repeating_them():

@@ -40,18 +40,18 @@ def test_time_work_leaves_out_the_warm_calls_and_sleeping_takes_no_cpu_time():
 
 def test_cpu_time_of_a_process_includes_its_workers():
     work = "import time; end = time.process_time() + 0.3\nwhile time.process_time() < end: pass"
-    orphan = f"import subprocess, sys; subprocess.Popen([sys.executable, '-c', {work!r}])"  # nobody waits for it
+    orphan = f"import subprocess, sys; subprocess.Popen([sys.executable, '-c', {work!r}])"  # its parent does not wait
     assert run_code(orphan)["cpu"][0] >= 0.3
 
 
-def test_machine_names_its_cpu_and_known_instruction_sets():
+def test_machine_description_has_the_cpu_and_known_instruction_sets():
     machine = describe_machine()
     assert machine["cpu"] and set(machine["instruction_sets"]) <= {"avx2", "avx512", "bf16", "amx"}
 
 
 def test_installed_size_includes_dependencies_and_reports_missing_packages():
-    alone, missing = bench_photos.installed_bytes(("tqdm", "no-such-package"))
-    assert alone > 10**4 and missing == ["no-such-package"]
+    size, missing = bench_photos.installed_bytes(("tqdm", "no-such-package"))
+    assert size > 10**4 and missing == ["no-such-package"]
     assert bench_photos.installed_bytes(("pandas",))[0] > bench_photos.installed_bytes(("numpy",))[0] > 10**7
 
 
@@ -94,25 +94,25 @@ def test_memory_of_the_parent_is_not_counted():
     assert run_child("nothing()")["peak"] < held.nbytes
 
 
-def test_child_that_fails_is_an_error(monkeypatch):
+def test_a_failing_child_process_is_an_error(monkeypatch):
     monkeypatch.setattr("sys.executable", "false")
     with pytest.raises(RuntimeError, match="failed in its own process"):
         run_child("nothing()")
 
 
-def test_operations_of_a_product_are_counted():
+def test_operations_of_a_matrix_product_are_counted():
     a, b = torch.ones(3, 4), torch.ones(4, 5)
     assert count_operations(lambda: a @ b) == 2 * 3 * 4 * 5
 
 
-def test_every_product_of_attention_is_counted():
-    """Logits and output; backward to weights (with two more columns), value, query and key."""
+def test_every_matrix_product_of_attention_is_counted():
+    """Forward: logits and output. Backward: attention weights (with two extra columns), value, query and key."""
     query, key, value = (torch.ones(1, 1, rows, columns) for rows, columns in ((6, 2), (5, 2), (5, 8)))
     for sequence in (query, key, value):
         sequence.requires_grad_()
     products = (2, 8), (8 + 2, 8, 2, 2)
     forward, backward = (2 * 6 * 5 * sum(columns) for columns in products)
-    for rows in (6, 3):  # of the matrix at a time
+    for rows in (6, 3):  # rows of the attention matrix per block
         found = count_operations(lambda rows=rows: attend(query, key, value, rows).sum().backward())
         assert found == forward + backward
 
@@ -160,11 +160,11 @@ def test_gpu_tasks_run_on_any_device():
     assert 3 * attention < bench_gpu.count_step_operations(64) < 10**10
 
 
-def test_without_a_gpu_nothing_is_added():
+def test_without_a_gpu_nothing_is_added(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     result = {"measurements": []}
-    if not torch.cuda.is_available():
-        bench_gpu.measure_gpu(result, True)
-    assert "gpu_ceiling" in result or result["measurements"] == []
+    bench_gpu.measure_gpu(result, True)
+    assert result == {"measurements": []}
 
 
 RESULT = {
@@ -185,7 +185,7 @@ def test_table_shows_whether_targets_are_reached():
     assert "plain" not in markdown(RESULT | {"measurements": [measurement("plain", 1.0, "s")]}, targets=True)
 
 
-def test_cost_of_a_million_photos_follows_from_one():
+def test_cost_of_a_million_photos_is_extrapolated_from_one():
     assert "| 2 megapixels (1920 x 1080) | 0.2 | 56 | 0.87 h | 25 % |" in archive_table(RESULT)
 
 
@@ -195,13 +195,13 @@ def test_plot_is_a_picture(tmp_path):
 
 
 def test_command_writes_json_and_prints_the_table(tmp_path, monkeypatch, capsys):
-    def answer(quick, keep, only):
+    def bench(quick, keep, only):
         keep({"measurements": "first section"})
         assert json.loads(out.read_text()) == {"measurements": "first section"}  # partial results are written
         keep(RESULT)
         return RESULT
 
-    monkeypatch.setattr(benchmark, "bench", answer)
+    monkeypatch.setattr(benchmark, "bench", bench)
     out = tmp_path / "a" / "bench.json"
     assert main(["bench", "--out", str(out), "--plot"]) == 0
     assert json.loads(out.read_text())["measurements"] == RESULT["measurements"]
@@ -227,8 +227,8 @@ def test_step_is_timed_after_warm_up_steps(monkeypatch):
     assert found["terms"] == {"total": 1.0} and 0 < found["parts"]["all"] <= found["seconds"]
 
 
-def test_speed_up_of_a_step_is_that_of_a_round(monkeypatch):
-    """Two equal rounds on a machine that is half as fast in the second; in the third we are 5 times faster."""
+def test_speed_up_of_a_step_is_computed_per_round(monkeypatch):
+    """Two equal rounds on a machine that is half as fast in the second; in the third our step is 5 times as fast."""
     seconds = iter([8.0, 4.0, 2.0, 16.0, 8.0, 4.0, 10.0, 5.0, 2.0] * 2)
 
     def child(call):
@@ -245,8 +245,8 @@ def test_speed_up_of_a_step_is_that_of_a_round(monkeypatch):
 
     monkeypatch.setattr(bench_steps, "run_child", child)
     monkeypatch.setattr(bench_steps, "count_operations", lambda function: 1)
-    monkeypatch.setattr(bench_steps, "make_published_step", lambda *about: None)
-    monkeypatch.setattr(bench_steps, "make_fast_step", lambda *about: None)
+    monkeypatch.setattr(bench_steps, "make_published_step", lambda *args: None)
+    monkeypatch.setattr(bench_steps, "make_fast_step", lambda *args: None)
     monkeypatch.setattr(bench_steps, "fast_bfloat16", lambda: True)
     result = {"measurements": [], "parts": {}, "ceiling": {"float32": 1.0, "bfloat16": 2.0}}
     bench_steps.measure_steps(result, False)

@@ -1,4 +1,4 @@
-"""Benchmark of the cluster engine, its choice of sections, and the tables that it writes into docs/scaling.md."""
+"""Benchmark of the cluster engine, the choice of sections, and the tables written into docs/scaling.md."""
 
 import json
 
@@ -28,7 +28,7 @@ after
 """
 
 
-def test_tables_are_written_between_their_marks_and_again(tmp_path):
+def test_tables_replace_the_text_between_their_markers(tmp_path):
     page = tmp_path / "page.md"
     page.write_text(PAGE)
     write_scaling(RESULT, page)
@@ -40,16 +40,16 @@ def test_tables_are_written_between_their_marks_and_again(tmp_path):
     assert page.read_text() == first
 
 
-@pytest.mark.parametrize("lacking", [{"archive": {}}, {"measurements": LINES[1:]}])
-def test_a_result_without_both_sections_changes_nothing(tmp_path, lacking):
+@pytest.mark.parametrize("missing", [{"archive": {}}, {"measurements": LINES[1:]}])
+def test_a_result_without_both_sections_is_refused(tmp_path, missing):
     page = tmp_path / "page.md"
     page.write_text(PAGE)
     with pytest.raises(ValueError, match="expected the sections archive and cluster"):
-        write_scaling(RESULT | lacking, page)
+        write_scaling(RESULT | missing, page)
     assert page.read_text() == PAGE
 
 
-def test_a_page_without_marks_is_refused(tmp_path):
+def test_a_page_without_markers_is_refused(tmp_path):
     page = tmp_path / "page.md"
     page.write_text(PAGE.replace("end cluster", "end"))
     with pytest.raises(ValueError, match="begin cluster"):
@@ -57,7 +57,7 @@ def test_a_page_without_marks_is_refused(tmp_path):
     assert page.read_text() == PAGE.replace("end cluster", "end")
 
 
-def test_chosen_sections_run_alone_in_their_order(monkeypatch, tmp_path, capsys):
+def test_only_the_chosen_sections_run_in_the_fixed_order(monkeypatch, tmp_path, capsys):
     ran = []
     sections = {name: lambda result, quick, name=name: ran.append((name, quick)) for name in suite.SECTIONS}
     monkeypatch.setattr(suite, "SECTIONS", sections)
@@ -72,7 +72,7 @@ def test_chosen_sections_run_alone_in_their_order(monkeypatch, tmp_path, capsys)
     assert len(ran) == 2
 
 
-def test_speed_up_is_that_of_a_round_and_full_size_has_targets(monkeypatch):
+def test_speed_up_is_computed_per_round_and_full_size_has_targets(monkeypatch):
     """The machine is half as fast in the second round."""
     calls = []
 
@@ -86,7 +86,7 @@ def test_speed_up_is_that_of_a_round_and_full_size_has_targets(monkeypatch):
 
     monkeypatch.setattr(cluster, "run_child", child)
     monkeypatch.setattr(cluster, "usable_cores", lambda: 2)
-    monkeypatch.setattr(cluster, "make_copies", lambda *about: None)
+    monkeypatch.setattr(cluster, "make_copies", lambda *args: None)
     result = {"measurements": []}
     cluster.measure_cluster(result, False)
     lines = {line["name"]: line for line in result["measurements"]}
@@ -97,9 +97,9 @@ def test_speed_up_is_that_of_a_round_and_full_size_has_targets(monkeypatch):
     memory = lines["cluster, 10000000 simulated names, listed and looked up, memory of the client"]
     assert (memory["median"], memory["target"]) == (0.1, "<= 0.5")
     monkeypatch.setattr(cluster, "usable_cores", lambda: 1)
-    alone = {"measurements": []}
-    cluster.measure_speed_up(alone, 4, 1, None)
-    assert alone["measurements"] == []
+    one_core = {"measurements": []}
+    cluster.measure_speed_up(one_core, 4, 1, None)
+    assert one_core["measurements"] == []
 
 
 def test_copies_share_the_space_of_a_file_up_to_the_limit_of_links(tmp_path, monkeypatch):

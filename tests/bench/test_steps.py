@@ -1,4 +1,4 @@
-"""The published step has the same losses as ours, and its loops the same results as the fast functions."""
+"""The published training step has the same losses as ours, and its loops equal the vectorised functions."""
 
 import copy
 import functools

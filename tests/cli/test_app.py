@@ -1,4 +1,4 @@
-"""The server of the page: files, types, headers, and what it refuses."""
+"""The server of the web page: files, content types, headers, refused requests."""
 
 import http.client
 import threading
@@ -26,8 +26,8 @@ def connection(tmp_path):
 
 def get(connection: http.client.HTTPConnection, path: str) -> tuple[http.client.HTTPResponse, bytes]:
     connection.request("GET", path)
-    answer = connection.getresponse()
-    return answer, answer.read()
+    response = connection.getresponse()
+    return response, response.read()
 
 
 @pytest.mark.parametrize(
@@ -40,19 +40,19 @@ def get(connection: http.client.HTTPConnection, path: str) -> tuple[http.client.
     ],
 )
 def test_files_are_served_with_their_types_and_a_strict_policy(connection, path, kind):
-    answer, content = get(connection, path)
-    assert answer.status == 200 and content and answer.getheader("Content-Type").startswith(kind)
-    policy = answer.getheader("Content-Security-Policy")
+    response, content = get(connection, path)
+    assert response.status == 200 and content and response.getheader("Content-Type").startswith(kind)
+    policy = response.getheader("Content-Security-Policy")
     assert "default-src 'none'" in policy and "connect-src 'self'" in policy and "http" not in policy
-    assert answer.getheader("X-Content-Type-Options") == "nosniff"
+    assert response.getheader("X-Content-Type-Options") == "nosniff"
     if path == "/msff.onnx":
         assert content == NETWORK.read_bytes()
 
 
 @pytest.mark.parametrize("path", ["/../secret.txt", "/%2e%2e/secret.txt", "/assets/", "/none.js", "//../secret.txt"])
-def test_nothing_else_is_served(connection, path):
-    answer, content = get(connection, path)
-    assert answer.status == 404 and b"secret" not in content.replace(path.encode(), b"")
+def test_other_paths_are_not_found(connection, path):
+    response, content = get(connection, path)
+    assert response.status == 404 and b"secret" not in content.replace(path.encode(), b"")
 
 
 def test_a_page_that_is_not_built_is_refused_with_the_command_that_builds_it(tmp_path):

@@ -1,4 +1,4 @@
-"""The command line: help, exit status, missing extras, and what importing it costs."""
+"""The command line: help, exit status, missing extras, and imports at start-up."""
 
 import argparse
 import re
@@ -71,7 +71,7 @@ def test_an_error_of_the_user_is_one_line_and_status_2(capsys, tmp_path):
 @pytest.mark.quick
 @pytest.mark.parametrize("name, missing, extra", [("train", "tyro", "train"), ("reproduce", "yaml", "workbook")])
 def test_a_missing_package_is_named_with_the_command_that_installs_it(name, missing, extra):
-    """In a process of its own, since modules that are imported already would hide the missing package."""
+    """Runs in a subprocess, since modules that are already imported would hide the missing package."""
     arguments = [name, "--resume"] if name == "reproduce" else [name, "supervised", "--run", "x"]
     code = f"import sys; sys.modules[{missing!r}] = None; from ssdie.cli import main; sys.exit(main({arguments!r}))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
@@ -82,7 +82,7 @@ def test_a_missing_package_is_named_with_the_command_that_installs_it(name, miss
 @pytest.mark.quick
 @pytest.mark.parametrize("module", ["ssdie", "ssdie.photo", "ssdie.batch", "ssdie.enhancement", "ssdie.cli"])
 def test_importing_the_packages_for_photos_imports_neither_torch_nor_jupyter(module):
-    """All their modules, but those for tensors and for the cluster."""
+    """Includes all their modules except `tensors` and `cluster`."""
     code = f"""
 import importlib, pkgutil, sys
 package = importlib.import_module({module!r})
@@ -110,18 +110,20 @@ def test_training_from_the_command_line(tmp_path, photo_folder, capsys):
 
 
 @pytest.mark.quick
-def test_only_the_command_in_hand_is_given_its_options():
+def test_only_the_options_of_the_selected_command_are_built():
     assert vars(parse(["realism", "--count", "7"], "realism"))["count"] == 7
+    with pytest.raises(SystemExit):
+        parse(["realism", "--count", "7"], "evaluate")
 
 
 @pytest.mark.quick
-def test_files_that_were_hardly_changed_are_named_once(capsys):
+def test_photos_with_little_dust_are_listed_in_one_line(capsys):
     report = Report(as_json=False, strict=True, automatic=True)
     for number in range(5):
         report.add(Outcome(f"{number}.jpg", dust_score=0.0))
     report.add(Outcome("dusty.jpg", dust_score=0.9))
     report.add(Outcome("old.jpg"))
-    assert report.finish() == 0  # it is no failure
+    assert report.finish() == 0  # not a failure
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == 1 and lines[0].startswith("little dust: 0.jpg, 1.jpg, 2.jpg and 2 more: ")
     fixed = Report(as_json=False, strict=False)
@@ -129,7 +131,7 @@ def test_files_that_were_hardly_changed_are_named_once(capsys):
     assert fixed.finish() == 0 and not capsys.readouterr().err
 
 
-def test_an_interrupted_command_ends_in_a_line_with_status_130(monkeypatch, capsys):
+def test_an_interrupted_command_prints_one_line_and_exits_with_130(monkeypatch, capsys):
     def interrupt(*_):
         raise KeyboardInterrupt
 

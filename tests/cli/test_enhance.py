@@ -1,4 +1,4 @@
-"""`ssdie enhance` and `ssdie report` as people and programs run them."""
+"""`ssdie enhance` and `ssdie report` from the command line: output, exit status, pipes and signals."""
 
 import io
 import json
@@ -26,7 +26,7 @@ def folder(tmp_path):
 
 @pytest.fixture
 def stub(monkeypatch):
-    """The commands run in this process, with a stub network."""
+    """Run the commands in this process, with a stub network."""
     monkeypatch.setattr(Weights, "load", lambda self: StubModel())
     monkeypatch.setattr("ssdie.enhancement.folder.run_in_processes", run_here)
 
@@ -96,7 +96,7 @@ def test_suffix_format_and_quality(folder, tmp_path, stub):
     assert written == ["a-x.jpg", "b-x.jpg", "in/c-x.jpg"]
     with Image.open(folder / "a-x.jpg") as small:
         assert small.format == "JPEG" and max(small.quantization[0]) > 50
-    assert command(folder, "-o", folder, "--suffix=-x", "--format", "jpg") == 0  # its outputs are no inputs
+    assert command(folder, "-o", folder, "--suffix=-x", "--format", "jpg") == 0  # its outputs are not taken as inputs
     assert [name for name in files_below(folder) if "-x" in name] == written
 
 
@@ -110,8 +110,8 @@ def test_standard_input_to_standard_output(folder):
         assert written.format == "JPEG" and written.size == (40, 30)
 
 
-def test_standard_input_of_a_kind_that_only_an_extra_reads(monkeypatch, tmp_path, stub):
-    """HEIC and others are recognised by their content; what is written has a suffix of its own kind."""
+def test_standard_input_in_a_format_that_needs_an_extra(monkeypatch, tmp_path, stub):
+    """The format is recognised by its content; the output has the suffix of the format written."""
     imagecodecs = pytest.importorskip("imagecodecs")
     content = bytes(imagecodecs.jpegxl_encode(np.full((30, 40, 3), 90, np.uint8)))
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(content)))
@@ -127,21 +127,21 @@ def test_formats_that_are_not_written_are_refused(name, folder, tmp_path, stub, 
 
 
 @pytest.mark.parametrize("closed", ["2>&-", "1>&- 2>&-", "0<&- 1>&- 2>&-", "2>/dev/full"])
-def test_closed_streams_do_not_stop_the_work(folder, tmp_path, closed):
+def test_closed_streams_do_not_stop_the_run(folder, tmp_path, closed):
     (folder / "text.png").write_text("no picture")
     line = f'"$@" {closed}'
     done = run_child(["sh", "-c", line, "sh", *SSDIE, "enhance", folder, "-o", tmp_path / "out", "--json"])
     assert done.returncode == 1 and files_below(tmp_path / "out") == ["a.png", "b.jpg", "in/c.png"]
 
 
-def test_a_reader_that_leaves_does_not_stop_the_work(folder, tmp_path):
+def test_a_closed_pipe_does_not_stop_the_run(folder, tmp_path):
     done = run_child(["sh", "-c", '"$@" --json | true', "sh", *SSDIE, "enhance", folder, "-o", tmp_path / "out"])
     assert "Traceback" not in done.stderr and "BrokenPipe" not in done.stderr
     assert files_below(tmp_path / "out") == ["a.png", "b.jpg", "in/c.png"]
 
 
-def test_base_packages_suffice(folder, tmp_path):
-    """Neither torch nor anything else that the base installation lacks is imported for a folder on a CPU."""
+def test_enhance_imports_only_packages_of_the_base_installation(folder, tmp_path):
+    """Checked for a folder on the CPU."""
     words = ["enhance", str(folder), "-o", str(tmp_path / "out"), "--device", "cpu"]
     code = f"""
 import sys
@@ -156,7 +156,7 @@ if __name__ == "__main__":
     assert done.stdout == "0 []\n", done.stderr
 
 
-def test_killed_and_resumed_gives_the_same_as_never_killed(tmp_path):
+def test_a_killed_and_resumed_run_equals_an_uninterrupted_run(tmp_path):
     folder = photo_folder(tmp_path / "photos", tuple(f"{k:02}.png" for k in range(60)))
     words = [*SSDIE, "enhance", str(folder), "--workers", "2", "-o"]
     killed = subprocess.Popen([*words, str(tmp_path / "out")], env=ENVIRONMENT, stderr=subprocess.DEVNULL)
@@ -171,7 +171,7 @@ def test_killed_and_resumed_gives_the_same_as_never_killed(tmp_path):
     assert all((tmp_path / "out" / n).read_bytes() == (tmp_path / "whole" / n).read_bytes() for n in names)
 
 
-def test_ctrl_c_is_one_sentence_and_leaves_no_half_file(tmp_path):
+def test_ctrl_c_prints_one_sentence_and_leaves_no_partial_file(tmp_path):
     folder = photo_folder(tmp_path / "photos", tuple(f"{k:03}.png" for k in range(300)))
     process = subprocess.Popen(
         [*SSDIE, "enhance", str(folder), "-o", str(tmp_path / "out")], env=ENVIRONMENT, stderr=subprocess.PIPE,
@@ -186,7 +186,7 @@ def test_ctrl_c_is_one_sentence_and_leaves_no_half_file(tmp_path):
     assert not [name for name in files_below(tmp_path / "out") if name.startswith(".")]
 
 
-def test_two_clients_of_one_folder(folder, tmp_path):
+def test_a_second_client_of_an_output_folder_is_refused(folder, tmp_path):
     from ssdie.batch.journal import open_journal
 
     with open_journal(tmp_path / "out"):

@@ -15,7 +15,7 @@ import pytest
 from ssdie.cli import main
 from ssdie.data import download as downloads
 
-GOOD, CHANGED, MISSING = b"a good photo", b"a photo that changed since", b"a photo that is gone"
+GOOD, CHANGED, MISSING = b"a good photo", b"a photo that changed", b"a photo that is missing"
 
 
 class Handler(SimpleHTTPRequestHandler):
@@ -117,21 +117,21 @@ def missing_with_a_page(request):
     request.wfile.write(b"<html>not found</html>")
 
 
-def page_in_its_place(request):
+def page_instead_of_photo(request):
     request.begin(Content_Type="text/html")
     request.wfile.write(b"<html>please sign in</html>")
 
 
-def half_a_file(request):
+def truncated_file(request):
     request.begin(Content_Length=str(len(GOOD)))
     request.wfile.write(GOOD[: len(GOOD) // 2])
 
 
-def no_answer(request):
+def no_response(request):
     threading.Event().wait(3)
 
 
-def drop_by_drop(request):
+def slow_response(request):
     request.begin(Content_Length="1000")
     with contextlib.suppress(OSError):
         for _ in range(200):
@@ -140,18 +140,18 @@ def drop_by_drop(request):
             threading.Event().wait(0.1)
 
 
-def without_end(request):
+def endless_response(request):
     request.begin()
     with contextlib.suppress(OSError):
         while True:
             request.wfile.write(bytes(2**20))
 
 
-def to_a_file(request):
+def redirect_to_a_file(request):
     request.begin(302, Location=f"file://{downloads.REGISTRY}")
 
 
-def to_itself(request):
+def redirect_to_itself(request):
     request.begin(302, Location=request.path)
 
 
@@ -177,20 +177,20 @@ def hostile(server):
     [
         (other_bytes, "wrong SHA-256 .* deleted"),
         (missing_with_a_page, "404 .* Try again later"),
-        (page_in_its_place, "wrong SHA-256"),
-        (half_a_file, "no response .ChunkedEncodingError"),
-        (no_answer, "no response .ReadTimeout"),
-        (drop_by_drop, "no response .ReadTimeout"),
-        (without_end, "too large"),
-        (to_a_file, "not http. Refused"),
-        (to_itself, "no response .TooManyRedirects"),
+        (page_instead_of_photo, "wrong SHA-256"),
+        (truncated_file, "no response .ChunkedEncodingError"),
+        (no_response, "no response .ReadTimeout"),
+        (slow_response, "no response .ReadTimeout"),
+        (endless_response, "too large"),
+        (redirect_to_a_file, "not http. Refused"),
+        (redirect_to_itself, "no response .TooManyRedirects"),
         (archive_with_parent_path, "wrong SHA-256"),
     ],
 )
-def test_faulty_server_is_reported_and_leaves_no_file(hostile, tmp_path, monkeypatch, answer, message):
+def test_a_faulty_response_is_reported_and_leaves_no_file(hostile, tmp_path, monkeypatch, answer, message):
     monkeypatch.setattr(Hostile, "answer", staticmethod(answer))
     monkeypatch.setattr(downloads, "LARGEST", 2**22)
-    timeout = 0.2 if answer in (no_answer, drop_by_drop) else 20
+    timeout = 0.2 if answer in (no_response, slow_response) else 20
     before = files(tmp_path)
     paths, failures = downloads.download(tmp_path / "out", ["d0.jpg"], hostile, retries=0, timeout=timeout)
     left = [file for file in files(tmp_path) if file not in before]
@@ -240,8 +240,8 @@ def test_command_prints_licence_and_failures(server, tmp_path, capsys):
     assert main([*command, "d0.jpg"]) == 0
     assert "licence" in capsys.readouterr().out
     assert main(command) == 1
-    shown = capsys.readouterr()
-    assert "1 of 3" in shown.out and "d1.jpg" in shown.err and "v0.jpg" in shown.err
+    printed = capsys.readouterr()
+    assert "1 of 3" in printed.out and "d1.jpg" in printed.err and "v0.jpg" in printed.err
     assert main([*command, "nobody.jpg"]) == 2
 
 

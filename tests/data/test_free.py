@@ -1,4 +1,4 @@
-"""Photographs that are free to show: the registry, and their download from a local server in the same layout."""
+"""Freely licensed photographs: the registry, and downloads from a local server with the same paths."""
 
 import csv
 import hashlib
@@ -52,8 +52,8 @@ def server(tmp_path, monkeypatch):
 def test_the_command_fills_the_cache_and_prints_the_credits(server, tmp_path, capsys):
     assert free.free_photos() == []
     assert main(["download", "--free", "--base-url", server, "--retries", "0"]) == 0
-    shown = capsys.readouterr().out
-    assert "d.jpg: A dusty view. By Ada. CC BY 4.0" in shown and "2 of 2" in shown
+    printed = capsys.readouterr().out
+    assert "d.jpg: A dusty view. By Ada. CC BY 4.0" in printed and "2 of 2" in printed
     photos = free.free_photos()
     assert [(p.name, p.path.read_bytes()) for p in photos] == [("d.jpg", b"dust"), ("m.png", b"mars")]
     assert photos[0].path == tmp_path / "cache" / "ssdie" / "free" / "dusty" / "d.jpg"
@@ -76,7 +76,7 @@ def test_changed_and_missing_files_are_failures_and_are_not_listed(server, tmp_p
     assert "d.jpg: wrong SHA-256" in error and "m.png: 404" in error and free.free_photos() == []
 
 
-def test_a_file_that_was_damaged_since_is_not_listed(server):
+def test_a_damaged_file_in_the_cache_is_not_listed(server):
     free.download_free(base_url=server)
     free.free_photos("dusty")[0].path.write_bytes(b"damaged")
     assert [p.name for p in free.free_photos()] == ["m.png"]
@@ -87,7 +87,7 @@ def test_without_free_a_folder_is_required(server, capsys):
     assert "-o" in capsys.readouterr().err
 
 
-def test_a_registry_that_leaves_the_cache_is_refused(server):
+def test_a_registry_with_a_path_outside_the_cache_is_refused(server):
     free.REGISTRY.write_text(free.REGISTRY.read_text().replace("d.jpg", "../d.jpg", 1))
     with pytest.raises(ValueError, match="Restore the registry"):
         free.download_free(base_url=server)

@@ -1,4 +1,4 @@
-"""Photos of the two folder layouts and of the sample; crops and batches of them."""
+"""Photos of the two folder layouts and of the sample; crops and batches."""
 
 import itertools
 
@@ -37,8 +37,8 @@ def test_published_layout(tmp_path):
 def test_missing_folders_and_depth_are_reported(tmp_path, photo_folder):
     with pytest.raises(FileNotFoundError, match="neither"):
         find_photos(tmp_path)
-    write_image(tmp_path / "clear" / "train" / "alone.png", torch.rand(3, 8, 8))
-    with pytest.raises(ValueError, match="alone.png"):
+    write_image(tmp_path / "clear" / "train" / "no_depth.png", torch.rand(3, 8, 8))
+    with pytest.raises(ValueError, match="no_depth.png"):
         find_photos(tmp_path)
 
 
@@ -70,7 +70,7 @@ def test_a_crop_depends_on_seed_and_position_only(photo_folder):
     assert derive_seed(1, 2, 3) != derive_seed(1, 3, 2)
 
 
-def test_processes_together_see_the_batch_of_one_process(photo_folder):
+def test_processes_split_the_batch_of_a_single_process(photo_folder):
     crops = Crops(find_photos(photo_folder).clear, 16, 0)
     one = next(load_batches(crops, 4, start=3))
     two = [next(load_batches(crops, 2, start=3, rank=r, processes=2)) for r in (0, 1)]

@@ -1,4 +1,4 @@
-"""The gallery of the documentation: which executed notebooks it shows, and that no other picture leaks into it."""
+"""The gallery of the documentation: it shows executed notebooks, and no picture of other data."""
 
 import base64
 import re
@@ -41,7 +41,7 @@ def checkout(tmp_path, monkeypatch):
 
 
 def build(checkout) -> str:
-    """Write the gallery; everything that it wrote, as one text."""
+    """Write the gallery; return all files written, as one string."""
     gallery.write_gallery(SimpleNamespace(srcdir=checkout / "docs"))
     written = sorted(p for p in (checkout / "docs" / "generated").rglob("*") if p.is_file())
     return "\n".join(f"{p.name}: {p.read_bytes().decode()}" for p in written)
@@ -68,7 +68,7 @@ def test_an_executed_notebook_is_shown_with_its_outputs_and_a_card_with_its_firs
     ],
 )
 def test_no_picture_of_other_photos_leaks_into_the_gallery(checkout, executed, reason):
-    """Also not one that an earlier build, which was allowed to show it, left behind."""
+    """This includes a picture that an earlier build wrote."""
     (checkout / "runs" / "quick" / "02_supervised_pretraining.ipynb").unlink()
     path = checkout / "runs" / "quick" / "01_dust_synthesis.ipynb"
     write_notebook(path, printed=SAMPLE)
@@ -82,11 +82,11 @@ def test_no_picture_of_other_photos_leaks_into_the_gallery(checkout, executed, r
     assert reason in page.cells[1].source and "make reproduce" in page.cells[1].source
 
 
-def test_what_a_notebook_prints_of_its_data_is_what_the_gallery_looks_for(tmp_path, monkeypatch, capsys, photo_folder):
+def test_the_gallery_recognises_the_data_line_that_notebooks_print(tmp_path, monkeypatch, capsys, photo_folder):
     from ssdie.workbook.session import open_folder
 
-    for data, shown in (("", True), (str(photo_folder), False)):
+    for data, embedded in (("", True), (str(photo_folder), False)):
         monkeypatch.setenv("SSDIE_DATA", data)
         open_folder(tmp_path, "01_dust")
         origin = re.search(r"^data +(.+)$", capsys.readouterr().out, re.MULTILINE)[1]
-        assert origin.startswith(gallery.EMBEDDED) == shown
+        assert origin.startswith(gallery.EMBEDDED) == embedded

@@ -1,4 +1,4 @@
-"""Pages of the documentation: links, what they load, the comments of settings, the code of the tutorials."""
+"""Pages of the documentation: links, external resources, comments of settings, code of the tutorials."""
 
 import json
 import os
@@ -26,15 +26,15 @@ def pages(tmp_path):
     return tmp_path
 
 
-def test_whole_pages_have_no_fault(pages):
+def test_valid_pages_have_no_fault(pages):
     assert find_faults(pages) == []
 
 
 @pytest.mark.parametrize(
     "added, fault",
     [
-        ('<a href="c.html">c</a>', "refers to c.html, which is not there"),
-        ('<a href="b.html#veil">b</a>', "refers to b.html#veil, and that page has no place"),
+        ('<a href="c.html">c</a>', "refers to c.html, which does not exist"),
+        ('<a href="b.html#veil">b</a>', "refers to b.html#veil, and that page has no such anchor"),
         ('<a href="#veil">b</a>', "refers to #veil"),
         ('<img src="missing.png">', "refers to missing.png"),
         ('<script src="https://cdn.example.org/x.js"></script>', "loads https://cdn.example.org/x.js, which needs"),
@@ -42,13 +42,13 @@ def test_whole_pages_have_no_fault(pages):
         ('<img src="http://example.org/x.png">', "needs a network"),
     ],
 )
-def test_broken_links_and_what_needs_a_network_are_found(pages, added, fault):
+def test_broken_links_and_external_resources_are_reported(pages, added, fault):
     (pages / "a.html").write_text(GOOD + added)
     (found,) = find_faults(pages)
     assert found.startswith("a.html") and fault in found
 
 
-def test_links_of_a_moved_page_lead_to_pages_and_files(tmp_path):
+def test_links_of_a_copied_page_are_rewritten(tmp_path):
     docs = tmp_path / "docs"
     for name in ("docs/peers.md", "CHANGELOG.md", "notebooks/01.ipynb", "examples/slurm.py"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
@@ -58,11 +58,11 @@ def test_links_of_a_moved_page_lead_to_pages_and_files(tmp_path):
     assert re.findall(r"\((.+?)\)", moved) == [
         "../../peers.md#sets", "changelog.md", "../gallery/01.ipynb", "../../../examples/slurm.py", "https://a.b",
     ]  # fmt: skip
-    with pytest.raises(FileNotFoundError, match="gone.md leads nowhere"):
+    with pytest.raises(FileNotFoundError, match="gone.md does not exist"):
         rewrite_links("[x](gone.md)", tmp_path / "README.md", docs / "x.md", tmp_path, docs)
 
 
-def test_every_page_from_outside_docs_has_its_file():
+def test_pages_that_are_copied_into_docs_exist():
     assert all((ROOT / name).is_file() for name in PAGES)
 
 
@@ -83,11 +83,11 @@ def test_comments_of_fields_are_read_beside_and_above():
     assert comments["batch"] == "images per update and process" and set(comments) == set(TrainConfig.__annotations__)
 
 
-def test_the_scripts_are_pinned_with_a_digest_and_without_an_address():
+def test_scripts_are_pinned_by_version_and_digest_without_a_url():
     locked = json.loads((ROOT / "docs" / "package-lock.json").read_text())["packages"]
-    wanted = json.loads((ROOT / "docs" / "package.json").read_text())["dependencies"]
-    assert {name for name in wanted} == {re.match(r"(@[^/]+/)?[^/]+", file)[0] for file in COPIES}
-    for name, version in wanted.items():
+    required = json.loads((ROOT / "docs" / "package.json").read_text())["dependencies"]
+    assert {name for name in required} == {re.match(r"(@[^/]+/)?[^/]+", file)[0] for file in COPIES}
+    for name, version in required.items():
         assert locked[f"node_modules/{name}"]["version"] == version
     packages = [package for name, package in locked.items() if name]
     assert all(package["integrity"].startswith("sha512-") and "resolved" not in package for package in packages)
@@ -102,7 +102,7 @@ def test_the_code_of_a_tutorial_runs(tutorial, tmp_path, monkeypatch):
     blocks = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
     assert blocks
     names: dict = {}
-    exec("\n".join(blocks), names)  # as somebody would type them, one after the other
+    exec("\n".join(blocks), names)  # in one namespace, as in an interactive session
     if tutorial == "repair_photos":
         assert os.path.getsize("repaired.jpg") > 10_000
     else:

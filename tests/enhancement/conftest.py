@@ -1,4 +1,4 @@
-"""Fixture of the tests of single photos."""
+"""A synthetic dusty photo, shared by the tests of single photos."""
 
 import pytest
 import torch

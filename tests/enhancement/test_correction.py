@@ -25,12 +25,12 @@ def random_pixels(height: int, width: int, dtype) -> np.ndarray:
 
 
 def reference(pixels: np.ndarray, correction: Correction) -> np.ndarray:
-    """The maps at full size by PyTorch's bilinear interpolation, in double precision."""
+    """Maps enlarged by PyTorch's bilinear interpolation and applied in double precision."""
     white = full_scale(pixels.dtype)
     maps = torch.from_numpy(correction.maps).double()[None]
     maps = F.interpolate(maps, size=pixels.shape[:2], mode="bilinear", align_corners=False)[0].numpy()
-    slope, offset = maps[:9].reshape(3, 3, *pixels.shape[:2]), maps[9:]
-    mapped = np.einsum("kchw,hwc->hwk", slope, pixels / white) + offset.transpose(1, 2, 0)
+    matrix, offset = maps[:9].reshape(3, 3, *pixels.shape[:2]), maps[9:]
+    mapped = np.einsum("kchw,hwc->hwk", matrix, pixels / white) + offset.transpose(1, 2, 0)
     return mapped.clip(0, 1) * white
 
 
@@ -54,7 +54,7 @@ def test_identity_and_strength_zero_change_no_value(dtype):
     assert np.array_equal(apply_correction(pixels, random_correction(7, 9).scaled(0.0)), pixels)
 
 
-def test_the_number_of_threads_changes_no_value_and_the_result_may_replace_the_input():
+def test_the_number_of_threads_changes_no_value_and_the_output_may_overwrite_the_input():
     pixels, correction = random_pixels(97, 60, np.uint8), random_correction(12, 9)
     enhanced = apply_correction(pixels, correction)
     assert np.array_equal(apply_correction(pixels, correction, threads=3), enhanced)

@@ -1,4 +1,4 @@
-"""2,000 mutated photos: none crashes or hangs the process, leaves a file behind or exceeds the bound on memory."""
+"""2,000 mutated photos: none crashes or hangs the process, leaves a partial file or exceeds the memory limit."""
 
 import io
 import select
@@ -15,11 +15,11 @@ from hypothesis import strategies as st
 from PIL import Image
 
 COUNT = 2000
-HANG = 60  # seconds; a picture takes some hundredths
+HANG = 60  # seconds until a worker counts as hung; a picture takes a few hundredths
 
 
 def seeds() -> list[tuple[str, bytes]]:
-    """Small pictures of every kind, with what decoders also read: EXIF, profiles, several frames."""
+    """Small pictures of every kind, some with EXIF, a colour profile or several frames."""
     exif = Image.Exif()
     exif[0x0112], exif[0x0110] = 6, "a camera"
     jpeg = {"exif": exif.tobytes(), "icc_profile": bytes(200), "comment": b"dust"}
@@ -72,21 +72,21 @@ def deep_seeds() -> list[tuple[str, bytes]]:
 
 
 SEEDS = seeds()
-PLACES = st.one_of(st.integers(0, 200), st.integers(0, 1 << 16))  # headers, where sizes and counts stand, and anywhere
+OFFSETS = st.one_of(st.integers(0, 200), st.integers(0, 1 << 16))  # in headers, which have sizes and counts; anywhere
 STRANGE = st.sampled_from([b"\0", b"\xff", b"\x7f\xff\xff\xff", b"\xff" * 8, b"\0\0\0\1", b"\x80\0", bytes(64)])
 EDITS = st.tuples(
     st.sampled_from(["flip", "put", "cut", "drop", "repeat", "splice", "insert"]),
-    PLACES,
+    OFFSETS,
     st.integers(1, 255),
     st.one_of(st.binary(min_size=1, max_size=8), STRANGE),
 )
 
 
 def mutate(content: bytes, edits: list[tuple[str, int, int, bytes]], other: bytes) -> bytes:
-    """Flip bits, put, cut, drop, repeat and insert bytes, go on with another picture."""
-    for kind, place, size, value in edits:
-        place %= max(1, len(content))
-        before, after = content[:place], content[place:]
+    """Flip bits; overwrite, truncate, remove, repeat or insert bytes; continue with the bytes of another picture."""
+    for kind, offset, size, value in edits:
+        offset %= max(1, len(content))
+        before, after = content[:offset], content[offset:]
         if kind == "flip":
             content = before + bytes(b ^ size for b in after[:1]) + after[1:]
         elif kind == "put":
@@ -100,24 +100,24 @@ def mutate(content: bytes, edits: list[tuple[str, int, int, bytes]], other: byte
         elif kind == "insert":
             content = before + value + after
         else:
-            content = before + other[place % len(other) :]
+            content = before + other[offset % len(other) :]
     return content
 
 
-def mend_checksums(content: bytes) -> bytes:
-    """Give the chunks of a PNG the checksums that they now need, so that a decoder looks at what is in them."""
-    mended, place = content[:8], 8
-    while place + 12 <= len(content):
-        (length,) = struct.unpack_from(">I", content, place)
-        if place + 12 + length > len(content):
+def update_checksums(content: bytes) -> bytes:
+    """Recompute the chunk checksums of a PNG, so that decoders read the mutated content."""
+    updated, offset = content[:8], 8
+    while offset + 12 <= len(content):
+        (length,) = struct.unpack_from(">I", content, offset)
+        if offset + 12 + length > len(content):
             break
-        mended += chunk(content[place + 4 : place + 8], content[place + 8 : place + 8 + length])
-        place += 12 + length
-    return mended + content[place:]
+        updated += chunk(content[offset + 4 : offset + 8], content[offset + 8 : offset + 8 + length])
+        offset += 12 + length
+    return updated + content[offset:]
 
 
 class Worker:
-    """A process that enhances what it is given, and is started again when it died."""
+    """A child process that enhances pictures; `start` also restarts it after a crash."""
 
     def __init__(self, folder):
         self.folder = folder
@@ -131,10 +131,10 @@ class Worker:
             stderr=(self.folder / "stderr").open("ab"),
             env=ENVIRONMENT,
         )
-        assert self.ask(*SEEDS[0]) == "done"
+        assert self.enhance(*SEEDS[0]) == "done"
 
-    def ask(self, suffix: str, content: bytes) -> str:
-        """What became of a picture: "done", a reason, or "" where the process crashed or hung."""
+    def enhance(self, suffix: str, content: bytes) -> str:
+        """Enhance a picture; return "done", the reason of its failure, or "" if the process crashed or hung."""
         self.process.stdin.write(struct.pack("<I4s", len(content), suffix.ljust(4).encode()) + content)
         self.process.stdin.flush()
         ready, _, _ = select.select([self.process.stdout], [], [], HANG)
@@ -147,24 +147,24 @@ class Worker:
 
 @pytest.fixture(scope="module")
 def worker(tmp_path_factory):
-    made = Worker(tmp_path_factory.mktemp("fuzz"))
-    yield made
-    made.stop()
+    running = Worker(tmp_path_factory.mktemp("fuzz"))
+    yield running
+    running.stop()
 
 
-def test_every_seed_is_a_good_picture(worker):
-    assert {worker.ask(suffix, content) for suffix, content in SEEDS} == {"done"}
+def test_every_seed_is_a_valid_picture(worker):
+    assert {worker.enhance(suffix, content) for suffix, content in SEEDS} == {"done"}
 
 
-def test_a_chunk_that_says_it_is_long_takes_no_memory(worker):
+def test_a_chunk_with_a_huge_declared_length_allocates_no_memory(worker):
     content = encode("PNG")
-    assert "memory" not in worker.ask("png", content[:33] + struct.pack(">I", 2**31 - 1) + content[37:])
+    assert "memory" not in worker.enhance("png", content[:33] + struct.pack(">I", 2**31 - 1) + content[37:])
 
 
-def test_memory_above_the_bound_is_told(worker):
-    """What the bound is worth: a picture that truly needs more fails, and the next is done."""
-    assert "not enough memory" in worker.ask("png", png(8000, 8000, bytes(8000 * 24001)))
-    assert worker.ask(*SEEDS[0]) == "done"
+def test_exceeding_the_memory_limit_is_reported(worker):
+    """A picture that needs more memory than the limit fails, and the next one is enhanced."""
+    assert "not enough memory" in worker.enhance("png", png(8000, 8000, bytes(8000 * 24001)))
+    assert worker.enhance(*SEEDS[0]) == "done"
 
 
 @seed(0)
@@ -175,23 +175,23 @@ def test_memory_above_the_bound_is_told(worker):
     st.integers(0, len(SEEDS) - 1),
     st.booleans(),
 )
-def fuzz(worker, counts, first, edits, second, mend):
+def fuzz(worker, counts, first, edits, second, update):
     suffix, content = SEEDS[first]
     content = mutate(content, edits, SEEDS[second][1])
-    content = mend_checksums(content) if mend and suffix == "png" else content
-    told = worker.ask(suffix, content)
+    content = update_checksums(content) if update and suffix == "png" else content
+    message = worker.enhance(suffix, content)
     counts["tried"] += 1
-    if not told or "memory" in told or told.startswith("left "):
-        counts["crashed" if not told.startswith("left ") else "lost"] += 1
+    if not message or "memory" in message or message.startswith("left "):
+        counts["crashed" if not message.startswith("left ") else "left"] += 1
         worker.stop()
         worker.start()
-    counts[told == "done"] += 1
-    assert told and "memory" not in told, f"crashed, hung or above its memory: {content!r}"
-    assert not told.startswith("left "), f"{told}: {content!r}"
+    counts[message == "done"] += 1
+    assert message and "memory" not in message, f"crashed, hung or exceeded its memory limit: {content!r}"
+    assert not message.startswith("left "), f"{message}: {content!r}"
 
 
-def test_mutated_pictures_crash_nothing(worker):
-    counts = dict.fromkeys(("tried", "lost", "crashed", True, False), 0)
+def test_mutated_pictures_crash_no_process(worker):
+    counts = dict.fromkeys(("tried", "left", "crashed", True, False), 0)
     fuzz(worker, counts)
     assert counts["tried"] >= COUNT
-    assert counts[True] > COUNT / 20 and counts[False] > COUNT / 4  # both ways were gone
+    assert counts[True] > COUNT / 20 and counts[False] > COUNT / 4  # both outcomes occur

@@ -7,12 +7,12 @@ from ssdie.enhancement.correction import Correction
 from ssdie.enhancement.planes import apply_to_planes, downsample_planes, to_yuv_maps, yuv_to_rgb_matrix
 
 
-def interpolate(values: np.ndarray, places: np.ndarray, axis: int) -> np.ndarray:
+def interpolate(values: np.ndarray, positions: np.ndarray, axis: int) -> np.ndarray:
     """Linear interpolation along an axis, clamped at the border."""
-    places = np.clip(places, 0, values.shape[axis] - 1)
-    lower = places.astype(int)
+    positions = np.clip(positions, 0, values.shape[axis] - 1)
+    lower = positions.astype(int)
     upper = np.minimum(lower + 1, values.shape[axis] - 1)
-    weight = (places - lower).reshape([-1 if k == axis else 1 for k in range(values.ndim)])
+    weight = (positions - lower).reshape([-1 if k == axis else 1 for k in range(values.ndim)])
     return values.take(lower, axis) * (1 - weight) + values.take(upper, axis) * weight
 
 
@@ -37,7 +37,7 @@ def map_directly(planes, maps, bits):
 
 VIEWS = {
     "whole": lambda plane, step: plane,
-    "turned": lambda plane, step: plane.T,
+    "transposed": lambda plane, step: plane.T,
     "mirrored": lambda plane, step: plane[::-1, ::-1],
     "cropped": lambda plane, step: plane[4 // step : -2 // step, 2 // step : -6 // step],
 }

@@ -1,4 +1,4 @@
-"""The released network: both files are the same network, damage is found, copies and forked processes work."""
+"""The released network: both files agree, damage is detected, copies and forked processes work."""
 
 import copy
 import hashlib
@@ -32,19 +32,19 @@ def pixels(photo) -> np.ndarray:
 
 
 @pytest.mark.parametrize(
-    "where, name, load",
+    "module, name, load",
     [(runtime, "RELEASED_ONNX", load_model), (depth_gan, "DEPTH_MODEL", depth_gan.load_depth_model)],
 )
-def test_damaged_released_weights_are_refused(tmp_path, monkeypatch, where, name, load):
+def test_damaged_released_weights_are_refused(tmp_path, monkeypatch, module, name, load):
     path = tmp_path / "w.safetensors"
     path.write_bytes(b"damaged")
     (tmp_path / "SHA256SUMS").write_text(f"{'0' * 64}  w.safetensors\n")
-    monkeypatch.setattr(where, name, path)
+    monkeypatch.setattr(module, name, path)
     with pytest.raises(ValueError, match="is damaged"):
         load(*(() if load is load_model else (path,)))
 
 
-def test_the_released_weights_repair_a_synthetic_pair():
+def test_the_released_weights_gain_5_db_on_a_synthetic_pair():
     released = WEIGHTS / "msff.safetensors"
     assert released.stat().st_size <= 8_000_000 and read_header(released)["commit"]
     clear, depth = read_pair("scene_100003")
@@ -53,8 +53,8 @@ def test_the_released_weights_repair_a_synthetic_pair():
     assert after - before >= 5
 
 
-def test_the_released_onnx_file_and_the_released_weights_are_the_same_network(pixels):
-    """What people without torch get is what torch gives, to less than half a level."""
+def test_the_released_onnx_file_and_the_released_weights_agree(pixels):
+    """Corrections agree to 1e-4 and pixels to one level in float32."""
     torch_model = TorchModel(load_weights(WEIGHTS / "msff.safetensors"), classifier=load_dust_classifier())
     small = downsample(pixels, 128)
     for postprocess in (True, False):
@@ -73,7 +73,7 @@ def test_a_model_can_be_copied_and_pickled(pixels):
 
 
 def test_enhancement_works_in_a_forked_process(pixels):
-    """ONNX Runtime's threads do not survive a fork: the session is opened again."""
+    """ONNX Runtime's threads do not survive a fork, so the child has to create a new session."""
     expected = enhance(pixels, strength=1.0)
     reader, writer = os.pipe()
     child = os.fork()

@@ -1,4 +1,4 @@
-"""The dust score and the strength that follows it: clear photos stay, dusty ones are repaired, no video flickers."""
+"""Dust score and automatic strength: clear photos are unchanged, dusty ones are repaired, no video flickers."""
 
 import functools
 
@@ -22,7 +22,7 @@ from ssdie.synthesis.recipes import sample_dust
 
 
 class ScoredModel(StubModel):
-    """A network that halves the red channel and gives dust scores in turn."""
+    """A network that halves the red channel and returns `scores` in turn."""
 
     def __init__(self, *scores: float):
         self.scores, self.calls = scores, 0
@@ -47,7 +47,7 @@ def difference(first: np.ndarray, second: np.ndarray) -> float:
     return np.abs(first.astype(float) - second).mean()
 
 
-def test_strength_rises_with_the_score_from_nothing_to_everything():
+def test_strength_rises_with_the_score_from_zero_to_one():
     strengths = [find_strength("auto", score) for score in np.linspace(0, 1, 101)]
     assert (np.diff(strengths) >= 0).all() and np.diff(strengths).max() < 0.1  # smooth
     assert find_strength("auto", LOW) == 0 and find_strength("auto", HIGH) == 1
@@ -71,7 +71,7 @@ def test_the_score_rises_with_the_density_of_the_dust():
     assert find_strength("auto", scores[0]) < 0.05 and scores[-1] > 0.9
 
 
-def test_a_clear_photo_stays_and_a_dusty_one_is_repaired_fully():
+def test_a_clear_photo_is_unchanged_and_a_dusty_one_gets_full_strength():
     assert difference(enhance(sample()), sample()) < 1
     dusty = sample(4.0)
     assert np.array_equal(enhance(dusty), enhance(dusty, strength=1.0)) and difference(enhance(dusty), dusty) > 10
@@ -110,7 +110,7 @@ def test_the_journal_has_the_scores_of_photos_and_videos(tmp_path):
 
 
 def strengths(model, smalls, **settings) -> np.ndarray:
-    """Strength of the correction of each frame, by the red coefficient, which the full correction halves."""
+    """Strength of the correction of each frame, from the red coefficient: 1 at strength 0, 0.5 at strength 1."""
     smoother = Smoother(model, memory=10.0, every=1, **settings)
     return np.array([2 * (1 - smoother.follow(small).maps[0].mean()) for small in smalls])
 
@@ -119,20 +119,20 @@ def small_at(shade: float = 0.0) -> np.ndarray:
     return (picture_at(0, (24, 32)) / 255 + shade).astype(np.float32)
 
 
-def test_strength_of_a_video_follows_the_score_without_flicker():
+def test_strength_of_a_video_follows_the_score_smoothly():
     flickering = strengths(ScoredModel(0.0, 1.0), [small_at()] * 60)
     assert np.abs(np.diff(flickering[1:])).max() < 0.1 and np.ptp(flickering[40:]) < 0.1
     rising = strengths(ScoredModel(*[0.0] * 5, *[1.0] * 55), [small_at()] * 60)
     assert rising[4] == 0 and (np.diff(rising[4:]) > 0).all() and np.diff(rising).max() < 0.1 and rising[-1] > 0.99
 
 
-def test_a_cut_takes_the_strength_of_the_new_scene_at_once():
+def test_a_cut_switches_to_the_strength_of_the_new_scene():
     assert strengths(ScoredModel(1.0, 0.0), [small_at(), small_at(0.3)]) == pytest.approx([1.0, 0.0])
-    given = strengths(ScoredModel(0.0), [small_at(), small_at(0.3)], strength=0.5)
-    assert given == pytest.approx([0.5, 0.5])  # a number holds whatever the score
+    fixed = strengths(ScoredModel(0.0), [small_at(), small_at(0.3)], strength=0.5)
+    assert fixed == pytest.approx([0.5, 0.5])  # a fixed strength does not depend on the score
 
 
-def test_a_clear_video_stays(tmp_path):
+def test_a_clear_video_is_unchanged(tmp_path):
     source, scores = write_video(tmp_path / "a.mp4", [picture_at(t) for t in range(6)]), []
     for name, score in (("auto", 0.0), ("none", None)):
         enhance_video(source, tmp_path / f"{name}.mp4", ScoredModel(score), progress=False, scores=scores)

@@ -1,4 +1,4 @@
-"""Where enhanced pictures are written: no input is lost, a full or locked place costs only what does not fit."""
+"""Output paths: no input is overwritten, and on a full or read-only disk only the affected files fail."""
 
 import os
 import re
@@ -21,8 +21,8 @@ def photos(tmp_path):
 
 
 @pytest.fixture
-def say(capsys):
-    """Run the command in this process; give its exit status and what it said on standard error, but for the bar."""
+def run_command(capsys):
+    """Run the command in this process; return exit status and standard error without the progress bar, by line."""
 
     def run(*words) -> tuple[int, list[str]]:
         status = main([str(word) for word in command(*words)[len(SSDIE) :]])
@@ -32,39 +32,39 @@ def say(capsys):
     return run
 
 
-def test_output_that_is_an_input_is_refused(photos, tmp_path, say):
+def test_output_that_is_an_input_is_refused(photos, tmp_path, run_command):
     content = {p.name: p.read_bytes() for p in photos.iterdir()}
     (tmp_path / "link").symlink_to(photos)
     for words in ([photos], [photos / "0.png", photos / "1.png"], [photos / ".." / "photos"]):
         for out in (photos, tmp_path / "link", photos / ".." / "photos"):
-            status, told = say(*words, "-o", out)
+            status, messages = run_command(*words, "-o", out)
             lost = {p.name: p.read_bytes() for p in photos.iterdir()} != content
             assert status == 2 and not lost
-            assert len(told) == 1 and str(out / "0.png") in told[0] and "would be lost" in told[0]
+            assert len(messages) == 1 and str(out / "0.png") in messages[0] and "would be lost" in messages[0]
 
 
-def test_hard_linked_input_survives(photos, tmp_path, say):
+def test_hard_linked_input_survives(photos, tmp_path, run_command):
     (tmp_path / "out").mkdir()
     os.link(photos / "0.png", tmp_path / "out" / "0.png")
     content = (photos / "0.png").read_bytes()
-    status, _ = say(photos, "-o", tmp_path / "out")
+    status, _ = run_command(photos, "-o", tmp_path / "out")
     assert status == 0 and (photos / "0.png").read_bytes() == content
 
 
-def test_inputs_of_the_same_name_are_all_kept(tmp_path, say):
-    for seed, place in enumerate(("spring", "summer", "autumn")):
-        (tmp_path / place).mkdir()
-        photo(seed=seed).save(tmp_path / place / "a.png")
-    folders = [tmp_path / place for place in ("spring", "summer", "autumn")]
-    status, _ = say(*folders, "-o", tmp_path / "out", "--strength", "0")
+def test_inputs_of_the_same_name_are_all_kept(tmp_path, run_command):
+    for seed, season in enumerate(("spring", "summer", "autumn")):
+        (tmp_path / season).mkdir()
+        photo(seed=seed).save(tmp_path / season / "a.png")
+    folders = [tmp_path / season for season in ("spring", "summer", "autumn")]
+    status, _ = run_command(*folders, "-o", tmp_path / "out", "--strength", "0")
     kept = written(tmp_path / "out")
     assert status == 0 and kept == ["autumn/a.png", "spring/a.png", "summer/a.png"]
     for name in kept:
-        a, b = (np.asarray(Image.open(tmp_path / place / name), dtype=int) for place in (".", "out"))
+        a, b = (np.asarray(Image.open(tmp_path / season / name), dtype=int) for season in (".", "out"))
         assert np.abs(a - b).max() <= 1
 
 
-def test_targets_that_cannot_be_written_cost_themselves_alone(photos, tmp_path):
+def test_targets_that_cannot_be_written_fail_without_affecting_others(photos, tmp_path):
     out = tmp_path / "out"
     (out / "0.png").mkdir(parents=True)
     (out / "1.png").write_text("kept")
@@ -73,17 +73,17 @@ def test_targets_that_cannot_be_written_cost_themselves_alone(photos, tmp_path):
     photo().save(photos / "in" / "a.png")
     (out / "in").mkdir(mode=0o555)
     done = run_child(as_ordinary_user(command(photos, "-o", out)))
-    told = failures(done.stderr)
+    messages = failures(done.stderr)
     kept = (out / "1.png").read_text() == "kept" and written(out) == [f"{n}.png" for n in range(1, 6)]
     assert done.returncode == 1 and kept
-    assert told == {
+    assert messages == {
         str(photos / "0.png"): f"{out / '0.png'}: Is a directory",
         str(photos / "1.png"): f"{out / '1.png'}: the file exists and is read-only",
         str(photos / "in" / "a.png"): f"{out / 'in' / 'a.png'}: Permission denied",
     }
 
 
-def test_output_folders_that_cannot_be_written_are_refused(photos, tmp_path, say):
+def test_output_folders_that_cannot_be_written_are_refused(photos, tmp_path, run_command):
     (tmp_path / "file").write_text("kept")
     (tmp_path / "locked").mkdir(mode=0o555)
     for reason, out in (
@@ -91,8 +91,8 @@ def test_output_folders_that_cannot_be_written_are_refused(photos, tmp_path, say
         ("Not a directory", tmp_path / "file" / "out"),
         ("File name too long", tmp_path / ("long" * 100)),
     ):
-        status, told = say(photos, "-o", out)
-        assert status == 2 and len(told) == 1 and str(out) in told[0] and reason in told[0]
+        status, messages = run_command(photos, "-o", out)
+        assert status == 2 and len(messages) == 1 and str(out) in messages[0] and reason in messages[0]
     for reason, out, words in (
         ("Permission denied", tmp_path / "locked", as_ordinary_user),
         ("Read-only", tmp_path / "disk", lambda command: on_disk(tmp_path / "disk", command, "ro")),
@@ -103,8 +103,8 @@ def test_output_folders_that_cannot_be_written_are_refused(photos, tmp_path, say
     assert (tmp_path / "file").read_text() == "kept" and not any((tmp_path / "locked").iterdir())
 
 
-def test_a_full_disk_costs_what_does_not_fit(tmp_path):
-    """Some photos fit and are whole, the others are told, nothing half-written stays."""
+def test_on_a_full_disk_only_photos_that_do_not_fit_fail(tmp_path):
+    """Photos that fit are complete, the others are reported, no partial file remains."""
     photos, disk = tmp_path / "photos", tmp_path / "disk"
     photos.mkdir()
     for seed in range(10):
@@ -114,22 +114,22 @@ def test_a_full_disk_costs_what_does_not_fit(tmp_path):
     words = ["sh", "-c", '"$@"; e=$?; "$0" -c "$CHECK" "$OUT"/*.png; exit $e', sys.executable]
     words += command(photos, "-o", disk)
     done = run_child(on_disk(disk, words, f"size={size}"), env=ENVIRONMENT | {"CHECK": check, "OUT": str(disk)})
-    told, there = failures(done.stderr), [line for line in done.stdout.splitlines() if line.endswith(".png")]
-    assert done.returncode == 1 and 1 <= len(there) <= 8
-    assert sorted([*told, *(line.replace(str(disk), str(photos)) for line in there)]) == sorted(
+    messages, present = failures(done.stderr), [line for line in done.stdout.splitlines() if line.endswith(".png")]
+    assert done.returncode == 1 and 1 <= len(present) <= 8
+    assert sorted([*messages, *(line.replace(str(disk), str(photos)) for line in present)]) == sorted(
         str(photos / f"{seed}.png") for seed in range(10)
     )
-    assert all("No space left on device" in reason for reason in told.values())
+    assert all("No space left on device" in reason for reason in messages.values())
 
 
 @pytest.mark.parametrize("suffix, codec", [("avi", "MJPG"), ("mp4", "mp4v")])
-def test_a_video_that_does_not_fit_is_no_success(tmp_path, suffix, codec):
-    film, disk, random = tmp_path / f"film.{suffix}", tmp_path / "disk", np.random.default_rng(0)
-    writer = cv2.VideoWriter(str(film), cv2.VideoWriter_fourcc(*codec), 10, (160, 120))
+def test_a_video_that_does_not_fit_fails_and_leaves_no_file(tmp_path, suffix, codec):
+    video, disk, random = tmp_path / f"video.{suffix}", tmp_path / "disk", np.random.default_rng(0)
+    writer = cv2.VideoWriter(str(video), cv2.VideoWriter_fourcc(*codec), 10, (160, 120))
     for _ in range(30):
         writer.write(random.integers(0, 255, (120, 160, 3), dtype=np.uint8))
     writer.release()
-    done = run_child(on_disk(disk, command(film, "-o", disk), f"size={film.stat().st_size // 3}"))
+    done = run_child(on_disk(disk, command(video, "-o", disk), f"size={video.stat().st_size // 3}"))
     left = [line for line in done.stdout.splitlines() if line.endswith(suffix)]
     assert done.returncode == 1 and left == []
-    assert f"failed: {film}: " in done.stderr and "No space left on device" in done.stderr
+    assert f"failed: {video}: " in done.stderr and "No space left on device" in done.stderr

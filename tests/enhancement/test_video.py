@@ -1,4 +1,4 @@
-"""Videos: every frame comes back corrected, and what the network decides does not flicker."""
+"""Videos: every frame is corrected, and the correction does not flicker."""
 
 import os
 import signal
@@ -18,7 +18,7 @@ from ssdie.enhancement.video import enhance_video, prefetch
 
 
 class Gain:
-    """A network that multiplies colours, in turn by each of some numbers."""
+    """A stub network that multiplies colours by each of `gains` in turn."""
 
     def __init__(self, *gains: float):
         self.gains, self.calls, self.sizes = gains, 0, set()
@@ -31,20 +31,20 @@ class Gain:
 
 
 def small_at(t: int, shade: float = 0.0) -> np.ndarray:
-    """A small frame as the smoother sees it."""
+    """A downsampled frame, the input of the smoother."""
     return (picture_at(t, (24, 32)) / 255 + shade).astype(np.float32)
 
 
 def run(model, smalls, memory=8.0, every=1) -> list[np.ndarray]:
-    """Gain of each frame, (h, w)."""
+    """Gain maps of each frame, (h, w)."""
     smoother = Smoother(model, memory, every)
     return [smoother.follow(small).maps[0] for small in smalls]
 
 
 def test_smoothed_correction_flickers_less_than_frame_by_frame():
     smalls = [small_at(0)] * 40
-    alone, smoothed = run(Gain(1.2, 0.8), smalls, memory=0), run(Gain(1.2, 0.8), smalls)
-    assert np.var([maps.mean() for maps in alone]) == pytest.approx(0.04, rel=0.01)
+    unsmoothed, smoothed = run(Gain(1.2, 0.8), smalls, memory=0), run(Gain(1.2, 0.8), smalls)
+    assert np.var([maps.mean() for maps in unsmoothed]) == pytest.approx(0.04, rel=0.01)
     assert np.var([maps.mean() for maps in smoothed[20:]]) < 0.0025
 
 
@@ -56,21 +56,21 @@ def test_network_runs_every_nth_frame_and_after_a_cut():
     assert model.calls == 4
 
 
-def test_cut_starts_afresh():
+def test_a_cut_resets_the_smoothing():
     maps = run(Gain(1.2, 0.8), [small_at(0), small_at(0, 0.3)], memory=1000.0)
     assert maps[1] == pytest.approx(np.full((24, 32), 0.8))
 
 
-def test_what_comes_into_view_takes_the_newest_correction():
+def test_new_content_takes_the_newest_correction():
     smalls = [small_at(0)] * 2
     smalls[1] = smalls[1].copy()
-    smalls[1][:, 16:] += 0.15  # the right half is something else
+    smalls[1][:, 16:] += 0.15  # the right half changes
     maps = run(Gain(1.2, 0.8), smalls, memory=1000.0)[1]
     assert maps[:, -5:] == pytest.approx(np.full((24, 5), 0.8), abs=0.02)
     assert maps[:, :5] == pytest.approx(np.full((24, 5), 1.2), abs=0.02)
 
 
-def test_leaders_and_fades_are_not_changed_and_the_correction_comes_gradually():
+def test_black_frames_are_not_changed_and_the_correction_sets_in_gradually_in_fades():
     scene = small_at(0)
     model = Gain(1.5)
     fade = [scene * k / 24 for k in range(25)]
@@ -126,7 +126,7 @@ def test_each_frame_of_a_file_is_corrected(tmp_path, suffix):
 
 
 def test_two_videos_in_one_run_keep_their_own_frames(tmp_path):
-    """One is progressive and red, the other interlaced and green; both are enhanced twice, at the same time too."""
+    """One is progressive and red, the other interlaced and green; both are enhanced twice, concurrently."""
     options = {"flags": "+ilme+ildct"}
     red = write_video(tmp_path / "red.mp4", [picture_at(t, tint=(1, 0.1, 0.1)) for t in range(8)])
     green = write_video(tmp_path / "green.mp4", [picture_at(t, tint=(0.1, 1, 0.1)) for t in range(8)], options=options)
@@ -149,7 +149,7 @@ def test_two_videos_in_one_run_keep_their_own_frames(tmp_path):
             assert psnr(a.planes[0], b.planes[0]) > 45
 
 
-def test_black_bars_stay_and_the_picture_between_them_is_corrected_as_without_bars(tmp_path):
+def test_black_bars_are_unchanged_and_the_picture_between_them_is_corrected_as_without_bars(tmp_path):
     framed = []
     for t in range(8):
         framed.append(np.zeros((96, 160, 3), np.uint8))
@@ -165,7 +165,7 @@ def test_black_bars_stay_and_the_picture_between_them_is_corrected_as_without_ba
     assert model.sizes == {(96, 128, 3)}
 
 
-def test_black_and_white_video_stays_so(tmp_path):
+def test_black_and_white_video_stays_black_and_white(tmp_path):
     class Tint(Gain):
         def correct(self, small, postprocess=True):
             maps = np.tile(IDENTITY[:, None, None], (1, *small.shape[:2]))
@@ -255,6 +255,6 @@ def test_released_network_does_not_flicker():
         smoother, change = Smoother(model, 25.0), []
         for t in range(24):
             small = scene[:, step * t : step * t + 128] + rng.normal(0, 0.5 / 255, (72, 128, 3))
-            small = small.clip(0, 1).astype(np.float32)  # the mean of some noisy pixels
+            small = small.clip(0, 1).astype(np.float32)  # the noise that remains after downsampling
             change.append((apply_correction(small, smoother.follow(small)) - small).mean((0, 1)) * 255)
         assert np.abs(np.diff(change, axis=0)).max() < limit

@@ -1,4 +1,4 @@
-"""Wrong arrays and tensors are refused with what was expected and what was got."""
+"""Unsupported arrays and tensors raise an error that names the expected and the actual input."""
 
 import numpy as np
 import pytest
@@ -42,10 +42,10 @@ WRONG = {
 
 
 @pytest.mark.parametrize("kind", WRONG)
-def test_wrong_arrays_are_refused_with_what_came_and_what_is_wanted(kind, model):
-    value, came = WRONG[kind]
+def test_wrong_arrays_are_refused_with_the_expected_and_the_actual_input(kind, model):
+    value, got = WRONG[kind]
     if kind == "extended precision" and value.dtype == np.float64:
-        value, came = PLAIN.astype(">f8"), ">f8"  # machines that have none
-    with pytest.raises((TypeError, ValueError), match=came) as caught:
+        value, got = PLAIN.astype(">f8"), ">f8"  # platforms without extended precision
+    with pytest.raises((TypeError, ValueError), match=got) as caught:
         enhance(value, model, working_size=32)
     assert "expected " in str(caught.value)

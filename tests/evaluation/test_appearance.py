@@ -1,4 +1,4 @@
-"""Smoke, tint, light, crushed, chroma and vivid: identity, growing faults, undefined cases."""
+"""Smoke, tint, light, crushed, chroma and vivid: identical images, increasing defects, undefined cases."""
 
 import pytest
 import torch
@@ -18,7 +18,7 @@ from ssdie.evaluation.appearance import (
 
 @pytest.fixture(scope="module")
 def veil() -> torch.Tensor:
-    """Even orange dust above textured ground: (1, 3, 90, 120)."""
+    """Uniform orange dust above textured ground: (1, 3, 90, 120)."""
     image = torch.full((1, 3, 90, 120), 0.6) * torch.tensor([1.0, 0.9, 0.75]).view(1, 3, 1, 1)
     texture = torch.rand((1, 3, 30, 120), generator=torch.Generator().manual_seed(0))
     image[..., 60:, :] = 0.3 + 0.4 * texture
@@ -26,7 +26,7 @@ def veil() -> torch.Tensor:
 
 
 def darken(image: torch.Tensor, width: int) -> torch.Tensor:
-    """Darken a blot of some width in the veil."""
+    """Darken a blot `width` pixels wide in the veil."""
     blot = image.clone()
     blot[..., 10:40, 20 : 20 + width] *= 0.3
     return blot
@@ -42,7 +42,7 @@ def test_the_dusty_image_itself_has_no_smoke(veil):
 
 def test_smoke_grows_with_the_blot_and_its_depth(veil):
     assert increasing([smoke(darken(veil, width), veil) for width in (0, 15, 30, 60)])
-    assert smoke(veil * 0.9, veil).item() == 0  # evenly darker is no blot
+    assert smoke(veil * 0.9, veil).item() == 0  # uniformly darker: no blot
 
 
 def test_tint_grows_with_the_colour_of_the_veil(veil):
@@ -58,7 +58,7 @@ def test_smoke_and_tint_ignore_the_textured_part(veil):
     assert tint(changed, veil).item() == pytest.approx(tint(veil, veil).item())
 
 
-def test_smoke_and_tint_are_nan_without_an_even_veil():
+def test_smoke_and_tint_are_nan_without_a_uniform_veil():
     noise = torch.rand((2, 3, 64, 64), generator=torch.Generator().manual_seed(1))
     assert smoke(noise, noise).isnan().all() and tint(noise, noise).isnan().all()
 
@@ -88,6 +88,6 @@ def test_large_images_are_measured_on_a_small_copy(veil):
         assert value.item() == pytest.approx(measure_appearance(veil, veil)[name].item(), rel=0.1, abs=0.5), name
 
 
-def test_all_together_are_the_single_measures(veil):
+def test_measure_appearance_equals_the_single_measures(veil):
     together = measure_appearance(darken(veil, 20), veil)
     assert together["smoke"].equal(smoke(darken(veil, 20), veil)) and together["vivid"].equal(vivid(darken(veil, 20)))

@@ -1,4 +1,4 @@
-"""Properties of all baselines, and of the classical ones: range, grey stays grey, casts shrink, haze is removed."""
+"""Properties of all baselines and of the classical ones: range, grey stays grey, casts shrink, haze is removed."""
 
 import pytest
 import torch
@@ -143,8 +143,8 @@ def test_msrcr_equalises_detail_in_bright_and_dark_areas():
 def test_msrcr_saturates_the_clipped_fraction(dusty):
     enhanced = msrcr(dusty, clip=0.05)
     for extreme in (0.0, 1.0):
-        share = (enhanced == extreme).float().mean(dim=(2, 3))
-        assert ((share > 0.04) & (share < 0.07)).all()
+        fraction = (enhanced == extreme).float().mean(dim=(2, 3))
+        assert ((fraction > 0.04) & (fraction < 0.07)).all()
 
 
 def test_lab_colour_balance_centres_the_colour_and_stretches_the_lightness(dusty):

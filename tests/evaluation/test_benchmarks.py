@@ -1,4 +1,4 @@
-"""Public benchmarks: rules that match images, layouts of SIE and SID, sizes."""
+"""Public benchmarks: rules that match dusty and clear images, layouts of SIE and SID, sizes."""
 
 from pathlib import Path
 
@@ -92,7 +92,7 @@ def test_presets_and_pairs_are_options_of_evaluate(root, capsys):
     assert "expected one of --dusty, --pairs, --preset" in capsys.readouterr().err
 
 
-def test_values_of_a_preset_are_those_of_the_pairs(root):
+def test_a_preset_measures_the_pairs_at_the_given_size(root):
     pictures, _ = evaluate(["input"], "sie", root / "SIE", size="12x16")
     assert pictures["psnr"].tolist() == pytest.approx([20.0] * 3, abs=0.3)  # rounded to 8 bit
     assert list_examples("sie", root / "SIE", size="12x16")[0].load()[0].shape == (1, 3, 16, 12)

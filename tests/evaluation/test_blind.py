@@ -1,4 +1,4 @@
-"""The page of the blind comparison and the count of its answers."""
+"""The web page of the blind comparison, and the evaluation of its answers."""
 
 import base64
 import io
@@ -36,12 +36,12 @@ def write_answers(folder, key: dict, choices: list[str]):
     return path
 
 
-def test_the_page_holds_all_images_and_no_name(page):
+def test_the_page_contains_all_images_and_no_name(page):
     text = page.read_text(encoding="utf-8")
     assert not re.search(r"brighter|darker|photo\d", text) and not re.search(r"""(src|href)=["']?http""", text)
     key = json.loads((page.parent / KEY).read_text())
-    for shown, hidden in zip(embedded(page)["pairs"], key["pairs"], strict=True):
-        assert (mean(shown["left"]) > mean(shown["right"])) == (hidden["left"] == "brighter")
+    for pair, solution in zip(embedded(page)["pairs"], key["pairs"], strict=True):
+        assert (mean(pair["left"]) > mean(pair["right"])) == (solution["left"] == "brighter")
 
 
 def test_order_and_sides_are_random_and_seeded(page, tmp_path):
@@ -54,7 +54,7 @@ def test_order_and_sides_are_random_and_seeded(page, tmp_path):
     assert json.loads((again.parent / KEY).read_text())["pairs"] == pairs
 
 
-def test_answers_become_wins_with_a_wilson_interval(page):
+def test_wins_are_counted_with_a_wilson_interval(page):
     key = json.loads((page.parent / KEY).read_text())
     sides = ["left" if pair["left"] == "brighter" else "right" for pair in key["pairs"]]
     other = {"left": "right", "right": "left"}
@@ -62,13 +62,13 @@ def test_answers_become_wins_with_a_wilson_interval(page):
     table = count_answers([write_answers(page.parent, key, choices)], page.parent / KEY).set_index("method")
     assert table.loc["brighter", ["wins", "ties", "answers"]].tolist() == [15, 2, 20]
     assert table.loc["darker", "wins"] == 3
-    p, n, z = 15 / 18, 18, 1.959964  # the formula of Wilson
+    p, n, z = 15 / 18, 18, 1.959964  # Wilson score interval
     centre, half = p + z * z / (2 * n), z * (p * (1 - p) / n + z * z / (4 * n * n)) ** 0.5
     expected = [(centre + sign * half) / (1 + z * z / n) for sign in (-1, 1)]
     assert table.loc["brighter", ["low", "high"]].tolist() == pytest.approx(expected, abs=1e-6)
 
 
-def test_answers_of_several_viewers_are_added_and_ties_alone_have_no_share(page):
+def test_answers_of_several_viewers_are_added_and_the_share_is_nan_with_ties_only(page):
     key = json.loads((page.parent / KEY).read_text())
     files = [write_answers(page.parent, key, ["tie"] * 3) for _ in range(2)]
     table = count_answers(files, page.parent / KEY)

@@ -1,4 +1,4 @@
-"""FADE: values computed from the published equations, features of simple blocks, undefined cases."""
+"""FADE: values from the published equations, features of simple blocks, undefined cases."""
 
 import numpy as np
 import pytest

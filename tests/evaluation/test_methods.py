@@ -106,7 +106,7 @@ def test_a_finished_image_of_another_size_is_resized(folders, tmp_path):
     assert (pictures["entropy"] == 0).all()
 
 
-def test_files_hold_the_returned_tables(folders, tmp_path):
+def test_files_contain_the_returned_tables(folders, tmp_path):
     pictures, summary = evaluate(["input", "clahe_lab"], folders["dusty"], out=tmp_path / "new")
     names = sorted(path.name for path in (tmp_path / "new").iterdir())
     assert names == ["pictures.csv", "ranks.csv", "summary.csv", "summary.md", "summary.tex"]
@@ -116,7 +116,7 @@ def test_files_hold_the_returned_tables(folders, tmp_path):
     pd.testing.assert_frame_equal(read, summary, rtol=1e-5, check_dtype=False)
 
 
-def test_dust_on_the_embedded_sample_is_the_same_each_time():
+def test_dust_on_the_embedded_sample_is_deterministic():
     first, again = list_examples(sample=2), list_examples(sample=2)
     assert len({example.name for example in first}) == 2
     for a, b in zip(first, again, strict=True):
@@ -133,13 +133,13 @@ def test_the_pristine_model_of_niqe_is_named(folders, monkeypatch):
 
 def test_ssdie_means_the_released_weights_or_the_checkpoint(stub, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "ssdie").mkdir()  # a folder of that name, as in the checkout, is not used
+    (tmp_path / "ssdie").mkdir()  # a folder of that name, as in a checkout, is not taken for a checkpoint
     (tmp_path / "best.pt").write_bytes(b"")
     photo = torch.zeros(1, 3, 2, 2)
     solvers = resolve_methods(["ssdie", "trial=best.pt", "best.pt"])
     assert [method(photo, "").mean().item() for method in solvers.values()] == [0.25, 0.75, 0.75]
     assert list(solvers) == ["ssdie", "trial", "best"]
-    assert stub.strengths == ["auto", 1.0, 1.0]  # what users get; networks are compared at their full strength
+    assert stub.strengths == ["auto", 1.0, 1.0]  # the default for users; checkpoints are compared at full strength
     assert resolve_methods(["ssdie"], checkpoint="best.pt")["ssdie"](photo, "").mean() == 0.75
 
 

@@ -1,4 +1,4 @@
-"""Metrics: formulas, limiting cases, direction, and what each ignores."""
+"""Metrics: formulas, limiting cases, direction, invariances."""
 
 import math
 
@@ -69,7 +69,7 @@ def test_ciede2000_of_white_and_black_is_100_and_of_equal_pictures_0():
 
 
 def test_ciede2000_weights_differences_of_saturated_colours_less():
-    """From blue (0, 0, 1) to (0.1, 0, 1) is a smaller step for the eye than the same step from grey."""
+    """From blue (0, 0, 1) to (0.1, 0, 1) is perceived as smaller than the same step from grey."""
     assert ciede2000(flat(0.1, 0, 1), flat(0, 0, 1)) < ciede2000(flat(0.6, 0.5, 0.5), flat(0.5, 0.5, 0.5))
 
 
@@ -112,7 +112,7 @@ def test_r_is_nan_without_a_visible_edge_and_finite_if_the_dusty_image_is_flat()
 
 
 def test_saturated_counts_only_new_pixels():
-    dusty = torch.linspace(0, 1, 11).expand(1, 3, 4, 11)  # a column black, one white from the start
+    dusty = torch.linspace(0, 1, 11).expand(1, 3, 4, 11)  # one column is black and one white already
     enhanced = (1.5 * dusty - 0.25).clamp(0, 1)  # 0.1 becomes black, 0.9 becomes white
     assert saturated_fraction(enhanced, dusty).item() == pytest.approx(100 * 2 / 11)
     assert saturated_fraction(dusty, dusty).item() == 0
@@ -147,7 +147,7 @@ def test_images_of_a_batch_are_measured_separately(name):
 
 
 @pytest.mark.parametrize("name", [name for name, metric in METRICS.items() if metric.needs == "clear"])
-def test_the_direction_in_the_table_is_right(name):
+def test_full_reference_metrics_have_the_direction_in_the_table(name):
     clear = stripes(0.2, 0.8)
     near, far = (clear + 0.05 * noise(8, (32, 32))).clamp(0, 1), noise(8, (32, 32))
     metric = METRICS[name]
@@ -157,8 +157,8 @@ def test_the_direction_in_the_table_is_right(name):
 
 def test_measure_computes_the_metrics_whose_inputs_are_given():
     enhanced, dusty, clear = (0.2 + 0.6 * noise(seed, (96, 96)) for seed in range(3))
-    alone = [name for name, metric in METRICS.items() if not metric.needs]
-    assert list(measure(enhanced)) == alone
+    without_reference = [name for name, metric in METRICS.items() if not metric.needs]
+    assert list(measure(enhanced)) == without_reference
     assert set(measure(enhanced, dusty)) == {name for name, metric in METRICS.items() if metric.needs != "clear"}
     assert list(measure(enhanced, dusty, clear)) == list(METRICS)
     assert "niqe" not in measure(enhanced[..., :95])

@@ -1,4 +1,4 @@
-"""Metrics against published values, and properties that hold for any image; see also test_calibration.py."""
+"""Metrics compared with published values, and invariants for random images; see also test_calibration.py."""
 
 import functools
 
@@ -17,8 +17,8 @@ from ssdie.evaluation.niqe import load_pristine, niqe
 from ssdie.ops.images import fit_long_side
 from ssdie.utils.paths import data_root
 
-# By BasicSR 1.4.2, which gives what the authors' MATLAB program does to four digits, with the published model,
-# evaluated in float64 on the photos inside scikit-image.
+# Computed in float64 with BasicSR 1.4.2 and the published model on photos of scikit-image; BasicSR agrees with the
+# authors' MATLAB program to four digits.
 PUBLISHED_NIQE = {"chelsea": 2.62552, "astronaut": 3.09159, "coffee": 4.11533, "rocket": 6.97093}
 
 # L, a, b of two colours and their difference: Sharma, Wu, Dalal 2005, table 1
@@ -36,7 +36,7 @@ SHARMA = [
 
 
 @pytest.mark.parametrize("one, two, expected", SHARMA)
-def test_the_reference_for_ciede2000_gives_the_published_differences(one, two, expected):
+def test_reference_implementations_of_ciede2000_equal_the_published_differences(one, two, expected):
     assert reference_metrics.delta_e(one, two) == pytest.approx(expected, abs=5e-5)
     assert deltaE_ciede2000(one, two) == pytest.approx(expected, abs=5e-5)
 
@@ -49,14 +49,14 @@ def photo(name: str) -> torch.Tensor:
 
 
 @pytest.mark.parametrize("name, expected", PUBLISHED_NIQE.items())
-def test_niqe_with_the_published_model_is_that_of_the_published_program(name, expected):
+def test_niqe_with_the_published_model_equals_the_published_program(name, expected):
     root = data_root()
     if root is None or not (root / "models" / "niqe_pristine.npz").is_file():
         pytest.skip("the published model is not in the repository; SSDIE_DATA has it")
     assert niqe(photo(name), load_pristine("mittal2013"), rounded=True).item() == pytest.approx(expected, abs=1e-2)
 
 
-def test_niqe_with_rounding_is_the_formula():
+def test_niqe_with_rounding_equals_the_reference_implementation():
     own, image = load_pristine("ssdie"), photo("chelsea")
     expected = reference_metrics.niqe(
         image[0].permute(1, 2, 0).double().numpy(), own.mean, own.covariance, rounded=True
@@ -104,10 +104,10 @@ def test_full_reference_metrics_are_symmetric(one, two):
 def test_mirrored_images_have_the_same_values(picture):
     other = picture.roll(5, dims=3)
     for name, metric in METRICS.items():
-        if name not in ("niqe", "fade"):  # they use the neighbours to one side
-            beside = (other,) if metric.needs else ()
-            plain = metric.function(picture, *beside).item()
-            mirrored = metric.function(picture.flip(3), *(x.flip(3) for x in beside)).item()
+        if name not in ("niqe", "fade"):  # they use neighbours on one side only
+            others = (other,) if metric.needs else ()
+            plain = metric.function(picture, *others).item()
+            mirrored = metric.function(picture.flip(3), *(x.flip(3) for x in others)).item()
             assert plain == pytest.approx(mirrored, rel=1e-5, nan_ok=True), name
 
 
@@ -129,8 +129,8 @@ def test_more_dust_is_worse(scene, veil, density):
     thin, thick = (under_dust(scene, veil, density * more) for more in (1.0, 1.5))
     for name in FALLS + RISES:
         metric = METRICS[name]
-        beside = (clear,) if metric.needs else ()
-        gain = (metric.function(thick, *beside) - metric.function(thin, *beside)).item()
+        others = (clear,) if metric.needs else ()
+        gain = (metric.function(thick, *others) - metric.function(thin, *others)).item()
         assert gain > 0 if name in RISES else gain < 0, name
     for name in ("e", "r"):  # gained by removing the dust
         function = METRICS[name].function

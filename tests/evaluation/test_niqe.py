@@ -1,4 +1,4 @@
-"""NIQE: each step against its formula, the fit, and the order of good and damaged images."""
+"""NIQE: each step against its formula, the model fit, and the ranking of intact and degraded images."""
 
 import numpy as np
 import pytest
@@ -40,7 +40,7 @@ def texture(seed: int, size: tuple[int, int]) -> torch.Tensor:
 
 @pytest.mark.parametrize("shape, left, right", [(2, 1, 1), (1, 0.5, 0.5), (0.8, 0.3, 0.6), (3, 2, 1)])
 def test_fit_aggd_recovers_the_distribution(shape, left, right):
-    """|x| / b is Gamma(1 / a)^(1 / a); a sign is drawn in proportion to the scales."""
+    """Samples: |x| / b is Gamma(1 / a)^(1 / a); the probability of a sign is proportional to its scale."""
     rng = np.random.default_rng(0)
     size = rng.gamma(1 / shape, size=400_000) ** (1 / shape)
     negative = rng.random(size.size) < left / (left + right)
@@ -73,7 +73,7 @@ def test_blocks_are_cut_row_by_row():
 
 
 def test_features_of_a_patch_do_not_depend_on_far_patches(photo):
-    """36 numbers a patch; only the 3-pixel window at the seam reaches across."""
+    """36 features per patch; only the 3-pixel margin of the window crosses patch borders."""
     features, deviation = patch_features(photo)
     assert features.shape == (3 * 4, 36) and deviation.shape == (12,)
     changed = photo.clone()
@@ -83,7 +83,7 @@ def test_features_of_a_patch_do_not_depend_on_far_patches(photo):
 
 
 def test_features_of_pairs_depend_on_the_direction_of_the_neighbour():
-    """Vertical stripes: neighbours below are similar (positive products), those to the right are not."""
+    """Vertical stripes: neighbours below have positive products, those to the right do not."""
     generator = torch.Generator().manual_seed(3)
     row = 0.5 + 0.2 * torch.randn(96, generator=generator)
     grain = 0.02 * torch.randn((96, 96), generator=generator)

@@ -1,4 +1,4 @@
-"""Realism of synthetic dust by a classifier."""
+"""Realism of synthetic dust: AUC of a classifier that separates real from synthetic photos."""
 
 import pytest
 import torch

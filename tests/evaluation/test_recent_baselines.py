@@ -113,7 +113,7 @@ def test_refinement_without_weights_keeps_the_coefficient_and_with_a_large_one_f
     torch.testing.assert_close(flat, rough.mean().expand_as(rough), atol=0.01, rtol=0)
 
 
-def test_large_images_get_fewer_rounds(monkeypatch, noise):
+def test_large_images_get_fewer_iterations(monkeypatch, noise):
     image = tensor(noise)[0]
     spectrum = prior.consistent_spectrum(image)
     arguments = image, prior.project(image, spectrum), spectrum
@@ -178,7 +178,7 @@ def test_the_tone_curve_at_the_extremes_of_a_channel():
     assert high == pytest.approx(1 / (1 + 0.35 * np.exp(a * (5.1 / 7 - 0.8))), abs=1e-5)
 
 
-def test_the_detail_boost_leaves_large_constant_areas_alone():
+def test_the_detail_boost_does_not_change_large_constant_areas():
     image = gaussian_blur(torch.rand((1, 3, 100, 100), generator=torch.Generator().manual_seed(0)), 2)
     image[..., 10:91, 10:91] = 0.5
     torch.testing.assert_close(

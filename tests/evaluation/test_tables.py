@@ -86,7 +86,7 @@ def test_the_spread_over_seeds_follows_the_mean():
     assert cells.tolist() == ["0.800 ± 0.013 [0.700, 0.900]", "0.800 [0.700, 0.900]"]
 
 
-def test_the_documentation_holds_the_table_of_all_metrics():
+def test_the_documentation_contains_the_table_of_all_metrics():
     assert format_markdown(metric_table()) in (project_root() / "docs" / "peers.md").read_text(encoding="utf-8")
 
 

@@ -1,4 +1,4 @@
-"""The exported file equals the network with pre- and post-processing in PyTorch."""
+"""The exported ONNX file equals the PyTorch network with its pre- and post-processing."""
 
 import sys
 from unittest.mock import Mock
@@ -56,7 +56,7 @@ def test_the_exported_chain_equals_torch_at_any_size(model, files, size, generat
 
 
 @torch.inference_mode()
-def test_a_chain_without_classifier_computes_the_same_maps_alone(model, tmp_path, monkeypatch, generator):
+def test_a_chain_without_classifier_has_the_same_maps_as_its_only_output(model, tmp_path, monkeypatch, generator):
     small, exporter = torch.rand(1, 3, 24, 32, generator=generator), Mock(side_effect=InterruptedError)
     maps, _ = Chain(model, load_dust_classifier())(small, torch.ones(()))
     assert torch.equal(Chain(model)(small, torch.ones(())), maps)
@@ -68,7 +68,7 @@ def test_a_chain_without_classifier_computes_the_same_maps_alone(model, tmp_path
 
 
 def test_a_file_without_dust_score_gives_the_full_correction(files, tmp_path):
-    """Such are the files of earlier releases."""
+    """Files of earlier releases have no dust score."""
     photo = np.random.default_rng(0).integers(0, 255, (20, 30, 3), dtype=np.uint8)
     program = onnx.load(files[1])
     assert program.graph.output.pop().name == "dust"

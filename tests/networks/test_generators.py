@@ -34,7 +34,7 @@ def test_parameter_counts_equal_those_of_the_paper(network, parameters):
 
 @pytest.mark.parametrize("name", SMALL)
 @pytest.mark.parametrize("size", [(64, 64), (37, 50), (1, 3), (130, 9)])
-def test_generators_take_any_size(name, size):
+def test_generators_accept_any_size(name, size):
     network = SMALL[name]().eval()
     with torch.no_grad():
         enhanced = network(torch.rand(1, 3, *size))
@@ -111,18 +111,18 @@ def test_smoothing_removes_a_grid_of_four_pixels_and_keeps_edges_of_the_photo():
     dusty[..., 20:] = torch.tensor([0.3, 0.4, 0.8]).view(3, 1, 1)  # an edge
     plain, smooth = (MSFF(width=8, head="scattering", smooth=radius).eval() for radius in (0, 2))
 
-    def enhance_by(maps):
+    def enhance_with(features):
         for network in (plain, smooth):
-            network.features = lambda x, generator: maps
+            network.features = lambda x, generator: features
         with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
             return [network(dusty) for network in (plain, smooth)]
 
-    pictures = enhance_by(0.1 * tile.repeat(1, 1, 8, 10))
+    pictures = enhance_with(0.1 * tile.repeat(1, 1, 8, 10))
     gridded, filtered = (picture[..., 6:-6, 26:-6].std(dim=(2, 3)) for picture in pictures)
     assert gridded.min() > 0.02 and (filtered < 0.1 * gridded).all()
     step = torch.full((1, 6, 32, 40), 0.1)
     step[..., 20:] = -0.1
-    sharp, kept = enhance_by(step)
+    sharp, kept = enhance_with(step)
     assert torch.allclose(sharp, kept, atol=2e-3)
     with pytest.raises(ValueError, match='smooth: expected 0 with head "tanh"'):
         MSFF(width=8, smooth=2)
@@ -139,7 +139,7 @@ def test_patch_generator_reassembles_patches_in_order():
     assert torch.allclose(network.transform(x), torch.tanh(x))
 
 
-def test_reflection_padding_equals_that_of_pytorch_and_keeps_the_precision():
+def test_reflection_padding_equals_that_of_pytorch_and_saves_bfloat16_activations():
     features = torch.randn(2, 3, 9, 7, generator=torch.Generator().manual_seed(0))
     theirs = torch.nn.Conv2d(3, 4, 4, 2, (2, 1), padding_mode="reflect")
     ours = ReflectConv2d(3, 4, 4, 2, (2, 1))
@@ -160,23 +160,23 @@ def test_gradient_of_reflection_padding_equals_that_of_pytorch(border):
     ours = Reflect.apply(features, rows, columns)
     theirs = F.pad(features, (columns, columns, rows, rows), mode="reflect")
     gradient = torch.randn(theirs.shape, generator=random, dtype=torch.float64)
-    found, expected = (torch.autograd.grad(padded, features, gradient)[0] for padded in (ours, theirs))
-    assert torch.equal(ours, theirs) and torch.allclose(found, expected, rtol=1e-14)
+    got, expected = (torch.autograd.grad(padded, features, gradient)[0] for padded in (ours, theirs))
+    assert torch.equal(ours, theirs) and torch.allclose(got, expected, rtol=1e-14)
     assert torch.autograd.gradcheck(lambda x: Reflect.apply(x, rows, columns), features)
 
 
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
 def test_join_has_the_gradients_of_torch_cat_as_contiguous_tensors(layout):
     random = torch.Generator().manual_seed(0)
-    maps = [torch.randn(2, c, 4, 5, generator=random).to(memory_format=layout).requires_grad_() for c in (3, 6)]
-    joined = join(*maps)
-    assert torch.equal(joined, torch.cat(maps, 1))
+    feature_maps = [torch.randn(2, c, 4, 5, generator=random).to(memory_format=layout).requires_grad_() for c in (3, 6)]
+    joined = join(*feature_maps)
+    assert torch.equal(joined, torch.cat(feature_maps, 1))
     gradient = torch.randn(joined.shape, generator=random).to(memory_format=layout)
-    found = torch.autograd.grad(joined, maps, gradient)
-    assert torch.equal(found[0], gradient[:, :3]) and torch.equal(found[1], gradient[:, 3:])
-    assert all(part.is_contiguous(memory_format=layout) for part in found)
-    maps[1].requires_grad_(False)  # as for the photo, which is not trained
-    assert torch.autograd.grad(join(*maps).sum(), maps[0])[0].eq(1).all()
+    got = torch.autograd.grad(joined, feature_maps, gradient)
+    assert torch.equal(got[0], gradient[:, :3]) and torch.equal(got[1], gradient[:, 3:])
+    assert all(part.is_contiguous(memory_format=layout) for part in got)
+    feature_maps[1].requires_grad_(False)  # such as the input image
+    assert torch.autograd.grad(join(*feature_maps).sum(), feature_maps[0])[0].eq(1).all()
 
 
 @pytest.mark.parametrize("name", SMALL)

@@ -1,4 +1,4 @@
-"""VGG features: the layers returned, frozen weights, and where weights are found."""
+"""VGG features: returned layers, frozen weights, sources of the weights."""
 
 import pytest
 import torch
@@ -47,7 +47,7 @@ def test_layers_of_vgg_19_have_the_names_of_the_paper(monkeypatch):
     assert names == {*FeatureNetwork.PERCEPTUAL, "relu2_2", "relu3_4", "relu4_4", "relu5_2"}
 
 
-def test_a_feature_file_in_either_naming_gives_the_features_of_its_weights(features, tmp_path, picture):
+def test_a_feature_file_is_read_with_either_naming_of_its_weights(features, tmp_path, picture):
     state = {k: v.half() for k, v in features.layers[:26].state_dict().items()}
     save_file(state, tmp_path / "plain.safetensors")
     save_file({f"features.{k}": v for k, v in state.items()}, tmp_path / "named.safetensors")

@@ -1,4 +1,4 @@
-"""Weight files: round trip, interpolation, foreign files."""
+"""Weight files: round trip, interpolation, files of other programs."""
 
 import pytest
 import torch
@@ -11,8 +11,8 @@ from ssdie.networks.weights import blend_weights, load_weights, read_header, sav
 def test_weights_are_saved_and_loaded_with_their_header(tmp_path):
     torch.manual_seed(0)
     network = MSFF(width=8, head="scattering").eval()
-    about = {"generator": "msff", "options": {"width": 8, "head": "scattering"}}
-    save_weights(tmp_path / "w.safetensors", network, about)
+    header = {"generator": "msff", "options": {"width": 8, "head": "scattering"}}
+    save_weights(tmp_path / "w.safetensors", network, header)
     loaded, dusty = load_weights(tmp_path / "w.safetensors"), torch.rand(1, 3, 16, 16)
     assert torch.equal(loaded(dusty), network(dusty)) and not loaded.training
     assert read_header(tmp_path / "w.safetensors")["options"]["width"] == 8
@@ -35,7 +35,7 @@ def test_blended_weights_interpolate_two_files(tmp_path):
         blend_weights(*paths[:2], 0.5, paths[2])
 
 
-def test_foreign_weights_are_refused(tmp_path):
+def test_weights_of_other_programs_are_refused(tmp_path):
     save_file({"a": torch.ones(1)}, tmp_path / "other.safetensors")
     with pytest.raises(ValueError, match="without their header"):
         load_weights(tmp_path / "other.safetensors")

@@ -1,4 +1,4 @@
-"""Affine colour maps: the fit at the working size, and training through it."""
+"""Affine colour maps: the fit at the working size, and gradients through it."""
 
 import pytest
 import torch
@@ -23,16 +23,16 @@ def scenes():
 def test_fit_recovers_an_affine_color_change(scenes):
     matrix = torch.tensor([[1.2, 0.1, 0.0], [0.0, 0.9, -0.1], [0.2, 0.0, 1.4]])
     changed = torch.einsum("kc,nchw->nkhw", matrix, scenes) + 0.05
-    slope, offset = fit_correction(scenes, changed - scenes)
-    again = (slope * scenes[:, None]).sum(2) + offset
-    assert (slope - matrix[..., None, None]).abs().mean() < 0.05
-    assert (again - changed).abs().max() < 0.03
+    fitted, offset = fit_correction(scenes, changed - scenes)
+    mapped = (fitted * scenes[:, None]).sum(2) + offset
+    assert (fitted - matrix[..., None, None]).abs().mean() < 0.05
+    assert (mapped - changed).abs().max() < 0.03
 
 
-def test_fit_of_a_flat_image_shifts_it_and_keeps_the_identity_slope():
+def test_fit_of_a_flat_image_is_the_identity_matrix_with_an_offset():
     flat = torch.full((1, 3, 12, 12), 0.4)
-    slope, offset = fit_correction(flat, torch.full_like(flat, 0.1))
-    assert torch.allclose(slope, torch.eye(3)[..., None, None].expand_as(slope), atol=1e-4)
+    matrix, offset = fit_correction(flat, torch.full_like(flat, 0.1))
+    assert torch.allclose(matrix, torch.eye(3)[..., None, None].expand_as(matrix), atol=1e-4)
     assert torch.allclose(offset, torch.full_like(offset, 0.1), atol=1e-4)
 
 
@@ -42,8 +42,8 @@ def test_dark_spot_in_the_change_is_kept_on_texture_and_spread_on_flat_regions()
     grain = 0.15 * torch.randn(1, 1, 64, 64, generator=torch.Generator().manual_seed(4))
     depths = []
     for dusty in (torch.full((1, 3, 64, 64), 0.5), (0.5 + grain + blot).expand(1, 3, -1, -1)):
-        slope, offset = fit_correction(dusty, blot)
-        change = (slope * dusty[:, None]).sum(2) + offset - dusty
+        matrix, offset = fit_correction(dusty, blot)
+        change = (matrix * dusty[:, None]).sum(2) + offset - dusty
         depths.append((change[..., 28:36, 28:36].mean() - change[..., :8, :8].mean()).item())
     assert depths[0] > -0.12  # flat
     assert depths[1] < -0.2  # textured
@@ -72,7 +72,7 @@ def test_crops_up_to_the_working_size_get_the_output_of_the_network(scenes):
         assert torch.equal(got, scenes / 2) and fit_residual == 0
 
 
-def test_residual_reveals_a_grid_that_the_fit_hides(scenes):
+def test_residual_contains_a_grid_that_the_fit_removes(scenes):
     grid = 0.1 * ((torch.arange(32) % 4 == 0).float() - 0.25)
     plain, hidden = (enhance_batch(scenes, lambda s, g=g: 0.8 * s + 0.1 + g, 32, postprocess=False) for g in (0, grid))
     assert (plain[0] - hidden[0]).abs().mean() < 0.01
@@ -89,8 +89,8 @@ def test_gradient_equals_finite_differences(scenes):
     assert torch.autograd.gradcheck(loss, gain)
 
 
-def test_detail_below_the_working_size_is_mapped_too(scenes):
-    """Stripes of one pixel vanish at the working size; the fitted slope still scales them at full size."""
+def test_detail_below_the_working_size_is_scaled_by_the_fitted_matrix(scenes):
+    """Stripes of one pixel vanish at the working size; the fitted matrix still scales them at full size."""
     stripes = (scenes + 0.1 * (torch.arange(64) % 2 - 0.5)).clamp(0, 1)
     assert torch.allclose(F.avg_pool2d(stripes, 2), F.avg_pool2d(scenes, 2), atol=0.03)
     pictures = (enhance_batch(x, lambda s: 2 * s - 0.5, 32, postprocess=False)[0] for x in (scenes, stripes))

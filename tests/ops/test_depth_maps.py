@@ -44,16 +44,16 @@ def test_jet_round_trip_through_png(tmp_path, picture, ramp):
     clear, depth = picture[0], ramp[..., :56]
     depth_maps.write_side_by_side(tmp_path / "a.png", clear, depth)
     assert read_image(tmp_path / "a.png").shape == (3, 40, 112)
-    clear_back, depth_back = depth_maps.read_side_by_side(tmp_path / "a.png")
-    assert (clear_back - clear).abs().max() <= 0.5 / 255 + 1e-6
-    error = (depth_back - depth).abs()
+    clear_read, depth_read = depth_maps.read_side_by_side(tmp_path / "a.png")
+    assert (clear_read - clear).abs().max() <= 0.5 / 255 + 1e-6
+    error = (depth_read - depth).abs()
     assert error.max() <= 2.51 / 255 and error.mean() < 0.4 / 255  # half a step, plus two among the five equal blues
 
 
 def test_jet_decoding_tolerates_noise(ramp):
     noise = 0.01 * torch.randn(1, 3, 40, 60, generator=torch.Generator().manual_seed(0))
-    back = depth_maps.decode_depth((depth_maps.encode_jet(ramp[None]) + noise).clamp(0, 1))
-    assert (back[0] - ramp).abs().mean() < 0.01
+    decoded = depth_maps.decode_depth((depth_maps.encode_jet(ramp[None]) + noise).clamp(0, 1))
+    assert (decoded[0] - ramp).abs().mean() < 0.01
 
 
 def test_packed_decoding_equals_the_published_formula_without_overflow():

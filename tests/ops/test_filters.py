@@ -43,11 +43,11 @@ def test_guided_filter_with_a_flat_guide_is_a_box_filter(picture):
 
 def test_affine_fit_solves_the_normal_equations(picture):
     target = torch.rand_like(picture)
-    slope, offset = filters.fit_affine(picture, target, 50, 1e-2)  # the window covers the whole image
+    matrix, offset = filters.fit_affine(picture, target, 50, 1e-2)  # the window covers the whole image
     pixels = picture[0].flatten(1).double().numpy()
     covariance = np.cov(pixels, bias=True) + 1e-2 * np.eye(3)
     cross = (target[0].flatten(1).double().numpy() - target[0].flatten(1).double().numpy().mean(1, keepdims=True)) @ (
         pixels - pixels.mean(1, keepdims=True)
     ).T
     expected = (cross / pixels.shape[1]) @ np.linalg.inv(covariance)
-    assert np.allclose(slope[0, :, :, 20, 28].numpy(), expected, atol=1e-3)
+    assert np.allclose(matrix[0, :, :, 20, 28].numpy(), expected, atol=1e-3)

@@ -29,10 +29,10 @@ def test_block_dark_channel_equals_loops_in_value_and_gradient(size, generator):
     assert torch.allclose(fast.grad, slow.grad, rtol=1e-5)
 
 
-def test_separate_dark_channels_reveal_a_colour_cast_that_the_joint_one_hides(picture):
+def test_separate_dark_channels_detect_a_colour_cast_that_the_joint_one_does_not(picture):
     orange = picture * torch.tensor([1.0, 0.6, 0.0]).view(1, 3, 1, 1)
     joint, each = (priors.block_dark_channel(orange, kind=kind) for kind in ("joint", "each"))
-    assert not joint.any()  # looks clear
+    assert not joint.any()  # as for a clear photo
     for c in range(3):
         assert torch.equal(each[:, c : c + 1], priors.block_dark_channel(orange[:, c : c + 1].expand(-1, 3, -1, -1)))
     with pytest.raises(ValueError, match="joint, each"):

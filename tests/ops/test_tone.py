@@ -10,7 +10,7 @@ def test_balance_veil_keeps_grey_and_halves_a_warm_cast(picture):
     veil = torch.tensor([0.8, 0.7, 0.6]).view(1, 3, 1, 1).expand(1, 3, 20, 20)
     spread = [torch.log(p.amax() / p.amin()).item() for p in (veil, tone.balance_veil(veil))]
     assert abs(spread[1] - spread[0] / 2) < 1e-3
-    assert torch.equal(tone.balance_veil(veil.flip(1)), veil.flip(1))  # cool airlight is sky
+    assert torch.equal(tone.balance_veil(veil.flip(1)), veil.flip(1))  # bluish airlight is taken for sky
 
 
 def test_stretch_levels_fills_the_range_and_limits_the_gain(picture):
@@ -30,7 +30,7 @@ def test_postprocessing_keeps_grey(picture):
 
 
 @pytest.mark.parametrize("knee", [0.5, 0.9])
-def test_compressed_highlights_rise_from_the_knee_with_slope_1_to_1(knee):
+def test_compressed_highlights_increase_from_the_knee_with_slope_1_to_the_value_1(knee):
     values = torch.linspace(-1, 2, 301, dtype=torch.float64, requires_grad=True)
     result = tone.compress_highlights(values.view(1, 1, 1, -1), knee).flatten()
     (slope,) = torch.autograd.grad(result.sum() - result[-1], values)  # the largest value stays 1

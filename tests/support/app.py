@@ -1,4 +1,4 @@
-"""The page that repairs photos, as tests drive it: a server, Chromium with WebGL, photos in and repaired photos out."""
+"""Helpers for tests of the web page: a local server, Chromium with WebGL, uploads and downloads."""
 
 import threading
 from collections.abc import Iterator
@@ -18,7 +18,7 @@ from ssdie.utils.paths import project_root
 AXE = project_root() / "web" / "node_modules" / "axe-core" / "axe.min.js"
 FLAGS = ["--no-sandbox", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-sync",
          "--disable-component-update", "--use-angle=swiftshader", "--enable-unsafe-swiftshader"]  # fmt: skip
-WAIT = 90_000  # longest wait for an answer, milliseconds
+WAIT = 90_000  # timeout, milliseconds
 
 
 def dusty(seed: int, width: int, height: int) -> np.ndarray:
@@ -51,12 +51,12 @@ def browse() -> Iterator:
 
 
 @contextmanager
-def visit(browser, address: str, asked: list | None = None, **options) -> Iterator[Page]:
-    """Open the page in a context of its own, and wait until the network is loaded; list the requests in `asked`."""
+def visit(browser, address: str, requests: list | None = None, **options) -> Iterator[Page]:
+    """Open the page in a new browser context and wait for the network to load; append requested URLs to `requests`."""
     context: BrowserContext = browser.new_context(**({"viewport": {"width": 1440, "height": 900}} | options))
     context.set_default_timeout(WAIT)
-    if asked is not None:
-        context.on("request", lambda request: asked.append(request.url))
+    if requests is not None:
+        context.on("request", lambda request: requests.append(request.url))
     page = context.new_page()
     page.goto(address)
     page.locator("#loading").wait_for(state="hidden")
@@ -83,7 +83,7 @@ def choose(page: Page, *paths: Path) -> None:
 
 
 def full_strength(page: Page) -> None:
-    """Set the strength to 100 %, whatever the dust."""
+    """Set the strength to 100 %, independent of the dust score."""
     for key in ("Home", "End"):
         page.locator("#strength").press(key)
 
@@ -100,7 +100,7 @@ def clear(page: Page) -> None:
 
 
 def save(page: Page, button: str = "#save", lossless: bool = False) -> Path:
-    """Download the repaired photo, or all of them; give a file with the suggested name."""
+    """Download the repaired photo, or all of them; return the path, renamed to the suggested file name."""
     page.locator("#format").select_option("png" if lossless else "own")
     with page.expect_download() as download:
         page.locator(button).click()

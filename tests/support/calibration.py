@@ -1,6 +1,6 @@
 """Calibration of the metrics: ten images, measured by the package and by independent implementations.
 
-`python tests/support/calibration.py` from the project's folder writes docs/calibration.csv.
+`python tests/support/calibration.py` in the repository root writes docs/calibration.csv.
 """
 
 from collections.abc import Container
@@ -19,14 +19,14 @@ from ssdie.evaluation.niqe import load_pristine
 TABLE = Path(__file__).parents[2] / "docs" / "calibration.csv"
 DUST = (204, 153, 102)
 PUBLISHED = {("waves", "fade"): 0.5080, ("waves in light fog", "fade"): 1.0430, ("waves in fog", "fade"): 2.3519}
-# Largest relative difference to the independent implementation. NIQE: Pillow shrinks in single precision; tint: a pixel
-# at the edge of the veil may fall to either side.
+# Largest relative difference to the independent implementation. NIQE: Pillow resizes in single precision;
+# tint: rounding may put a pixel at the edge of the veil inside or outside of its mask.
 TOLERANCES = dict.fromkeys(METRICS, 1e-4) | {"niqe": 2e-3, "tint": 1e-3}
-LEAST = 1e-3  # differences below are never too large
+ABSOLUTE_TOLERANCE = 1e-3
 
 
 def images() -> dict[str, tuple[np.ndarray, np.ndarray, np.ndarray]]:
-    """Enhanced, dusty and reference image, (128, 192, 3), whole levels from 0 to 255, by name."""
+    """Enhanced, dusty and reference image, (128, 192, 3), integer levels from 0 to 255, by name."""
     y, x = np.mgrid[:128, :192]
     waves = [
         128 + 90 * np.sin(x / 7) * np.cos(y / 11),
@@ -34,9 +34,9 @@ def images() -> dict[str, tuple[np.ndarray, np.ndarray, np.ndarray]]:
         100 + 40 * np.sin(x / 3 - y / 17),
     ]
     waves = np.floor(np.stack(waves, axis=-1))
-    texture = 2 * np.sin(1.7 * x + 0.9 * y)  # flat blocks would leave NIQE and FADE to rounding errors
+    texture = 2 * np.sin(1.7 * x + 0.9 * y)  # in flat blocks NIQE and FADE would measure rounding errors
     grey = lambda plane: np.clip(np.floor(plane + texture), 0, 255)[..., None].repeat(3, axis=2)  # noqa: E731
-    shown = {
+    pictures = {
         "blot": grey(np.where((abs(x - 60) < 25) & (abs(y - 60) < 25), 40, 160)),
         "orange": grey(250) * (0.8, 0.5, 0.2) // 1,
         "ramp": grey(64 + x * 2 / 3),
@@ -46,9 +46,9 @@ def images() -> dict[str, tuple[np.ndarray, np.ndarray, np.ndarray]]:
         "waves in fog": np.floor(0.3 * waves + 0.7 * 200 + 0.5),
     }
     for name in ("chelsea", "astronaut", "coffee"):
-        shown[name] = getattr(data, name)()[80:208, 120:312].astype(float)
+        pictures[name] = getattr(data, name)()[80:208, 120:312].astype(float)
     triples = {}
-    for name, image in shown.items():
+    for name, image in pictures.items():
         dusty = grey(160.0) if name == "blot" else np.rint(0.6 * image + 0.4 * np.array(DUST))
         triples[name] = image, dusty, np.rint(0.9 * image + 12)
     return triples

@@ -1,6 +1,6 @@
-"""Networks that are slow or deadly, and a client of a local Dask cluster: `python cluster_client.py IN OUT [resume]`.
+"""Slow and crashing stub networks, and a client of a local Dask cluster: `python cluster_client.py IN OUT [resume]`.
 
-The client prints the process numbers of its workers, then a line for each file.
+The client prints the process IDs of its workers, then a line for each file.
 """
 
 import os
@@ -15,15 +15,15 @@ from ssdie.enhancement.folder import enhance_files
 
 
 class SlowModel(StubModel):
-    """The stub network, in no hurry."""
+    """The stub network with a delay of 20 ms."""
 
     def correct(self, small, postprocess=True):
         time.sleep(0.02)
         return super().correct(small, postprocess)
 
 
-class DeadlyModel(StubModel):
-    """Kills its process for a photo that is all red, and never ends for one that is all green."""
+class CrashingModel(StubModel):
+    """Kills its own process if the red channel is saturated, and hangs if the green channel is."""
 
     def correct(self, small, postprocess=True):
         red, green, _ = small.mean((0, 1))

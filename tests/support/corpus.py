@@ -1,4 +1,4 @@
-"""Picture files of every kind, good and bad, made on the spot: {name: function that writes it}."""
+"""Generated image files of every kind, valid and damaged: {name: function that writes the file}."""
 
 import io
 import os
@@ -29,7 +29,7 @@ def photo(size: tuple[int, int] = (48, 32), mode: str = "RGB", seed: int = 0) ->
 
 
 def save(path: Path, kind: str, mode: str = "RGB", size: tuple[int, int] = (48, 32), **options) -> None:
-    """Write a photo in a format, whatever the suffix."""
+    """Write a photo in format `kind`, independent of its suffix."""
     photo(size, mode).save(path, kind, **options)
 
 
@@ -40,13 +40,13 @@ def save_turned(path: Path, kind: str, orientation: int) -> None:
 
 
 def save_grey(path: Path, kind: str, dtype: type, low: float, high: float, **options) -> None:
-    """Write a ramp of grey as numbers of any type."""
+    """Write a grey ramp as numbers of type `dtype`."""
     values = np.linspace(low, high, 48 * 32, dtype=np.float64).reshape(32, 48).astype(dtype)
     Image.fromarray(values).save(path, kind, **options)
 
 
 def save_deep(path: Path, channels: int) -> None:
-    """Write 16 bit in colour, which Pillow reads as 8 bit."""
+    """Write a 16-bit colour PNG, which Pillow reads as 8 bit."""
     values = np.random.default_rng(0).integers(20000, 50000, (32, 48, channels)).astype(np.uint16)
     path.write_bytes(cv2.imencode(".png", values)[1].tobytes())
 
@@ -71,25 +71,25 @@ def chunk(kind: bytes, content: bytes) -> bytes:
     return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
 
 
-def png(width: int, height: int, rows: bytes, depth: int = 8, colour: int = 2) -> bytes:
-    """A PNG that declares a size and holds these rows."""
-    header = struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, 0)
+def png(width: int, height: int, rows: bytes, depth: int = 8, color: int = 2) -> bytes:
+    """A PNG with a declared size and these (possibly too few) rows."""
+    header = struct.pack(">IIBBBBB", width, height, depth, color, 0, 0, 0)
     content = chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows, 9)) + chunk(b"IEND", b"")
     return b"\x89PNG\r\n\x1a\n" + content
 
 
-def put(content: bytes, place: int, value: bytes) -> bytes:
-    """Content with some bytes replaced."""
-    return content[:place] + value + content[place + len(value) :]
+def put(content: bytes, offset: int, value: bytes) -> bytes:
+    """Replace the bytes from `offset` on by `value`."""
+    return content[:offset] + value + content[offset + len(value) :]
 
 
 def jpeg_of_size(width: int, height: int) -> bytes:
-    """A JPEG whose header lies about its size."""
+    """A JPEG whose header declares a wrong size."""
     content = encode("JPEG")
     return put(content, content.index(b"\xff\xc0") + 5, struct.pack(">HH", height, width))
 
 
-# kinds by suffix: (as Pillow calls it, options)
+# {suffix: (Pillow's name of the format, options of `save`)}
 KINDS: dict[str, tuple[str, dict]] = {
     "jpg": ("JPEG", {}),
     "png": ("PNG", {}),
@@ -162,7 +162,7 @@ GOOD: dict[str, Maker] = {
     "-o.jpg": partial(save, kind="JPEG"),
     "two.dots.and 'quotes\".jpg": partial(save, kind="JPEG"),
     "line\nbreak.jpg": partial(save, kind="JPEG"),
-    f"{'long' * 62}123.jpg": partial(save, kind="JPEG"),  # 255 bytes, what file systems take
+    f"{'long' * 62}123.jpg": partial(save, kind="JPEG"),  # 255 bytes, the limit of file systems
     f"{'沙' * 83}1.jpg": partial(save, kind="JPEG"),  # 254 bytes
     os.fsdecode(b"not utf-8 \xff\xfe.jpg"): partial(save, kind="JPEG"),
 }
@@ -188,14 +188,14 @@ BAD: dict[str, Maker] = {
     "page.jpg": lambda p: p.write_text("<!DOCTYPE html><title>404 Not Found</title>"),
     "drawing.png": lambda p: p.write_text('<svg xmlns="http://www.w3.org/2000/svg"/>'),
     "archive.jpg": lambda p: p.write_bytes(b"PK\x05\x06" + bytes(18)),
-    "postscript.jpg": lambda p: photo().save(p, "EPS"),  # which Pillow would hand to another program
+    "postscript.jpg": lambda p: photo().save(p, "EPS"),  # which Pillow would pass to Ghostscript
     "document.jpg": lambda p: photo().save(p, "PDF"),
     "icon.png": lambda p: photo().save(p, "ICO"),
-    "film.jpg": lambda p: p.write_bytes(b"\0\0\0\x18ftypmp42" + bytes(200)),
+    "video.jpg": lambda p: p.write_bytes(b"\0\0\0\x18ftypmp42" + bytes(200)),
     "huge.png": lambda p: p.write_bytes(png(20_000, 20_000, bytes(100))),
     "largest.png": lambda p: p.write_bytes(png(2**31 - 1, 2**31 - 1, bytes(100))),
     "no-width.png": lambda p: p.write_bytes(png(0, 32, bytes(100))),
-    "bomb.png": lambda p: p.write_bytes(png(12_000, 12_000, bytes(12_000 * 1501), depth=1, colour=0)),
+    "bomb.png": lambda p: p.write_bytes(png(12_000, 12_000, bytes(12_000 * 1501), depth=1, color=0)),
     "lying.png": lambda p: p.write_bytes(png(9_000, 9_000, bytes(100))),
     "lying.jpg": lambda p: p.write_bytes(jpeg_of_size(12_000, 12_000)),
     "huge.jpg": lambda p: p.write_bytes(jpeg_of_size(65_500, 65_500)),
@@ -220,5 +220,5 @@ BAD: dict[str, Maker] = {
     "unreadable.jpg": lambda p: (save(p, "JPEG"), p.chmod(0)),
     "unlisted": lambda p: (p.mkdir(), save(p / "hidden.jpg", "JPEG"), p.chmod(0)),
     "empty.mp4": Path.touch,
-    "text.avi": lambda p: p.write_text("no film"),
+    "text.avi": lambda p: p.write_text("no video"),
 }

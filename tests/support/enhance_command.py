@@ -1,4 +1,4 @@
-"""`ssdie enhance` with the released network at a small working size: the command, and what it printed and wrote."""
+"""`ssdie enhance` with the released network at a small working size: command line, reported failures, files written."""
 
 import re
 from pathlib import Path
@@ -13,7 +13,7 @@ def command(*words) -> list:
 
 
 def failures(stderr: str) -> dict[str, str]:
-    """Reason by path, as printed; any other line on standard error but the progress bar and notes is an error."""
+    """Parse failures into {path: reason}; assert that all other lines are progress bars, notes or skipped files."""
     lines = re.split(r"[\r\n]+", stderr.replace("\x1b[A", ""))
     lines = [line for line in lines if line.strip() and not re.search(r"(file|frame)/s\]|s/(file|frame)\]", line)]
     assert all(line.startswith(("failed: ", "note: ", "skipped")) for line in lines), lines
@@ -30,7 +30,7 @@ def written(folder: Path) -> list[str]:
 
 
 def make_photos(folder: Path) -> Path:
-    """Write six good photos into a new folder."""
+    """Write six valid photos into a new folder."""
     folder.mkdir()
     for seed in range(6):
         photo((60, 40), seed=seed).save(folder / f"{seed}.png")

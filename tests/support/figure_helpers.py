@@ -1,4 +1,4 @@
-"""Helpers of the tests of figures."""
+"""Helpers for tests of figures."""
 
 import torch
 

@@ -1,4 +1,4 @@
-"""Enhance the photos on standard input, one at a time, with bounded memory; print what became of each."""
+"""Enhance the photos on standard input, one at a time, with bounded memory; print the outcome of each."""
 
 import os
 import resource
@@ -15,11 +15,11 @@ from ssdie.batch.outcome import Task
 from ssdie.enhancement.worker import Settings, do_task
 from ssdie.photo import read_photo
 
-MORE = 256 << 20  # bytes of address space above what a process has after its first photo
+MARGIN = 256 << 20  # bytes of address space beyond those in use after the first photo
 
 
 def main() -> None:
-    """Read [length, suffix, content], write a line, until the input ends."""
+    """Read records (length, suffix, content) until the input ends; write one line for each."""
     warnings.simplefilter("ignore")
     settings = Settings(working_size=16)
     folder = Path(tempfile.mkdtemp(dir=sys.argv[1]))
@@ -41,7 +41,7 @@ def main() -> None:
             path.unlink()
         if not warm:
             size = int(Path("/proc/self/statm").read_text().split()[0]) * os.sysconf("SC_PAGE_SIZE")
-            resource.setrlimit(resource.RLIMIT_AS, (size + MORE, size + MORE))
+            resource.setrlimit(resource.RLIMIT_AS, (size + MARGIN, size + MARGIN))
             warm = True
         print(message.encode("ascii", "backslashreplace").decode().replace("\n", " "), flush=True)
 

@@ -18,7 +18,7 @@ NAMES = ("b.jpg", "a.png", "in/a.png", "in/deeper/c.JPG")
 
 
 def photo_folder(folder: Path, names: tuple[str, ...] = NAMES, size: tuple[int, int] = (40, 30)) -> Path:
-    """Different photos of these names below a folder."""
+    """Write a different photo for each name below `folder`; return the folder."""
     for seed, name in enumerate(names):
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -27,7 +27,7 @@ def photo_folder(folder: Path, names: tuple[str, ...] = NAMES, size: tuple[int, 
 
 
 def files_below(folder: Path) -> list[str]:
-    """Files below a folder, but for what is in `.ssdie`."""
+    """Relative paths of the files below `folder`, without those in `.ssdie`."""
     found = (p.relative_to(folder) for p in folder.rglob("*") if p.is_file())
     return sorted(path.as_posix() for path in found if ".ssdie" not in path.parts)
 

@@ -1,4 +1,4 @@
-"""Work for tests of the process pool: what a task does is the name of its source."""
+"""Tasks for tests of the process pool: the prefix of the source selects the behaviour (crash, hang, slow)."""
 
 import os
 import signal

@@ -1,4 +1,4 @@
-"""ICC profiles made on the spot."""
+"""Generated ICC profiles."""
 
 import struct
 
@@ -6,7 +6,7 @@ import numpy as np
 
 
 def icc_profile(matrix: np.ndarray, gamma: float) -> bytes:
-    """Smallest ICC profile of a matrix (linear RGB to XYZ of D50) and a gamma."""
+    """A minimal ICC profile from a matrix (linear RGB to XYZ, D50) and a gamma."""
     tags = [(name, b"XYZ \0\0\0\0" + struct.pack(">3i", *np.rint(column * 65536).astype(int)))
             for name, column in zip((b"rXYZ", b"gXYZ", b"bXYZ"), matrix.T, strict=True)]  # fmt: skip
     tags.append((b"wtpt", b"XYZ \0\0\0\0" + struct.pack(">3i", 63190, 65536, 54061)))

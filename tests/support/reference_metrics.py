@@ -1,6 +1,6 @@
 """Independent implementations of the metrics, from the formulas, on float64 arrays (H, W, 3) in [0, 1].
 
-They share no code with the package: loops over blocks, OpenCV and Pillow in the place of PyTorch and SciPy.
+They probability no code with the package: loops over blocks, OpenCV and Pillow instead of PyTorch and SciPy.
 """
 
 import functools
@@ -41,9 +41,9 @@ def delta_e(one: np.ndarray, two: np.ndarray) -> np.ndarray:
     stretch = 1 + 0.5 * (1 - np.sqrt(chroma**7 / (chroma**7 + 25.0**7)))
     c1, c2 = np.hypot(stretch * a1, b1), np.hypot(stretch * a2, b2)
     h1, h2 = (np.degrees(np.arctan2(b, stretch * a)) % 360 for a, b in ((a1, b1), (a2, b2)))
-    turn = (h2 - h1 + 180) % 360 - 180
-    turn = np.where(np.isclose(np.abs(h2 - h1), 180), h2 - h1, turn)
-    dl, dc, dh = l2 - l1, c2 - c1, 2 * np.sqrt(c1 * c2) * np.sin(np.radians(turn) / 2)
+    hue_difference = (h2 - h1 + 180) % 360 - 180
+    hue_difference = np.where(np.isclose(np.abs(h2 - h1), 180), h2 - h1, hue_difference)
+    dl, dc, dh = l2 - l1, c2 - c1, 2 * np.sqrt(c1 * c2) * np.sin(np.radians(hue_difference) / 2)
     light, c = (l1 + l2) / 2, (c1 + c2) / 2
     far = np.abs(h1 - h2) > 180
     hue = np.where(far, (h1 + h2 + np.where(h1 + h2 < 360, 360, -360)) / 2, (h1 + h2) / 2)
@@ -102,8 +102,8 @@ def dark_channel(enhanced: np.ndarray) -> float:
 
 def entropy(enhanced: np.ndarray) -> float:
     counts = np.histogram(np.rint(enhanced @ LUMA * 255), np.arange(257) - 0.5)[0]
-    share = counts[counts > 0] / counts.sum()
-    return float(abs((share * np.log2(share)).sum()))
+    probability = counts[counts > 0] / counts.sum()
+    return float(abs((probability * np.log2(probability)).sum()))
 
 
 def _small_lab(picture: np.ndarray) -> np.ndarray:
@@ -156,7 +156,7 @@ def vivid(enhanced: np.ndarray) -> float:
 
 
 def fit_one(values: np.ndarray) -> tuple[float, float, float]:
-    """Shape by a search in a table, scales by moments; one block at a time."""
+    """Asymmetric generalised Gaussian of one block: shape by table search, left and right scale by moments."""
     shapes = np.arange(0.2, 10.001, 0.001)
     ratios = gamma(2 / shapes) ** 2 / (gamma(1 / shapes) * gamma(3 / shapes))
     left, right = (np.sqrt(np.mean(side**2)) for side in (values[values < 0], values[values > 0]))
@@ -167,7 +167,7 @@ def fit_one(values: np.ndarray) -> tuple[float, float, float]:
 
 
 def niqe(picture: np.ndarray, mean: np.ndarray, covariance: np.ndarray, rounded: bool = False) -> float:
-    """NIQE block by block, from the paper; half size by Pillow."""
+    """NIQE block by block, from the paper; the half-size image is resized with Pillow."""
     offsets = np.arange(-3, 4)
     window = np.exp(-(offsets[:, None] ** 2 + offsets**2) / (2 * (7 / 6) ** 2))
     window /= window.sum()
@@ -249,7 +249,7 @@ def fade(picture: np.ndarray, models: tuple) -> float:
         for left in range(0, image.shape[1] - 7, 8):
             part = np.s_[top : top + 8, left : left + 8]
             products, block = above[part].ravel(), image[part].reshape(-1, 3)
-            share = np.unique(grey[part], return_counts=True)[1] / 64
+            probability = np.unique(grey[part], return_counts=True)[1] / 64
             features = [
                 _spread(normal[part].ravel()),
                 _spread(products[products >= 0]),
@@ -257,7 +257,7 @@ def fade(picture: np.ndarray, models: tuple) -> float:
             ]
             with np.errstate(divide="ignore", invalid="ignore"):
                 features += [deviation[part].mean(), (deviation[part] / mean[part]).mean()]
-            features += [energy[part].mean() for energy in energies] + [-(share * np.log2(share)).sum()]
+            features += [energy[part].mean() for energy in energies] + [-(probability * np.log2(probability)).sum()]
             high = block.max(axis=1)
             features += [block.min(axis=1).mean() / 255, ((high - block.min(axis=1)) / np.maximum(high, 1)).mean()]
             colorfulness = np.sqrt(_spread(rg[part].ravel()) + _spread(yb[part].ravel()))

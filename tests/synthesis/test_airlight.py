@@ -7,7 +7,7 @@ from ssdie.ops.images import write_image
 from ssdie.synthesis.recipes import AIRLIGHT_FILE, draw_airlight, fit_airlight
 
 
-def test_the_fit_finds_the_veil_of_the_photos(tmp_path, generator):
+def test_the_fit_recovers_the_veil_of_the_photos(tmp_path):
     veil = torch.tensor([0.8, 0.6, 0.3]).view(3, 1, 1)
     for n in range(9):
         shade = 1 - 0.02 * n

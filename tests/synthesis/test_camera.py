@@ -10,7 +10,7 @@ from ssdie.photo.files import array_to_pil, pil_to_array
 from ssdie.synthesis.dust import add_sensor_noise, compress_jpeg
 
 
-def through_a_file(image: torch.Tensor, quality: int) -> np.ndarray:
+def save_and_read_jpeg(image: torch.Tensor, quality: int) -> np.ndarray:
     file = io.BytesIO()
     array_to_pil(to_display(image)).save(file, "JPEG", quality=quality, subsampling="4:2:0")
     return pil_to_array(Image.open(file))
@@ -20,9 +20,9 @@ def through_a_file(image: torch.Tensor, quality: int) -> np.ndarray:
 def test_simulated_jpeg_has_the_error_of_a_real_file(picture, quality):
     smooth = torch.nn.functional.interpolate(picture[:1], scale_factor=2, mode="bicubic").clamp(0, 1)
     simulated = to_display(compress_jpeg(smooth, torch.tensor([float(quality)])))
-    filed, original = through_a_file(smooth, quality), to_display(smooth)
-    loss = np.abs(filed - original).mean()
-    assert np.abs(simulated - filed).mean() < 0.35 * loss + 1e-3
+    decoded, original = save_and_read_jpeg(smooth, quality), to_display(smooth)
+    loss = np.abs(decoded - original).mean()
+    assert np.abs(simulated - decoded).mean() < 0.35 * loss + 1e-3
 
 
 def test_each_image_has_its_own_quality(picture):

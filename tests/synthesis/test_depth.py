@@ -42,7 +42,7 @@ def test_training_is_seeded():
     assert all(torch.equal(a, b) for a, b in zip(first[0].parameters(), again[0].parameters(), strict=True))
 
 
-def test_discriminator_step_leaves_the_generator_alone(monkeypatch):
+def test_discriminator_step_has_no_gradient_for_the_generator(monkeypatch):
     seen = []
     forward = depth_gan.PatchDiscriminator.forward
 
@@ -52,10 +52,10 @@ def test_discriminator_step_leaves_the_generator_alone(monkeypatch):
 
     monkeypatch.setattr(depth_gan.PatchDiscriminator, "forward", watched)
     train(seed=0, steps=1)
-    assert seen == [False, False, True]  # true pair, detached estimate, estimate to learn from
+    assert seen == [False, False, True]  # true pair, detached estimate, estimate of the generator's step
 
 
-def test_model_is_saved_and_estimates_any_size_the_same_twice(tmp_path):
+def test_a_saved_model_estimates_any_size_deterministically(tmp_path):
     model = UNetGenerator(3, 1, width=4, levels=4).eval()
     depths.save_depth_model(tmp_path / "d.safetensors", model, steps=7)
     loaded = depths.load_depth_model(tmp_path / "d.safetensors")
@@ -68,7 +68,7 @@ def test_model_is_saved_and_estimates_any_size_the_same_twice(tmp_path):
     assert read_header(tmp_path / "d.safetensors")["steps"] == 7
 
 
-def test_a_model_sees_photos_at_the_size_it_was_trained_on(tmp_path):
+def test_photos_are_resized_to_the_training_size_of_the_model(tmp_path):
     seen, model = [], UNetGenerator(3, 1, 4, 5)
     pairs = [(torch.rand(3, 40, 50), torch.rand(1, 40, 50))]
     assert len(list(depths.train_depth(model, pairs, steps=1, batch=1, size=32))) == 1
@@ -78,7 +78,7 @@ def test_a_model_sees_photos_at_the_size_it_was_trained_on(tmp_path):
     assert depths.estimate_depth(torch.rand(1, 3, 100, 150), loaded).shape == (1, 1, 100, 150) and seen == [(32, 48)]
 
 
-def test_the_released_model_is_better_than_a_ramp():
+def test_the_released_model_has_a_smaller_error_than_a_ramp():
     assert depths.DEPTH_MODEL.stat().st_size <= 8_000_000
     model, errors = depths.load_depth_model(), []
     for picture in [picture for picture in list_sample("val") if picture.depth == "exact"][:5]:
@@ -89,7 +89,7 @@ def test_the_released_model_is_better_than_a_ramp():
     assert ours < 0.75 * ramp
 
 
-def test_other_weights_are_no_depth_model(tmp_path):
+def test_weights_of_another_network_are_refused(tmp_path):
     model = UNetGenerator(3, 3, width=4, levels=2)
     about = {"generator": "unet", "options": {"width": 4, "levels": 2}}
     save_weights(tmp_path / "w.safetensors", model, about)

@@ -24,13 +24,13 @@ def test_photos_keep_their_size_and_the_parameters_are_recorded(tmp_path, photo_
     assert float(rows[0]["beta_r"]) <= float(rows[0]["beta_b"])
 
 
-def test_without_depth_the_top_is_far(tmp_path, photo_folder):
+def test_ramp_depth_is_far_at_the_top(tmp_path, photo_folder):
     dust_folder(photo_folder / "clear" / "train", tmp_path, ramp_depth, "reference")
     depth = read_depth(tmp_path / "depth" / "c0.png")
     assert depth[0, 0].min() > 0.99 and depth[0, -1].max() < 0.01
 
 
-def test_a_function_may_give_the_depth(tmp_path, photo_folder):
+def test_depth_can_be_computed_by_a_function(tmp_path, photo_folder):
     clear = photo_folder / "clear" / "train"
     near = dust_folder(clear, tmp_path / "n", lambda photo: torch.zeros_like(photo[:, :1]), density=4.0)
     far = dust_folder(clear, tmp_path / "f", lambda photo: torch.ones_like(photo[:, :1]), density=4.0)

@@ -12,7 +12,6 @@ from faults import on_disk, run_child
 from ssdie.losses import LossWeights
 from ssdie.training.checkpoint import load_checkpoint, load_matching_checkpoint, save_checkpoint
 from ssdie.training.config import TrainConfig
-from ssdie.utils.provenance import current_commit
 
 
 def test_checkpoint_holds_plain_types_only(tmp_path):
@@ -36,10 +35,6 @@ def test_settings_of_a_checkpoint_are_compared_by_value(tmp_path):
     other.weights, other.precision = LossWeights(style=0), "auto"
     assert load_matching_checkpoint(path, other, "bf16")  # "auto" accepts any precision
     assert load_matching_checkpoint(tmp_path / "none.pt", other, "bf16") is None
-
-
-def test_current_commit_is_recorded():
-    assert len(current_commit()) >= 7
 
 
 def test_checkpoints_without_a_format_still_load(tmp_path):

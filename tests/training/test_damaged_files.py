@@ -1,4 +1,4 @@
-"""Damaged, foreign and malicious checkpoints and weight files are refused."""
+"""Damaged and malicious checkpoints and weight files, and those of other programs, are refused."""
 
 import pickle
 import re
@@ -92,8 +92,8 @@ def test_truncated_files_are_refused(checkpoint, weights):
             assert re.search("complete safetensors|truncated|empty|not? a? ?checkpoint", refusal(load, path))
 
 
-def test_flipped_bits_are_found(checkpoint, weights):
-    """Above all in the values, which neither torch nor safetensors verifies."""
+def test_flipped_bits_are_detected(checkpoint, weights):
+    """Most bits are in tensor values, which neither torch nor safetensors verifies."""
     random = np.random.default_rng(0)
     for path, load in ((checkpoint, load_checkpoint), (weights, lambda p: load_weights(p).state_dict())):
         intact, state, refused = path.read_bytes(), load(path), 0

@@ -1,4 +1,4 @@
-"""Training of the dust classifier: its targets, its examples, and that it learns."""
+"""Training of the dust classifier: targets, examples, decreasing loss."""
 
 import pytest
 import torch
@@ -14,7 +14,7 @@ from ssdie.training.dust_score import DustScoreConfig, dust_target, make_example
 
 @pytest.fixture
 def few_photos(monkeypatch):
-    """Leaves the enhanced photos out, which need the released generator."""
+    """Replace the enhanced photos, which need the released generator, by a single photo."""
     monkeypatch.setattr(dust_score, "enhance_photos", lambda photos, weights: photos[:1])
 
 
@@ -23,7 +23,7 @@ def target_of(transmission: float) -> float:
     return dust_target(DustyPair(one, one, transmission * one, one[:, :, 0, 0], one[:, :1])).item()
 
 
-def test_the_target_rises_with_the_light_that_dust_takes():
+def test_the_target_rises_as_the_transmission_falls():
     assert target_of(1.0) == 0 and target_of(0.3) == 1
     targets = [target_of(t) for t in (0.95, 0.8, 0.6, 0.5, 0.4)]
     assert targets == sorted(targets) and 0.1 < targets[1] < 0.2 and targets[3] > 0.9
@@ -38,7 +38,7 @@ def test_examples_have_the_targets_of_their_kind(generator):
     assert ((of["thin"] >= 0) & (of["thin"] <= 1)).all() and of["thick"].mean() > of["thin"].mean()
 
 
-def test_colors_vary_but_lift_no_blacks(generator):
+def test_color_variation_keeps_black_pixels_black(generator):
     photos = torch.rand(4, 3, 8, 8, generator=generator)
     photos[..., 0, 0] = 0
     varied = vary_colors(photos, generator)
@@ -65,7 +65,7 @@ def test_the_same_seed_gives_the_same_weights_and_the_loss_falls(tmp_path, photo
     assert read_header(tmp_path / "a" / "dust.safetensors")["photos"] == {"clear": 4, "dusty": 3}
 
 
-def test_the_command_writes_weights_that_export_takes(tmp_path, photo_folder, few_photos, capsys):
+def test_the_command_writes_weights_of_the_dust_classifier(tmp_path, photo_folder, few_photos, capsys):
     assert main(["train-dust-score", str(tmp_path), "--data", str(photo_folder), "--steps", "1"]) == 0
     assert "step 1, loss" in capsys.readouterr().out
     network = load_dust_classifier(tmp_path / "dust.safetensors")

@@ -1,4 +1,4 @@
-"""The fast step has the losses and gradients of the published one; two processes train like one."""
+"""The fast step has the losses and gradients of the published one; two processes have the gradients of one."""
 
 import functools
 import os
@@ -140,13 +140,13 @@ def test_attention_equals_its_formula(kept, monkeypatch):
     for rows in (1, 7, 128, 1000):
         output = attend(*inputs, rows)
         assert (output - plain).abs().max() < 1e-5
-        for given, other in zip(torch.autograd.grad(output.square().sum(), inputs), expected, strict=True):
-            assert (given - other).abs().max() < 1e-4 * other.abs().max()
+        for got, other in zip(torch.autograd.grad(output.square().sum(), inputs), expected, strict=True):
+            assert (got - other).abs().max() < 1e-4 * other.abs().max()
     with torch.autocast("cpu", torch.bfloat16):
         coarse = attend(*(x.bfloat16() for x in inputs))
     assert coarse.dtype == torch.bfloat16 and (coarse - plain).abs().max() < 0.02 * plain.abs().max()
-    for given, other in zip(torch.autograd.grad(coarse.float().square().sum(), inputs), expected, strict=True):
-        assert (given - other).norm() < 0.03 * other.norm()
+    for got, other in zip(torch.autograd.grad(coarse.float().square().sum(), inputs), expected, strict=True):
+        assert (got - other).norm() < 0.03 * other.norm()
     other_device = attend(*(x.detach().to("meta") for x in inputs))  # the kernel for other devices
     assert other_device.shape == plain.shape
 
@@ -163,7 +163,7 @@ def test_gradients_of_attention_equal_finite_differences(kept, monkeypatch):
 
 
 def write_gradients(folder: Path, out: Path) -> None:
-    """Write the gradients of two groups of terms, for the part of this process in a fixed batch."""
+    """Write the gradients of two groups of terms, for this process's part of a fixed batch."""
     run = Run(TrainConfig("supervised", out / "run", folder, precision="fp32"))
     torch.manual_seed(0)
     network = run.add("generator", build_generator("msff", width=8)).eval()

@@ -173,7 +173,7 @@ def test_command_reports_a_nonfinite_loss_and_fails(tmp_path, photo_folder, monk
 
 
 def test_killed_worker_raises_an_error(photo_folder):
-    """It is raised by the transfer from the worker, by the loader, or by a signal handler at any place."""
+    """The error comes from the transfer from the worker, from the loader, or from a signal handler."""
     with pytest.raises(ChildProcessError, match="worker process .*same command resumes"), worker_errors():
         batches = load_batches(Crops(find_photos(photo_folder).dusty, 16), 1, workers=1)
         next(batches)

@@ -1,4 +1,4 @@
-"""What a run depends on: its photos, which must be complete and unchanged, its seed, code and precision."""
+"""Recorded inputs of a run: photos, which must be complete and unchanged, seed, code and precision."""
 
 import dataclasses
 import shutil

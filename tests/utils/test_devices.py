@@ -1,7 +1,7 @@
-"""A step of training never waits for its device: nothing is read back, nothing is sent there by a copy that waits.
+"""A training step does not synchronise the device with the host: no read-back, no blocking copy.
 
-There is no GPU where these tests run. Tensors on PyTorch's "meta" device have shapes and no values: whatever reads a
-value from one fails, and every operation can be looked at on its way.
+The tests need no GPU: tensors on PyTorch's "meta" device have shapes but no values, so reading a value raises an error,
+and a `TorchDispatchMode` sees every operation.
 """
 
 from collections import Counter
@@ -29,15 +29,15 @@ META = torch.device("meta")
 READS = ("_local_scalar_dense", "nonzero", "masked_select", "equal", "_linalg_check_errors", "unique")
 
 
-class Waits(TorchDispatchMode):
-    """Counts the operations for which a GPU and its host would wait for each other."""
+class SyncCounter(TorchDispatchMode):
+    """Counts the operations that would synchronise a GPU with the host."""
 
     def __init__(self):
         super().__init__()
         self.found: Counter = Counter()
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-        """Run an operation, after a look at it."""
+        """Record an operation if it synchronises, and run it."""
         kwargs, name = kwargs or {}, func.overloadpacket.__name__
         tensors = [a for a in torch.utils._pytree.tree_leaves(args) if isinstance(a, torch.Tensor)]
         if name in READS and any(t.device == META for t in tensors):
@@ -47,15 +47,15 @@ class Waits(TorchDispatchMode):
         output = func(*args, **kwargs)
         if name in ("_to_copy", "copy_"):
             source = args[1] if name == "copy_" else args[0]
-            waits = not (kwargs.get("non_blocking") or (name == "copy_" and args[2:] == (True,)))
-            if source.device != output.device and waits:
+            blocking = not (kwargs.get("non_blocking") or (name == "copy_" and args[2:] == (True,)))
+            if source.device != output.device and blocking:
                 self.found[f"copy to {output.device}"] += 1
         return output
 
 
 @pytest.fixture
 def no_generators(monkeypatch):
-    """The meta device has no random numbers: a generator that belongs there is one of the host."""
+    """Create generators on the CPU, since the meta device has none."""
     make = torch.Generator
     monkeypatch.setattr(torch, "Generator", lambda device="cpu": make())
 
@@ -67,24 +67,24 @@ def make_networks():
         return [*networks, FeatureNetwork("random")]
 
 
-def test_what_waits_is_seen():
-    there = torch.ones(3, device=META)
-    for waiting in (
+def test_synchronising_operations_are_counted():
+    on_device = torch.ones(3, device=META)
+    for operation in (
         lambda: torch.ones(3).to(META),
-        lambda: there[torch.tensor([0, 1])],
-        lambda: there[:1].item(),
+        lambda: on_device[torch.tensor([0, 1])],
+        lambda: on_device[:1].item(),
         lambda: torch.linalg.cholesky(torch.ones(3, 3, device=META)),
     ):
-        with Waits() as waits, suppress(RuntimeError, NotImplementedError):  # a value that is not there was asked for
-            waiting()
-        assert waits.found
+        with SyncCounter() as counter, suppress(RuntimeError, NotImplementedError):  # meta tensors have no values
+            operation()
+        assert counter.found
 
 
 @pytest.mark.parametrize(
     "label, working_size, sequential_copies",
     [*((label, 0, False) for label in PSEUDO_LABELS), ("teacher", 32, False), ("teacher", 0, True)],
 )  # of the labels, only the teacher's depends on the other settings
-def test_a_step_never_waits(label, working_size, sequential_copies, no_generators):
+def test_a_training_step_does_not_synchronise(label, working_size, sequential_copies, no_generators):
     weights = LossWeights(psnr=1.0, ssim=1.0, fit=1.0, gradient=1.0)
     settings = {"copies": 2, "recipe": "mixed", "target": "visible", "pseudo_label": label, "weights": weights}
     config = TrainConfig(
@@ -93,21 +93,21 @@ def test_a_step_never_waits(label, working_size, sequential_copies, no_generator
     networks, random = make_networks(), torch.Generator()
     batch = torch.zeros(3, 4, 64, 64, device=META)
     averaged = MovingAverage(networks[0], 0.9)
-    judged = []
-    with Waits() as waits:
+    all_logits = []
+    with SyncCounter() as counter:
         pair = make_pairs(batch, config, random)
         for group, logits in generator_groups(networks, pair, batch[:, :3], config, random, random, averaged):
             sum(getattr(weights, name) * value for name, value in group.items()).backward()
-            judged += logits
-        discriminator_term(networks[1], batch[:, :3], judged, config, random).backward()
+            all_logits += logits
+        discriminator_term(networks[1], batch[:, :3], all_logits, config, random).backward()
         torch.nn.utils.clip_grad_norm_(networks[0].parameters(), 1.0)
         for _ in range(2):
             averaged.update_parameters(networks[0])
-    assert not waits.found
+    assert not counter.found
     assert all(p.grad.device == META for p in networks[0].parameters())
 
 
-def test_averages_are_those_of_pytorch():
+def test_moving_averages_equal_those_of_pytorch():
     network = torch.nn.Sequential(torch.nn.Linear(3, 3), torch.nn.BatchNorm1d(3))
     ours = MovingAverage(network, 0.75)
     theirs = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(0.75), use_buffers=True)
@@ -123,7 +123,7 @@ def test_averages_are_those_of_pytorch():
         assert torch.equal(ours.state_dict()[name], value), name
 
 
-def test_dust_and_augmentation_are_drawn_on_the_host_and_made_on_the_device():
+def test_dust_parameters_are_drawn_on_the_cpu_and_images_are_computed_on_the_device():
     dust = sample_dust(2, torch.Generator().manual_seed(0))
     assert dust.beta.device.type == "cpu" and dust.to("meta").beta.device == META
     assert dust.to("cpu").beta is dust.beta
@@ -132,7 +132,7 @@ def test_dust_and_augmentation_are_drawn_on_the_host_and_made_on_the_device():
 
 
 @pytest.mark.parametrize(
-    "has, fast",
+    "capabilities, fast",
     [
         ({"cpu_name": "Intel Xeon", "avx512_bf16": True, "amx_bf16": True}, True),
         ({"cpu_name": "Intel Xeon", "avx512_bf16": True, "amx_bf16": False}, False),
@@ -141,12 +141,12 @@ def test_dust_and_augmentation_are_drawn_on_the_host_and_made_on_the_device():
         ({"architecture": "aarch64", "bf16": True}, True),
     ],
 )
-def test_bfloat16_is_for_processors_that_are_faster_with_it(has, fast, monkeypatch):
-    monkeypatch.setattr("torch.cpu.get_capabilities", lambda: has)
+def test_bfloat16_is_chosen_on_cpus_that_compute_it_faster(capabilities, fast, monkeypatch):
+    monkeypatch.setattr("torch.cpu.get_capabilities", lambda: capabilities)
     assert fast_bfloat16.__wrapped__() is fast
 
 
-def test_precision_is_kept_in_the_midst_of_autocast():
+def test_without_autocast_keeps_float32_inside_autocast():
     a = torch.rand(2, 2)
     with torch.autocast("cpu", torch.bfloat16):
         with without_autocast(a.device):
@@ -157,7 +157,7 @@ def test_precision_is_kept_in_the_midst_of_autocast():
 
 
 @pytest.mark.parametrize("fast, used", [(True, "bf16"), (False, "fp32")])
-def test_automatic_precision_is_that_which_the_device_is_fast_in(fast, used, monkeypatch):
+def test_automatic_precision_is_the_fastest_of_the_device(fast, used, monkeypatch):
     monkeypatch.setattr("ssdie.utils.devices.fast_bfloat16", lambda: fast)
     assert resolve_precision("auto") == used and resolve_precision("auto", "cuda") == "bf16"
     assert resolve_precision("auto", "mps") == "fp32"

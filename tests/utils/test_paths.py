@@ -35,7 +35,7 @@ def test_the_checkout_holds_the_notebooks():
     assert (project_root() / "notebooks").is_dir()
 
 
-def test_what_a_killed_writer_left_is_swept_and_nothing_else(tmp_path):
+def test_temporary_files_of_a_killed_writer_are_removed_and_nothing_else(tmp_path):
     with atomic(tmp_path / "a.jpg") as left:
         left.touch()
     left.touch()  # as if it had been killed
@@ -44,14 +44,14 @@ def test_what_a_killed_writer_left_is_swept_and_nothing_else(tmp_path):
         (tmp_path / name).touch()
         os.utime(tmp_path / name, (0, 0))
     remove_stale_parts(tmp_path.iterdir())
-    assert left.exists()  # its writer may live
+    assert left.exists()  # its writer may still be running
     os.utime(left, (0, 0))
     remove_stale_parts(tmp_path.iterdir())
     assert sorted(p.name for p in tmp_path.iterdir()) == sorted(keep)
 
 
-def test_long_names_are_taken_and_errors_name_the_file(tmp_path):
+def test_long_names_are_accepted_and_errors_name_the_file(tmp_path):
     with atomic(tmp_path / ("n" * 251 + ".png")) as temporary:
         temporary.touch()
     with pytest.raises(FileNotFoundError, match="a.txt"), atomic(tmp_path / "a.txt"):
-        pass  # nothing was written: the error names the file, not the temporary one
+        pass  # nothing is written, and the error names the target instead of the temporary file

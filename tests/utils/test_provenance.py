@@ -1,4 +1,4 @@
-"""What made a result: manifests beside it and in its figures."""
+"""Provenance of results: manifests beside them and embedded in figures."""
 
 import json
 
@@ -22,7 +22,7 @@ def no_notebook(monkeypatch):
     ssdie.utils.provenance.current_manifest.clear()  # shared with ssdie.workbook.session
 
 
-def test_a_notebook_leaves_all_that_made_it_and_no_path_or_time(tmp_path):
+def test_a_manifest_records_code_data_and_seed_but_no_path_or_time(tmp_path):
     begin_notebook(tmp_path, "01_dust_synthesis", 7)
     manifest = read_manifest(tmp_path)
     keys = ["commit", "dirty", "code", "versions", "photos", "parameters", "device", "seed"]
@@ -45,7 +45,7 @@ def test_fingerprint_covers_names_sizes_and_optionally_contents(tmp_path, pictur
     assert fingerprint(find_photos(tmp_path))["dusty"] != names["dusty"]
 
 
-def test_figures_carry_the_manifest_and_are_equal_where_it_is(tmp_path):
+def test_figures_embed_the_manifest_and_are_equal_if_it_is_equal(tmp_path):
     manifest = begin_notebook(tmp_path / "run", "05_paper_figures", 0)
 
     def draw(folder):
@@ -62,14 +62,14 @@ def test_figures_carry_the_manifest_and_are_equal_where_it_is(tmp_path):
     assert all(a.read_bytes() != b.read_bytes() for a, b in zip(one, draw(tmp_path / "three"), strict=True))
 
 
-def test_outside_of_a_notebook_figures_carry_nothing():
+def test_without_a_notebook_figures_embed_no_manifest():
     assert figure_metadata() == {}
 
 
-def test_other_code_is_spoken_of_until_it_goes_on_with_the_run(tmp_path, monkeypatch):
+def test_results_of_another_version_of_the_code_are_reported(tmp_path, monkeypatch):
     assert describe_other_code(tmp_path) == ""
     write(tmp_path, make_manifest({}, 0, {}, "cpu", "1a2b3c4+"))
     assert describe_other_code(tmp_path) == ""
     monkeypatch.setattr(ssdie.utils.provenance, "code_digest", lambda: "another")
-    told = f"{tmp_path.name} was made by another version of the code (commit 1a2b3c4 and changes); remove the folder"
-    assert describe_other_code(tmp_path).startswith(told)
+    message = f"{tmp_path.name} was made by another version of the code (commit 1a2b3c4 and changes); remove the folder"
+    assert describe_other_code(tmp_path).startswith(message)

@@ -1,4 +1,4 @@
-"""A server and a browser for all tests of the page, and each test's own visit."""
+"""A server, a browser and an open page for the tests of the web page."""
 
 import pytest
 from app import browse, serve, visit

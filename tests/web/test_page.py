@@ -1,4 +1,4 @@
-"""The page as people use it: bad files, keyboard, zoom, the phone, no network, other origins, accessibility."""
+"""The web page in use: invalid files, keyboard, zoom, a phone, offline, other origins, accessibility."""
 
 import io
 import urllib.request
@@ -30,7 +30,7 @@ def fresh(page):
 
 
 def stage(page) -> np.ndarray:
-    """What the stage shows, RGB."""
+    """Displayed pixels of the stage, (H, W, 3) RGB."""
     with Image.open(io.BytesIO(page.locator("#canvas").screenshot())) as picture:
         return np.asarray(picture.convert("RGB")).astype(int)
 
@@ -39,7 +39,7 @@ def message(page) -> str:
     return page.locator("#message-text").inner_text()
 
 
-def test_files_that_are_no_photos_are_named_in_a_sentence_and_stop_nothing(fresh, photo, tmp_path):
+def test_files_that_are_no_photos_are_refused_with_a_sentence_and_the_others_are_repaired(fresh, photo, tmp_path):
     whole = photo.read_bytes()
     contents = {
         "notes.jpg": b"only words\n" * 20,
@@ -55,13 +55,13 @@ def test_files_that_are_no_photos_are_named_in_a_sentence_and_stop_nothing(fresh
     choose(fresh, *paths, photo)
     states = [entry.get_attribute("data-state") for entry in entries(fresh).all()]
     assert states == ["refused"] * 6 + ["done"]
-    said = []
+    messages = []
     for number in range(6):
         select(fresh, number)
-        said.append(message(fresh))
+        messages.append(message(fresh))
         assert fresh.locator("#save").is_disabled()
-    assert len(set(said)) == 6 and all(len(sentence) > 20 for sentence in said)
-    assert "ssdie enhance storm.mp4" in said[4] and "ssdie enhance phone.heic" in said[5]
+    assert len(set(messages)) == 6 and all(len(sentence) > 20 for sentence in messages)
+    assert "ssdie enhance storm.mp4" in messages[4] and "ssdie enhance phone.heic" in messages[5]
     take_screenshot(fresh, "app_refused")
     select(fresh, 6)
     fresh.locator("#save:not([disabled])").wait_for()
@@ -108,12 +108,12 @@ def test_zoom_to_100_percent_pan_and_fit(fresh, photo):
     fresh.locator("#divider").press("End")
     fresh.locator("#zoom-full").click()
     fresh.wait_for_function("() => document.getElementById('zoom-full').ariaPressed === 'true'")
-    shown = stage(fresh)
+    displayed = stage(fresh)
     pixels = np.asarray(Image.open(photo)).astype(int)
-    height, width = shown.shape[:2]
+    height, width = displayed.shape[:2]
     top, left = (height - 600) // 2, (width - 900) // 2  # the photo is smaller than the stage: centered
     inner = np.s_[100:500, 200:700]
-    assert np.abs(shown[max(0, top) :, left:][:600, :900][inner] - pixels[max(0, -top) :][inner]).mean() < 3
+    assert np.abs(displayed[max(0, top) :, left:][:600, :900][inner] - pixels[max(0, -top) :][inner]).mean() < 3
     for _ in range(4):
         fresh.locator("#zoom-in").click()
     fresh.wait_for_function("() => document.getElementById('zoom-full').ariaPressed === 'false'")
@@ -125,7 +125,7 @@ def test_zoom_to_100_percent_pan_and_fit(fresh, photo):
     fresh.wait_for_function("() => document.getElementById('zoom-fit').ariaPressed === 'true'")
 
 
-def test_the_queue_by_keyboard(fresh, photo, tmp_path):
+def test_photos_are_selected_and_removed_by_keyboard(fresh, photo, tmp_path):
     other = tmp_path / "rocks.png"
     Image.fromarray(dusty(4, 200, 300)).save(other)
     choose(fresh, photo, other)
@@ -155,8 +155,8 @@ def test_a_network_that_scores_dust_sets_the_strength(chromium, photo, tmp_path,
     with serve() as address, visit(chromium, address) as page:
         choose(page, photo)
         assert page.locator("#strength").input_value() == strength
-        told = page.locator("#status").inner_text()
-        assert ("nothing changed" in told) == (dust == 0), told
+        status = page.locator("#status").inner_text()
+        assert ("nothing changed" in status) == (dust == 0), status
         page.locator("#strength").press("ArrowLeft" if dust else "ArrowRight")
         automatic = page.locator("#automatic")
         assert automatic.get_attribute("aria-pressed") == "false"
@@ -194,12 +194,12 @@ def test_the_page_works_without_its_server_once_loaded(chromium, photo):
     context.__exit__(None, None, None)
 
 
-def test_no_request_leaves_and_none_could(address, chromium, photo):
-    asked = []
-    with visit(chromium, address, asked) as page:
+def test_the_page_sends_no_request_to_another_origin_and_its_policy_blocks_them(address, chromium, photo):
+    requests = []
+    with visit(chromium, address, requests) as page:
         choose(page, photo)
         save(page)
-        assert len(asked) > 5 and all(url.startswith((address, f"blob:{address}")) for url in asked), asked
+        assert len(requests) > 5 and all(url.startswith((address, f"blob:{address}")) for url in requests), requests
         other = "http://localhost:" + address.split(":")[-1]  # the same server is another origin by this name
         blocked = "fetch(%r, {mode: 'no-cors'}).then(() => 'sent', () => 'blocked')"
         assert page.evaluate(blocked % address) == "sent" and page.evaluate(blocked % other) == "blocked"

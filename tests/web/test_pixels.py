@@ -1,4 +1,4 @@
-"""The repaired photos of the page equal those of `ssdie.enhance`, and keep what is in the files."""
+"""Photos repaired by the web page equal those of `ssdie.enhance` and keep their metadata."""
 
 import functools
 import io
@@ -14,7 +14,7 @@ from PIL import Image, ImageCms
 import ssdie
 
 pytestmark = pytest.mark.external
-TOLERANCE, SHARE = 2, 0.999
+TOLERANCE, FRACTION = 2, 0.999  # levels; fraction of the pixels within them
 ORIENTATION, MAKE, EXPOSURE = 0x0112, 0x010F, 0x829A
 PACKET = b"""<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">
 <rdf:Description rdf:about="" xmlns:xmp="http://ns.adobe.com/xap/1.0/" xmlns:tiff="http://ns.adobe.com/tiff/1.0/"
@@ -29,13 +29,13 @@ def exif(orientation: int) -> Image.Exif:
     return block
 
 
-@functools.cache  # a profile holds the time at which it was made
+@functools.cache  # a profile contains its creation time
 def wide_profile() -> bytes:
-    """A profile of curves and a matrix, with other primaries than sRGB."""
+    """A matrix profile with other primaries than sRGB."""
     profile = bytearray(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
     count = int.from_bytes(profile[128:132], "big")
-    places = {bytes(profile[p : p + 4]): p for p in range(132, 132 + 12 * count, 12)}
-    offsets = {name: int.from_bytes(profile[places[name] + 4 : places[name] + 8], "big") for name in (b"rXYZ", b"gXYZ")}
+    tags = {bytes(profile[p : p + 4]): p for p in range(132, 132 + 12 * count, 12)}
+    offsets = {name: int.from_bytes(profile[tags[name] + 4 : tags[name] + 8], "big") for name in (b"rXYZ", b"gXYZ")}
     red, green = (np.frombuffer(bytes(profile[at + 8 : at + 20]), ">i4") for at in offsets.values())
     for at, own, other in zip(offsets.values(), (red, green), (green, red), strict=True):
         profile[at + 8 : at + 20] = (0.85 * own + 0.15 * other).round().astype(">i4").tobytes()
@@ -62,7 +62,7 @@ def photos(tmp_path_factory):
     return sorted(folder.iterdir())
 
 
-def test_eight_photos_are_repaired_as_by_python(page, photos, tmp_path):
+def test_eight_photos_equal_those_of_the_python_package(page, photos, tmp_path):
     choose(page, *photos)
     assert [entry.get_attribute("data-state") for entry in entries(page).all()] == ["done"] * 8
     full_strength(page)
@@ -81,7 +81,7 @@ def test_eight_photos_are_repaired_as_by_python(page, photos, tmp_path):
             assert (pair[0][..., 3] == pair[1][..., 3]).all()
             pair = [pixels[pair[0][..., 3] > 0] for pixels in pair]
         close = (np.abs(pair[0] - pair[1]) <= TOLERANCE).all(axis=-1).mean()
-        assert close >= SHARE, f"{path.name}: {close:.4%} within {TOLERANCE}"
+        assert close >= FRACTION, f"{path.name}: {close:.4%} within {TOLERANCE}"
     clear(page)
     assert page.locator("#welcome").is_visible()
 
@@ -122,12 +122,13 @@ def test_the_thumbnail_of_the_dusty_photo_is_not_in_the_copy(page, tmp_path):
     choose(page, photo)
     copy = save(page)
     assert thumbnail.read_bytes() not in copy.read_bytes()
-    told = subprocess.run(["exiftool", "-validate", "-s3", copy], capture_output=True, check=True, text=True).stdout
-    assert told.startswith("OK") or "warning" in told.lower() and "error" not in told.lower(), told
+    command = ["exiftool", "-validate", "-s3", copy]
+    report = subprocess.run(command, capture_output=True, check=True, text=True).stdout
+    assert report.startswith("OK") or "warning" in report.lower() and "error" not in report.lower(), report
     clear(page)
 
 
-def test_photos_of_one_name_stay_apart_in_the_zip(page, tmp_path):
+def test_photos_of_the_same_name_get_distinct_names_in_the_zip(page, tmp_path):
     for folder, seed in (("a", 0), ("b", 1)):
         (tmp_path / folder).mkdir()
         Image.fromarray(dusty(seed, 120, 80)).save(tmp_path / folder / "same.jpg")
@@ -138,7 +139,7 @@ def test_photos_of_one_name_stay_apart_in_the_zip(page, tmp_path):
     clear(page)
 
 
-def test_at_strength_0_the_pixels_are_those_of_the_photo(page, tmp_path):
+def test_strength_0_changes_no_pixel(page, tmp_path):
     photo = tmp_path / "as it was.png"
     Image.fromarray(dusty(2, 160, 120)).save(photo)
     choose(page, photo)

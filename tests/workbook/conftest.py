@@ -1,4 +1,4 @@
-"""Fixtures of the tests of the workbook."""
+"""A small checkout for the tests of the workbook."""
 
 import pytest
 from small_notebooks import BODY, PARAMETERS, write_notebook

@@ -1,4 +1,4 @@
-"""The explorers in JupyterLab, driven in headless Chromium. Screenshots are written to runs/browser."""
+"""The explorers in JupyterLab, operated in headless Chromium. Screenshots are written to runs/browser."""
 
 import json
 
@@ -106,17 +106,17 @@ def test_dust(notebook, data):
     dusty = page.locator(".widget-image").nth(1)
     scroll_to_explorer(page)
     take_screenshot(page, "explore_dust")
-    shown = [dusty.get_attribute("src")]
+    sources = [dusty.get_attribute("src")]
     drag(page, control(page, "density"), 0.95)
-    shown.append(wait_for_change(page, dusty, shown[-1]))
+    sources.append(wait_for_change(page, dusty, sources[-1]))
     handle(page, "noise").press("ArrowRight")
-    shown.append(wait_for_change(page, dusty, shown[-1]))
+    sources.append(wait_for_change(page, dusty, sources[-1]))
     choose(page, "depth", "by height in the image")
-    shown.append(wait_for_change(page, dusty, shown[-1]))
+    sources.append(wait_for_change(page, dusty, sources[-1]))
     choose(page, "depth", "of the scene")
-    shown.append(wait_for_change(page, dusty, shown[-1]))
+    sources.append(wait_for_change(page, dusty, sources[-1]))
     button(page, "random").click()
-    wait_for_change(page, dusty, shown[-1])
+    wait_for_change(page, dusty, sources[-1])
     button(page, "save").click()
     page.get_by_role("status").get_by_text("saved").wait_for()
     take_screenshot(page, "explore_dust_random")
@@ -143,33 +143,33 @@ def test_enhancement(notebook, tmp_path):
     after = page.locator(".ssdie-compare .after")
     scroll_to_explorer(page)
     take_screenshot(page, "explore_enhancement")
-    shown = [after.get_attribute("src")]
+    sources = [after.get_attribute("src")]
 
     move_divider(page, 0.2)
     assert divider(page) == pytest.approx(0.2, abs=0.01)
     page.locator(".ssdie-compare input").press("ArrowRight")
-    assert divider(page) == pytest.approx(0.205, abs=0.01) and after.get_attribute("src") == shown[0]
+    assert divider(page) == pytest.approx(0.205, abs=0.01) and after.get_attribute("src") == sources[0]
 
     handle(page, "strength").press("ArrowLeft")
-    shown.append(wait_for_change(page, after, shown[-1]))
+    sources.append(wait_for_change(page, after, sources[-1]))
     choose(page, "method", "MSRCR")
-    shown.append(wait_for_change(page, after, shown[-1]))
+    sources.append(wait_for_change(page, after, sources[-1]))
     choose(page, "method", "SSDIE-Net")
-    shown.append(wait_for_change(page, after, shown[-1]))
+    sources.append(wait_for_change(page, after, sources[-1]))
     page.locator(".ssdie-gallery button").first.click()
-    shown.append(wait_for_change(page, after, shown[-1]))
+    sources.append(wait_for_change(page, after, sources[-1]))
     page.get_by_role("button", name="dark channel").click()
-    shown.append(wait_for_change(page, after, shown[-1]))
+    sources.append(wait_for_change(page, after, sources[-1]))
     take_screenshot(page, "explore_enhancement_dark_channel")
     page.get_by_role("button", name="photo", exact=True).click()
-    shown.append(wait_for_change(page, after, shown[-1]))
+    sources.append(wait_for_change(page, after, sources[-1]))
     after_box = after.bounding_box()
     page.mouse.dblclick(after_box["x"] + 0.7 * after_box["width"], after_box["y"] + 0.6 * after_box["height"])
-    shown.append(wait_for_change(page, after, shown[-1]))
+    sources.append(wait_for_change(page, after, sources[-1]))
     assert divider(page) == pytest.approx(0.205, abs=0.01)  # the double click has not moved the divider
     take_screenshot(page, "explore_enhancement_zoom")
     page.get_by_role("button", name="photo", exact=True).click()
-    wait_for_change(page, after, shown[-1])
+    wait_for_change(page, after, sources[-1])
     record_time("explore_enhancement, strength", measure_response(page, handle(page, "strength"), after))
     record_time("explore_enhancement, working size", measure_response(page, handle(page, "working size"), after))
     assert list_errors(page) == []
@@ -179,7 +179,7 @@ def test_enhancement(notebook, tmp_path):
 def test_uploaded_photos(notebook, tmp_path):
     page, _ = notebook
     after, text, mine = page.locator(".ssdie-compare .after"), tmp_path / "notes.png", tmp_path / "mine.jpg"
-    text.write_text("only words")
+    text.write_text("no picture")
     noise = np.random.default_rng(0).integers(0, 60, (900, 1300, 3))
     Image.fromarray((noise + (140, 90, 30)).astype(np.uint8)).save(mine)
 

@@ -1,4 +1,4 @@
-"""The notebooks as files: clean, short, without logic, with parameters that papermill sees."""
+"""The notebook files: no outputs, short cells, no definitions, parameters that papermill can read."""
 
 import ast
 import importlib
@@ -25,15 +25,15 @@ def notebook(request):
 
 
 def code(notebook) -> list[str]:
-    """Its code cells."""
+    """Sources of the code cells."""
     return [cell.source for cell in notebook.cells if cell.cell_type == "code"]
 
 
-def test_there_are_the_nine_notebooks_and_no_other():
+def test_every_notebook_is_listed():
     assert sorted(path.stem for path in FOLDER.glob("*.ipynb")) == sorted(NOTEBOOKS)
 
 
-def test_is_valid_and_has_no_outputs(notebook):
+def test_notebook_is_valid_and_has_no_outputs(notebook):
     nbformat.validate(notebook)
     cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
     assert all(not cell.outputs and cell.execution_count is None for cell in cells)
@@ -41,7 +41,7 @@ def test_is_valid_and_has_no_outputs(notebook):
     assert len({cell.id for cell in notebook.cells}) == len(notebook.cells)
 
 
-def test_is_short_and_defines_nothing(notebook):
+def test_cells_are_short_and_define_nothing(notebook):
     cells = code(notebook)
     assert max(len(cell.splitlines()) for cell in cells) <= 20
     assert sum(len(cell.splitlines()) for cell in cells) <= 150
@@ -49,47 +49,47 @@ def test_is_short_and_defines_nothing(notebook):
     assert not any(isinstance(node, defined) for cell in cells for node in ast.walk(ast.parse(cell)))
 
 
-def test_begins_with_title_question_and_table(notebook):
+def test_first_cell_has_title_question_and_table(notebook):
     first = notebook.cells[0]
     assert first.cell_type == "markdown" and first.source.startswith("# ")
     question = first.source.splitlines()[2]
     assert question.startswith("**") and question.endswith("?**")
     rows = re.findall(r"^\| \*\*(.+?)\*\* \| (.+) \|$", first.source, re.MULTILINE)
     assert [name for name, _ in rows] == ["You will see", "Needs", "Takes (measured)", "Writes"]
-    assert re.search(r"\d", dict(rows)["Takes (measured)"])  # a figure, not a promise
+    assert re.search(r"\d", dict(rows)["Takes (measured)"])  # a measured number
 
 
 def links(cell) -> list[str]:
-    """Notebooks that a cell leads to, by name."""
+    """Names of the notebooks that a cell links to."""
     return re.findall(r"\]\((\w+)\.ipynb\)", cell.source)
 
 
-def test_says_where_it_writes_and_writes_there(notebook, request):
+def test_table_names_the_output_folder_that_is_opened(notebook, request):
     name = request.node.callspec.params["notebook"]
     writes = re.search(r"^\| \*\*Writes\*\* \| (.+) \|$", notebook.cells[0].source, re.MULTILINE)[1]
     assert f"`{name}/`" in writes or "`figures/`" in writes
     assert f'= open_folder(run, "{name}"' in "\n".join(code(notebook))
 
 
-def test_ends_by_saying_what_is_next(notebook):
+def test_last_cell_links_to_the_next_notebook(notebook):
     last = notebook.cells[-1]
     assert "**Next:**" in last.source
     assert links(last) and set(links(last)) <= set(NOTEBOOKS)
 
 
-def test_each_leads_to_the_next_and_from_the_first_to_all():
+def test_notebooks_are_linked_in_order_and_all_are_reachable_from_the_first():
     books = {name: nbformat.read(FOLDER / f"{name}.ipynb", as_version=4) for name in NOTEBOOKS}
     numbered = [name for name in NOTEBOOKS if name[0].isdigit()]
     for name, following in itertools.pairwise(numbered):
         assert links(books[name].cells[-1])[0] == following
-    reached, waiting = set(), [NOTEBOOKS[0]]
-    while waiting:
-        reached.add(name := waiting.pop())
-        waiting += [link for cell in books[name].cells for link in links(cell) if link not in reached]
+    reached, pending = set(), [NOTEBOOKS[0]]
+    while pending:
+        reached.add(name := pending.pop())
+        pending += [link for cell in books[name].cells for link in links(cell) if link not in reached]
     assert reached == set(NOTEBOOKS)
 
 
-def test_parameters_are_one_a_line_in_a_form_that_papermill_sees(notebook, request):
+def test_parameters_are_one_per_line_and_readable_by_papermill(notebook, request):
     tagged = [cell for cell in notebook.cells if "parameters" in cell.metadata.get("tags", [])]
     assert len(tagged) == 1 and tagged[0] is notebook.cells[1]
     lines = tagged[0].source.splitlines()
@@ -100,7 +100,7 @@ def test_parameters_are_one_a_line_in_a_form_that_papermill_sees(notebook, reque
     assert [type(value).__name__ for value in defaults.values()] == [re.split(r"[: ]+", line)[1] for line in lines]
 
 
-def test_results_go_where_run_says_and_no_path_is_absolute(notebook):
+def test_results_go_to_the_run_folder_and_no_path_is_absolute(notebook):
     cells = code(notebook)
     assert cells[0].startswith('run: str = "runs/quick"')
     assert sum("= open_folder(run," in cell for cell in cells[1:3]) == 1
@@ -126,16 +126,16 @@ def test_profile_fits_the_notebooks(profile):
     assert set(read_profile(profile)) - {"shared"} <= set(NOTEBOOKS)
 
 
-# the training of explore_training goes on beside its notebook
+# explore_training is left out: its training runs in another process
 @pytest.mark.parametrize("name", [name for name in NOTEBOOKS if name != "explore_training"])
-def test_run_all_asks_for_hardly_more_work_than_the_profile_quick(name):
+def test_defaults_need_at_most_a_quarter_more_work_than_the_profile_quick(name):
     defaults = read_defaults(name)
     for key, quick in choose_parameters("quick", [name], {})[name].items():
         if type(quick) is int and key != "seed":
             assert defaults[key] <= 1.25 * quick, key
 
 
-def test_paper_profile_is_the_papers():
+def test_paper_profile_has_the_settings_of_the_paper():
     chosen = choose_parameters("paper", NOTEBOOKS, {})
     first, third = chosen["02_supervised_pretraining"], chosen["03_semi_supervised_training"]
     assert first["options"] == {"head": "tanh"} and first["sizes"] == [256] and first["batches"] == [8]

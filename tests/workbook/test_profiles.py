@@ -15,7 +15,7 @@ from ssdie.workbook.profiles import (
 from ssdie.workbook.runner import reproduce
 
 
-def test_an_unknown_parameter_is_refused_before_anything_runs(checkout, capsys):
+def test_an_unknown_parameter_is_refused_before_any_notebook_runs(checkout, capsys):
     assert main(["reproduce", "--only", "03", "-p", "stepz=4"]) == 2
     message = capsys.readouterr().err
     assert all(name in message for name in ("stepz", "learning_rate", "steps", "features"))
@@ -84,8 +84,8 @@ def test_other_types_are_refused(value, default):
     ],
 )
 def test_a_value_is_parsed_by_the_type_of_the_parameter(text, default, value):
-    name, given = split_parameter(text)
-    parsed = parse_text(name, given, default)
+    name, value_text = split_parameter(text)
+    parsed = parse_text(name, value_text, default)
     assert name == "a" and parsed == value and type(parsed) is type(value)
 
 

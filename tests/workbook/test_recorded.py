@@ -1,4 +1,4 @@
-"""The recorded tables of docs against what they were made from."""
+"""Recorded tables in docs agree with their sources."""
 
 import re
 
@@ -6,7 +6,7 @@ from ssdie.utils.paths import WEIGHTS
 from ssdie.workbook.recorded import read_recorded
 
 
-def test_the_recorded_releases_are_those_of_the_list_of_releases():
+def test_the_recorded_releases_agree_with_runs_md():
     rows, step = [], 0
     for line in (WEIGHTS / "RUNS.md").read_text(encoding="utf-8").splitlines():
         cells = [cell.strip(" *") for cell in line.strip("|").split("|")]

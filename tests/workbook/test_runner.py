@@ -1,4 +1,4 @@
-"""Running notebooks: kernel, folder, failures, resuming; with small notebooks made for these tests."""
+"""Running notebooks: kernel, folder, failures, resuming; with small generated notebooks."""
 
 import json
 import os
@@ -42,13 +42,13 @@ def test_a_notebook_runs_in_the_checkout_with_this_interpreter(checkout, tmp_pat
 FAILING = ("fine = 1", "def inner():\n    raise ValueError('too much dust')\ninner()", "more = 2")
 
 
-def test_a_failing_notebook_does_not_stop_the_others_and_resume_runs_it_again(checkout, capfd):
+def test_a_failing_notebook_does_not_stop_the_others_and_is_run_again_by_resume(checkout, capfd):
     failing = checkout / "notebooks" / "02_supervised_pretraining.ipynb"
     whole = failing.read_bytes()
     write_notebook(failing, PARAMETERS, *FAILING)
     assert main(["reproduce", "--only", "01", "02", "03"]) == 1
     out, err = capfd.readouterr()
-    assert "02_supervised_pretraining, cell [4]: ValueError: too much dust" in err  # [2] holds the injected parameters
+    assert "02_supervised_pretraining, cell [4]: ValueError: too much dust" in err  # [2]: the injected parameters
     assert "03_semi_supervised_training: skipped, it needs 02_supervised_pretraining" in err
     assert re.findall(r"^0\d_\w+ +(\w+) ", out, re.MULTILINE) == ["done", "failed", "skipped"]
     folder = checkout / "runs" / "quick"
@@ -63,7 +63,7 @@ def test_a_failing_notebook_does_not_stop_the_others_and_resume_runs_it_again(ch
     assert all(record["status"] == "done" for record in kept.values())
 
 
-def test_resume_runs_what_has_changed(checkout, monkeypatch):
+def test_resume_runs_notebooks_whose_inputs_changed(checkout, monkeypatch):
     ran = []
     monkeypatch.setattr(
         ssdie.workbook.execution, "run_notebook", lambda name, *_: ran.append(name[:2]) or Outcome(name, "done")
@@ -90,7 +90,7 @@ def test_a_folder_in_use_by_another_run_is_refused(checkout, capsys):
     assert [path.name for path in folder.iterdir()] == [".lock"]
 
 
-def test_durations_of_other_notebooks_stay(checkout):
+def test_durations_of_other_notebooks_are_kept(checkout):
     write_durations("runs/quick", [Outcome("00_enhance_a_photo", "done", 10.0), Outcome("03_x", "skipped")])
     write_durations("runs/quick", [Outcome("01_dust_synthesis", "failed", 2.0, "cell 3, line 2")])
     table = pd.read_csv(checkout / "runs" / "quick" / "durations.csv", keep_default_na=False)
@@ -98,7 +98,7 @@ def test_durations_of_other_notebooks_stay(checkout):
     assert table["message"].tolist() == ["", "cell 3, line 2"]
 
 
-def test_total_is_the_sum():
+def test_total_is_the_sum_of_the_durations():
     text = format_outcomes([Outcome("a", "done", 61.0), Outcome("b", "failed", 60.0), Outcome("c", "skipped")])
     assert text.splitlines()[-1].split() == ["total", "2:01"] and len({len(line) for line in text.splitlines()}) == 1
 
@@ -114,7 +114,7 @@ while not all(pathlib.Path(run, other).exists() for other in others):
 """
 
 
-def test_notebooks_run_at_once_but_after_those_they_need(checkout):
+def test_notebooks_run_concurrently_after_their_dependencies(checkout):
     folder, names = checkout / "runs" / "quick", ("01_dust_synthesis", "02_supervised_pretraining")
     for name in names:  # each waits for the other
         text = MEET.replace("NAME", name).replace("OTHERS", repr(names))
@@ -122,7 +122,7 @@ def test_notebooks_run_at_once_but_after_those_they_need(checkout):
     outcomes = reproduce("quick", ["01", "02", "03"], processes=2)
     assert [(o.notebook[:2], o.status) for o in outcomes] == [("01", "done"), ("02", "done"), ("03", "done")]
     assert all(o.cpu_seconds > 0 for o in outcomes)
-    assert (folder / "note.json").stat().st_mtime > (folder / names[1]).stat().st_mtime  # 03 writes it, and needs 02
+    assert (folder / "note.json").stat().st_mtime > (folder / names[1]).stat().st_mtime  # 03 writes it after 02
     assert (folder / names[0]).read_text() == str(max(1, usable_cores() // 2))
     with pytest.raises(ValueError, match="processes: expected at least 1, got 0"):
         reproduce("quick", ["01"], processes=0)

@@ -36,11 +36,11 @@ FULL = TrainConfig("semi-supervised", "runs/x", options={"head": "scattering"}, 
 
 @pytest.fixture(autouse=True)
 def embedded(monkeypatch):
-    """Use the embedded sample, whether SSDIE_DATA is set or not."""
+    """Use the embedded sample even if SSDIE_DATA is set."""
     monkeypatch.delenv("SSDIE_DATA", raising=False)
 
 
-def test_folder_is_made_and_everything_is_seeded(tmp_path, capsys):
+def test_open_folder_creates_the_folder_and_seeds_all_generators(tmp_path, capsys):
     draws = []
     for _ in range(2):
         folder = workbook.open_folder(tmp_path / "quick", "01_dust", seed=3)
@@ -198,24 +198,24 @@ def test_a_variant_with_another_dark_channel_trains_its_own_dark_channel_net(tmp
     weights = train_variant(base, "dark channel of each colour", warmup=1)
     (network,) = tmp_path.glob("dark_channel_net_each-*/checkpoint.pt")
     recorded = network.parent.rename(tmp_path / network.parent.name.replace("dark_channel_net_", "judge_"))
-    assert weights.is_file() and _dark_channel_net_of(base, "each") == recorded / "checkpoint.pt"  # as 0.1.0 named it
+    assert weights.is_file() and _dark_channel_net_of(base, "each") == recorded / "checkpoint.pt"  # as in 0.1.0
 
 
 def test_a_finished_variant_is_not_trained_again(monkeypatch, tmp_path):
     trained = []
 
-    def pretend(config, leave):
+    def fake_training(config, leave):
         trained.append(config.run.name)
         config.run.mkdir(parents=True)
         (config.run / "generator.safetensors").touch()
         yield {"step": config.steps}
 
-    def pretend_to_compare(methods, **test):
+    def fake_comparison(methods, **test):
         rows = [{"picture": p, "method": m, "test": "paired", "psnr": 20.0} for p in "ab" for m in methods]
         return pd.DataFrame(rows), None
 
-    monkeypatch.setattr(ssdie.workbook.ablations, "follow", pretend)
-    monkeypatch.setattr(ssdie.workbook.ablations, "compare_on_test_sets", pretend_to_compare)
+    monkeypatch.setattr(ssdie.workbook.ablations, "follow", fake_training)
+    monkeypatch.setattr(ssdie.workbook.ablations, "compare_on_test_sets", fake_comparison)
     monkeypatch.setattr(ssdie.workbook.ablations, "load_checkpoint", lambda path: {"config": {"dark_channel": "joint"}})
     base = dataclasses.replace(FULL, run=tmp_path)
     for _ in range(2):

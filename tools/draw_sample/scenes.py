@@ -38,12 +38,12 @@ def build_canvas(rng: np.random.Generator, kind: str, size: tuple[int, int]) -> 
     terrain.draw_sky(canvas, **sky, offset=rng.random(2))
     low, high = (linear(c) for c in pick(rng, HILLS.get(kind, WILD_HILLS)))
     far = rng.uniform(400, 1500)
-    for share in [*np.sort(rng.uniform(1.5, 8.0, rng.integers(0, 4)))[::-1], 1.0]:
-        z = far * share
-        height = z * rng.uniform(0.03, 0.2) * (0.4 if share == 1 else 1)
+    for fraction in [*np.sort(rng.uniform(1.5, 8.0, rng.integers(0, 4)))[::-1], 1.0]:
+        z = far * fraction
+        height = z * rng.uniform(0.03, 0.2) * (0.4 if fraction == 1 else 1)
         haze, veil = np.exp(-z / 9000), (1 - np.exp(-z / 9000)) * 0.6 * sky["horizon"]
-        colours = low * haze + veil, high * haze + veil
-        terrain.draw_ridge(canvas, z, height, rng.uniform(0.25, 0.45), *colours, rng.random(2))
+        colors = low * haze + veil, high * haze + veil
+        terrain.draw_ridge(canvas, z, height, rng.uniform(0.25, 0.45), *colors, rng.random(2))
     first, second = (linear(c) for c in pick(rng, GROUND.get(kind, WILD_GROUND)))
     waves = rng.uniform(0.05, 0.16) * (kind in ("desert", "field")) * rng.integers(2)
     terrain.draw_ground(canvas, first, second, rng.uniform(0.25, 0.5), far, waves, rng.random(2))
@@ -103,8 +103,8 @@ def walk_people(rng, middle: float, half: float) -> Iterator[tuple]:
     """Yield people on the pavements, or anywhere if there is no road (`half` is 0)."""
     for z in rng.uniform(7, 60, rng.integers(1, 8)):
         x = middle + rng.choice([-1, 1]) * (half + rng.uniform(0.5, 2.5)) if half else rng.uniform(-0.5, 0.5) * z
-        colours = [linear(pick(rng, CLOTHES)) for _ in range(2)]
-        yield z, sprites.draw_person, x, z, rng.uniform(1.55, 1.85), *colours, rng.uniform(0, 0.6)
+        colors = [linear(pick(rng, CLOTHES)) for _ in range(2)]
+        yield z, sprites.draw_person, x, z, rng.uniform(1.55, 1.85), *colors, rng.uniform(0, 0.6)
 
 
 def plant_trees(rng, half: float, leaves: list) -> Iterator[tuple]:
@@ -175,4 +175,4 @@ def render_scene(seed: int, size: tuple[int, int] = (256, 384)) -> tuple[np.ndar
     distance, nearest, half = distance - distance.min(), rng.uniform(0, 0.05), rng.uniform(30, 90)
     solid = nearest + (0.7 - nearest) / (1 + half / np.maximum(distance, 1e-3))
     depth = np.where(np.isinf(distance), 1, solid).astype(np.float32)
-    return terrain.develop(rng, canvas.colour).astype(np.float32), depth
+    return terrain.develop(rng, canvas.color).astype(np.float32), depth

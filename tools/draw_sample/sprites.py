@@ -77,8 +77,8 @@ def draw_building(canvas: Canvas, x: tuple, z: tuple, height: float, style: dict
             t, foot = canvas.height - canvas.y[where[0]] * depth, canvas.pixel * depth
             stretch = foot * np.maximum(1.0, depth / abs(plane))
             wall, glass, pane = facade(depth - near + 0 * t, t, stretch, height, style, light)
-            colour = mix(wall * light.on(right=-np.sign(plane)), glass, pane)
-            canvas.paint(where, colour, soft(height - t, foot) * soft(t, foot), depth + 0 * t)
+            color = mix(wall * light.on(right=-np.sign(plane)), glass, pane)
+            canvas.paint(where, color, soft(height - t, foot) * soft(t, foot), depth + 0 * t)
     spot = stand(canvas, (left + right) / 2, near, right - left, height + roof)
     if spot is None:
         return
@@ -93,8 +93,8 @@ def draw_building(canvas: Canvas, x: tuple, z: tuple, height: float, style: dict
         cover = soft(np.minimum(slant, np.minimum(height + roof - t, t - height)), foot)
         tiles = 0.14 * noise(s / 5, t / 2 + style["shift"], 3, foot / 4, 0.8)
         tiles = tiles + 0.18 * np.sin(t * 18) / (1 + (foot * 18) ** 2)
-        colour = style["roof"] * vary(tiles) * light.on(up=0.7, forward=-0.7)
-        canvas.paint(where, colour, cover, near + rise * (far - near) / 2 + 0 * s)
+        color = style["roof"] * vary(tiles) * light.on(up=0.7, forward=-0.7)
+        canvas.paint(where, color, cover, near + rise * (far - near) / 2 + 0 * s)
 
 
 def draw_tree(canvas: Canvas, x: float, z: float, height: float, kind: str, leaf, seed: np.ndarray) -> None:
@@ -113,8 +113,8 @@ def draw_tree(canvas: Canvas, x: float, z: float, height: float, kind: str, leaf
         lean = np.abs(p + 0.015 * np.sin(6 * q + seed[0] * 6))
         trunk = soft(np.minimum(0.025 * (1.6 - q) - lean, np.minimum(0.6 - q, q)), unit)
         bark = 0.25 * noise(p * 6, q + seed[1], 3, unit * 6) + 6 * p * light.direction[0]
-        colour = linear("54453a") * vary(bark) * light.on(forward=-0.6, up=0.5)
-        canvas.paint(where, colour, trunk, z + 0 * trunk)
+        color = linear("54453a") * vary(bark) * light.on(forward=-0.6, up=0.5)
+        canvas.paint(where, color, trunk, z + 0 * trunk)
     if kind == "conifer":
         tier = (q * (7 + 4 * seed[2]) + 0.25 * rough + 0.5 * np.abs(p)) % 1
         reach = (0.21 + 0.02 * seed[3]) * (1 - q) * (1.15 - 0.5 * tier)
@@ -133,8 +133,8 @@ def draw_tree(canvas: Canvas, x: float, z: float, height: float, kind: str, leaf
             field = np.maximum(field, here)
         field = 2.4 * field + 0.55 * rough + 0.45 * leaves
     lit = np.clip(lobes + 0.20 * leaves + 0.10 * rough, 0.05, 1.3)[..., None]
-    colour = leaf * vary(0.15 * leaves) * (light.ambient * (0.3 + 0.6 * lit) + light.sun * 0.9 * lit**1.5)
-    canvas.paint(where, colour, np.clip(field / (0.4 + unit) + 0.5, 0, 1) * soft(t, foot), z + 0 * field)
+    color = leaf * vary(0.15 * leaves) * (light.ambient * (0.3 + 0.6 * lit) + light.sun * 0.9 * lit**1.5)
+    canvas.paint(where, color, np.clip(field / (0.4 + unit) + 0.5, 0, 1) * soft(t, foot), z + 0 * field)
 
 
 def draw_rock(canvas: Canvas, x: float, z: float, size: float, stone, seed: np.ndarray) -> None:
@@ -151,10 +151,10 @@ def draw_rock(canvas: Canvas, x: float, z: float, size: float, stone, seed: np.n
     field = 1 - np.abs(p / 0.85) ** 2.5 - (q / (0.55 + 0.35 * seed[0])) ** 2 + 0.2 * rough
     lit = np.clip(0.25 + 0.55 * q + 0.5 * p * turn + 0.9 * slope, 0.05, 1.2)[..., None]
     grain = noise(p * 2 + seed[1], q * 2, 3, unit * 2, 0.9)
-    colour = (
+    color = (
         stone * vary(0.1 * rough + 0.12 * grain) * (canvas.light.ambient * (0.5 + 0.5 * lit) + canvas.light.sun * lit)
     )
-    canvas.paint(where, colour, soft(field * 0.4, unit) * soft(t, foot), z + 0 * field)
+    canvas.paint(where, color, soft(field * 0.4, unit) * soft(t, foot), z + 0 * field)
 
 
 def draw_car(canvas: Canvas, x: float, z: float, paint, away: bool) -> None:
@@ -169,15 +169,15 @@ def draw_car(canvas: Canvas, x: float, z: float, paint, away: bool) -> None:
     canvas.paint(where, np.full(3, 0.015, np.float32), tyres, z + 0 * tyres)
     body = soft(0.9 - side - np.maximum(t - 0.85, 0) * 0.45, foot) * soft(np.minimum(1.48 - t, t - 0.22), foot)
     sheen = np.clip(0.55 + 0.55 * np.clip((t - 0.3) / 0.7, 0, 1) - 0.35 * ((t > 0.28) & (t < 0.34)), 0.1, 1.2)
-    colour = paint * (sheen * (1 - 0.1 * side))[..., None] * light.on(forward=-0.8, up=0.6)
+    color = paint * (sheen * (1 - 0.1 * side))[..., None] * light.on(forward=-0.8, up=0.6)
     glass = soft(0.70 - side - np.maximum(t - 0.95, 0) * 0.35, foot) * soft(np.minimum(1.38 - t, t - 0.92), foot)
-    colour = mix(colour, light.ambient * (0.12 + 0.35 * np.clip(t - 0.9, 0, 1))[..., None], glass * 0.92)
+    color = mix(color, light.ambient * (0.12 + 0.35 * np.clip(t - 0.9, 0, 1))[..., None], glass * 0.92)
     lamps = soft(0.14 - np.abs(side - 0.72), foot) * soft(0.08 - np.abs(t - 0.74), foot)
-    colour = mix(colour, linear("b3231c") if away else linear("f4f1e4"), lamps * 0.9)
+    color = mix(color, linear("b3231c") if away else linear("f4f1e4"), lamps * 0.9)
     plate = soft(0.26 - side, foot) * soft(0.06 - np.abs(t - 0.56), foot)
     bumper = soft(0.10 - np.abs(t - 0.34), foot) * soft(0.88 - side, foot)
-    colour = mix(mix(colour, np.full(3, 0.03, np.float32), bumper * 0.7), np.full(3, 0.6, np.float32), plate * 0.9)
-    canvas.paint(where, colour, body, z + 0 * body)
+    color = mix(mix(color, np.full(3, 0.03, np.float32), bumper * 0.7), np.full(3, 0.6, np.float32), plate * 0.9)
+    canvas.paint(where, color, body, z + 0 * body)
 
 
 def draw_person(canvas: Canvas, x: float, z: float, height: float, top, bottom, stride: float) -> None:
@@ -193,15 +193,15 @@ def draw_person(canvas: Canvas, x: float, z: float, height: float, top, bottom, 
     arms = np.minimum(0.03 - np.abs(np.abs(p) - 0.125 - 0.05 * (0.8 - q)), np.minimum(0.80 - q, q - 0.46))
     trunk = np.minimum(0.115 + 0.06 * (q - 0.6) - np.abs(p), np.minimum(0.83 - q, q - 0.46))
     head = 0.062 - np.hypot(p, (q - 0.92) * 0.85)
-    for shape, colour in ((leg, bottom), (arms, top * 0.8), (trunk, top), (head, linear("b98868"))):
+    for shape, color in ((leg, bottom), (arms, top * 0.8), (trunk, top), (head, linear("b98868"))):
         folds = vary(0.1 * noise(p * 2 + x, q, 3, unit * 2, 0.8))
-        canvas.paint(where, colour * folds * round_light, soft(shape, unit), z + 0 * shape)
+        canvas.paint(where, color * folds * round_light, soft(shape, unit), z + 0 * shape)
     hair = np.minimum(head + 0.006, q - 0.925)
     canvas.paint(where, linear("2c231d") * round_light, soft(hair, unit), z + 0 * hair)
 
 
 def draw_pole(canvas: Canvas, x: float, z: float, height: float, arm: float, tint) -> None:
-    """Paint a lamp post or mast: a pole with an arm of `arm` metres (its sign says to which side)."""
+    """Paint a lamp post or mast: a pole with an arm of `arm` metres (positive: to the right)."""
     draw_shadow(canvas, x, z, 0.12, height * 0.5, 0.4)
     spot = stand(canvas, x, z, 0.4 + 2 * abs(arm), height + 0.2)
     if spot is None:

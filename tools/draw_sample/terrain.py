@@ -63,10 +63,10 @@ def soft(distance, footprint) -> np.ndarray:
     return np.clip(distance / footprint + 0.5, 0, 1)
 
 
-def mix(a, b, share) -> np.ndarray:
-    """Return a (1 - share) + b share for colours a, b (3,) or (h, w, 3) and a fraction (h, w)."""
-    share = np.asarray(share, np.float32)[..., None]
-    return a * (1 - share) + b * share
+def mix(a, b, fraction) -> np.ndarray:
+    """Return a (1 - fraction) + b fraction for colours a, b (3,) or (h, w, 3) and a fraction (h, w)."""
+    fraction = np.asarray(fraction, np.float32)[..., None]
+    return a * (1 - fraction) + b * fraction
 
 
 def vary(field) -> np.ndarray:
@@ -91,8 +91,8 @@ class Light:
 def draw_light(rng: np.random.Generator) -> tuple[Light, dict]:
     """Draw the lighting at random: sun, ambient light, sky colours and clouds."""
     mood = rng.choice(list(MOODS), p=[m[0] for m in MOODS.values()])
-    _, colours, strength, glow, cover, edge = MOODS[str(mood)]
-    horizon, zenith, cloud, sun, ambient = (linear(c) for c in colours.split())
+    _, colors, strength, glow, cover, edge = MOODS[str(mood)]
+    horizon, zenith, cloud, sun, ambient = (linear(c) for c in colors.split())
     turn, lift = rng.uniform(-np.pi, np.pi), rng.uniform(0.25, 0.95)
     level = np.sqrt(1 - lift**2)
     direction = np.array([level * np.sin(turn), lift, level * np.cos(turn)], np.float32)
@@ -110,7 +110,7 @@ class Canvas:
         self.pixel = 1 / (focal * max(size))
         self.x = ((np.arange(columns, dtype=np.float32) + 0.5 - columns / 2) * self.pixel)[None]
         self.y = ((np.arange(rows, dtype=np.float32) + 0.5 - horizon * rows) * self.pixel)[:, None]
-        self.colour = np.zeros((rows, columns, 3), np.float32)
+        self.color = np.zeros((rows, columns, 3), np.float32)
         self.z = np.full((rows, columns), np.inf, np.float32)
         self.height, self.light = height, light
 
@@ -121,11 +121,11 @@ class Canvas:
         empty = columns[0] >= columns[1] or rows[0] >= rows[1]
         return None if empty else (slice(*map(int, rows)), slice(*map(int, columns)))
 
-    def paint(self, where, colour, coverage, z) -> None:
+    def paint(self, where, color, coverage, z) -> None:
         """Blend a colour into the pixels `where` by its coverage, except where a nearer surface hides it."""
         behind = self.z[where]
         coverage = np.where(z <= behind, coverage, 0)
-        self.colour[where] = mix(self.colour[where], colour, coverage)
+        self.color[where] = mix(self.color[where], color, coverage)
         self.z[where] = np.where(coverage > 0.5, z, behind)
 
 
@@ -148,10 +148,10 @@ def draw_sky(
     u, v = canvas.x * far + offset[0], far * 1.3 + offset[1]
     density = noise(u, v, 5, roughness=0.52)
     thick = np.clip((density + cover) / edge, 0, 1)
-    share = thick * thick * (3 - 2 * thick) * np.clip(height * 10, 0, 1)
+    fraction = thick * thick * (3 - 2 * thick) * np.clip(height * 10, 0, 1)
     lit = density - noise(u + 0.012 * np.sign(canvas.light.direction[0]), v + 0.02, 4, roughness=0.52)
     shade = vary(np.clip(0.16 * lit - 0.07 * np.clip(density + cover - edge, 0, 4), -0.5, 0.2))
-    canvas.colour[:] = mix(sky + 0 * canvas.x[..., None], cloud * shade, share * 0.96)
+    canvas.color[:] = mix(sky + 0 * canvas.x[..., None], cloud * shade, fraction * 0.96)
 
 
 def draw_ridge(canvas: Canvas, z: float, height: float, rugged: float, low, high, offset: np.ndarray) -> None:
@@ -162,16 +162,16 @@ def draw_ridge(canvas: Canvas, z: float, height: float, rugged: float, low, high
     if where is None:
         return
     up = canvas.height - canvas.y[where[0]] * z
-    share = np.clip(up / crest, 0, 1)
-    distance = z * (1 + 0.5 * share)
-    v, foot = up / height * 0.15 + 0.3 * share + offset[1], canvas.pixel * z / height * 0.06
+    fraction = np.clip(up / crest, 0, 1)
+    distance = z * (1 + 0.5 * fraction)
+    v, foot = up / height * 0.15 + 0.3 * fraction + offset[1], canvas.pixel * z / height * 0.06
     relief = -np.abs(noise(u, v, 5, foot, 0.5))
     slope = relief + np.abs(noise(u + 0.01 * np.sign(canvas.light.direction[0]), v + 0.008, 5, foot, 0.5))
     grain = noise(u * 12, v * 12, 3, foot * 6, 0.9)
     lambert = np.clip(0.5 + 0.6 * slope + 0.1 * grain, 0.06, 1.3)[..., None]
-    albedo = mix(low, high, np.clip(share * 1.3 - 0.2 + 0.3 * relief + 0.1 * grain, 0, 1))
-    colour = albedo * vary(0.15 * grain) * (canvas.light.ambient + canvas.light.sun * lambert * 0.8)
-    canvas.paint(where, colour, soft(crest - up, canvas.pixel * z), distance)
+    albedo = mix(low, high, np.clip(fraction * 1.3 - 0.2 + 0.3 * relief + 0.1 * grain, 0, 1))
+    color = albedo * vary(0.15 * grain) * (canvas.light.ambient + canvas.light.sun * lambert * 0.8)
+    canvas.paint(where, color, soft(crest - up, canvas.pixel * z), distance)
 
 
 def draw_ground(canvas: Canvas, first, second, contrast: float, far: float, waves: float, offset: np.ndarray) -> None:
@@ -188,7 +188,7 @@ def draw_ground(canvas: Canvas, first, second, contrast: float, far: float, wave
     furrows = waves * np.sin((side * 0.8 + z * 0.6 + patches) * 9) / (1 + (foot * 9) ** 2)
     albedo = mix(first, second, np.clip(0.5 + 0.35 * patches + 0.12 * detail, 0, 1))
     tone = contrast * (0.5 * detail + 0.2 * patches) + furrows
-    canvas.colour[where] = albedo * vary(tone) * canvas.light.on(up=1)
+    canvas.color[where] = albedo * vary(tone) * canvas.light.on(up=1)
     canvas.z[where] = z
 
 
@@ -205,14 +205,14 @@ def draw_road(canvas: Canvas, middle: float, width: float, far: float, kerb, off
     asphalt = linear("6f6d6b") * vary(0.08 * detail + 0.08 * wear) * canvas.light.on(up=1)
     dash = np.clip(0.5 + 6 * np.sin(z * 0.7) / (1 + long_foot), 0, 1)
     lines = soft(0.08 - np.abs(side), foot) * dash + soft(0.09 - np.abs(np.abs(side) - width / 2 + 0.4), foot)
-    share = np.clip(lines, 0, 1) * np.clip(0.10 / foot, 0, 1) * np.clip(0.75 + 0.2 * detail, 0, 1)
-    asphalt = mix(asphalt, linear("e4e2da") * canvas.light.on(up=1), share)
+    fraction = np.clip(lines, 0, 1) * np.clip(0.10 / foot, 0, 1) * np.clip(0.75 + 0.2 * detail, 0, 1)
+    asphalt = mix(asphalt, linear("e4e2da") * canvas.light.on(up=1), fraction)
     if kerb is not None:
         walk = np.abs(np.abs(side) - width / 2 - 1.5)
         slabs = soft(np.abs(side % 0.8 - 0.4) - 0.03, foot) * soft(np.abs(z % 0.8 - 0.4) - 0.03, long_foot)
         pavement = kerb * vary(0.15 * slabs + 0.05 * detail - 0.2) * canvas.light.on(up=1)
-        canvas.colour[where] = mix(canvas.colour[where], pavement, soft(1.5 - walk, foot))
-    canvas.colour[where] = mix(canvas.colour[where], asphalt, soft(width / 2 - np.abs(side), foot))
+        canvas.color[where] = mix(canvas.color[where], pavement, soft(1.5 - walk, foot))
+    canvas.color[where] = mix(canvas.color[where], asphalt, soft(width / 2 - np.abs(side), foot))
 
 
 def draw_shadow(canvas: Canvas, x: float, z: float, radius: float, length: float, strength: float = 0.6) -> None:
@@ -229,9 +229,9 @@ def draw_shadow(canvas: Canvas, x: float, z: float, radius: float, length: float
     reach = np.hypot(sun[0], sun[2]) + 1e-6
     a = (across * sun[0] + along * sun[2]) / reach / (radius + 0.5 * length * reach)
     b = (across * sun[2] - along * sun[0]) / reach / radius
-    share = np.clip(1.4 - 1.2 * (a * a + b * b), 0, 1) * strength
-    share = np.where(np.abs(canvas.z[where] - ground) < 0.01 * ground, share, 0)
-    canvas.colour[where] *= 1 - share[..., None] * np.array([1.0, 0.97, 0.9], np.float32)
+    fraction = np.clip(1.4 - 1.2 * (a * a + b * b), 0, 1) * strength
+    fraction = np.where(np.abs(canvas.z[where] - ground) < 0.01 * ground, fraction, 0)
+    canvas.color[where] *= 1 - fraction[..., None] * np.array([1.0, 0.97, 0.9], np.float32)
 
 
 def develop(rng: np.random.Generator, light: np.ndarray) -> np.ndarray:

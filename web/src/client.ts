@@ -1,40 +1,40 @@
-// The page's side of the worker.
+// Client of the worker, used by the page.
 
-import type { Analysis, Answer, Request, Saved } from "./protocol";
+import type { Analysis, Reply, Request, Saved } from "./protocol";
 import type { Repair } from "./renderer";
 
-/** A sentence for the person who chose the file. */
+/** The photo is refused; the message is shown to the user. */
 export class Refused extends Error {}
 
 type Without<T> = T extends unknown ? Omit<T, "id"> : never;
 
 export class Client {
   private readonly worker = new Worker(new URL("./worker.ts", import.meta.url), { type: "module" });
-  private readonly waiting = new Map<number, { resolve: (value: never) => void; reject: (reason: Error) => void }>();
-  private last = 0;
+  private readonly pending = new Map<number, { resolve: (value: never) => void; reject: (reason: Error) => void }>();
+  private lastId = 0;
 
   constructor(progress: (loaded: number, total: number) => void) {
-    this.worker.onmessage = ({ data }: MessageEvent<Answer>) => {
+    this.worker.onmessage = ({ data }: MessageEvent<Reply>) => {
       if ("loaded" in data) {
         progress(data.loaded, data.total);
         return;
       }
-      const { resolve, reject } = this.waiting.get(data.id)!;
-      this.waiting.delete(data.id);
+      const { resolve, reject } = this.pending.get(data.id)!;
+      this.pending.delete(data.id);
       if ("refusal" in data) reject(new Refused(data.refusal));
       else if ("error" in data) reject(new Error(data.error));
       else resolve(data.result as never);
     };
     this.worker.onerror = (event) => {
-      for (const { reject } of this.waiting.values()) reject(new Error(event.message || "The worker stopped."));
-      this.waiting.clear();
+      for (const { reject } of this.pending.values()) reject(new Error(event.message || "The worker stopped."));
+      this.pending.clear();
     };
   }
 
   private call<T>(request: Without<Request>): Promise<T> {
-    const id = ++this.last;
+    const id = ++this.lastId;
     return new Promise<T>((resolve, reject) => {
-      this.waiting.set(id, { resolve, reject });
+      this.pending.set(id, { resolve, reject });
       this.worker.postMessage({ ...request, id });
     });
   }

@@ -1,16 +1,16 @@
 // Color spaces of photos: from their own space to sRGB, and back. Mirrors `ssdie.photo.color`.
 //
-// The network wants sRGB, and the copy keeps the photo's own profile. So a photo whose profile is given by curves and a
-// matrix (Display P3, Adobe RGB, ...) is decoded without the browser's color conversion. The shader converts each pixel
-// to sRGB, repairs it, and converts it back; colors outside the gamut of sRGB survive. A photo whose profile holds
-// tables, and every photo in a browser that ignores `colorSpaceConversion: "none"`, is converted to sRGB by the browser
-// on decoding; its copy is sRGB without a profile, and a note says so.
+// The input of the network is sRGB, and the copy keeps the photo's own profile. Therefore a photo whose profile has
+// curves and a matrix (Display P3, Adobe RGB, ...) is decoded without the browser's color conversion. The shader
+// converts each pixel to sRGB, repairs it, and converts it back, which keeps colors outside sRGB. A photo whose profile
+// has lookup tables, and every photo in a browser that ignores `colorSpaceConversion: "none"`, is converted to sRGB by
+// the browser on decoding; its copy is sRGB without a profile, which a note reports.
 
 import type { Small } from "./reduce";
 import { viewOf } from "./files/bytes";
 
 const SAMPLES = 1024; // of the encoding curves
-const CLOSE = 0.004; // one level of 8 bit: spaces that differ by less are the same
+const CLOSE = 0.004; // one level of 8 bit: color spaces that differ by less count as equal
 // XYZ of red, green, blue of sRGB as columns, adapted to D50, the white of ICC profiles
 const SRGB_TO_XYZ = [
   0.4360747, 0.3850649, 0.1430804, 0.2225045, 0.7168786, 0.0606169, 0.0139322, 0.0971045, 0.7141733,
@@ -35,10 +35,10 @@ export function srgbEncode(light: number): number {
 }
 
 /**
- * Make a space of an ICC profile.
+ * Read the color space of an ICC profile.
  *
- * @returns "srgb" for profiles with the colors of sRGB and those of gray pictures with its curve; null for those that
- *   hold tables, are damaged, or belong to another kind of picture.
+ * @returns "srgb" for profiles equal to sRGB and gray profiles with its curve; null for profiles that have lookup tables,
+ *   are damaged, or have another number of channels.
  */
 export function spaceOf(profile: Uint8Array): Space | "srgb" | null {
   try {
@@ -72,7 +72,7 @@ function makeSpace(curves: Curve[], toSrgb: number[]): Space {
   return { decode, encode, toSrgb, fromSrgb: inverse(toSrgb) };
 }
 
-/** Where a rising curve has a value, by bisection. */
+/** Invert an increasing curve by bisection. */
 function invert(curve: Curve, light: number): number {
   let [low, high] = [0, 1];
   for (let n = 0; n < 20; n++) {
@@ -99,7 +99,7 @@ function readTags(profile: Uint8Array): Map<string, Uint8Array> {
   return tags;
 }
 
-/** Linear light by a tag of type "curv" or "para" (ICC.1:2022, sections 10.6 and 10.18). */
+/** Curve from encoded values to linear light, from a tag of type "curv" or "para" (ICC.1:2022, sections 10.6 and 10.18). */
 function curveOf(tag: Uint8Array): Curve {
   const view = viewOf(tag);
   if (tag[0] === 0x63) {
@@ -108,9 +108,9 @@ function curveOf(tag: Uint8Array): Curve {
     if (count === 1) return (v) => v ** (view.getUint16(12) / 256);
     const values = Array.from({ length: count }, (_, n) => view.getUint16(12 + 2 * n) / 65535);
     return (v) => {
-      const place = v * (count - 1);
-      const lower = Math.min(count - 2, Math.floor(place));
-      return values[lower] + (place - lower) * (values[lower + 1] - values[lower]);
+      const position = v * (count - 1);
+      const lower = Math.min(count - 2, Math.floor(position));
+      return values[lower] + (position - lower) * (values[lower + 1] - values[lower]);
     };
   }
   const kind = view.getUint16(8);
@@ -135,10 +135,10 @@ function unlessSrgb(space: Space): Space | "srgb" {
 
 function convert(space: Space, color: ArrayLike<number>): number[] {
   const light = [0, 1, 2].map((c) => {
-    const place = color[c] * 255;
-    const lower = Math.min(254, Math.floor(place));
+    const position = color[c] * 255;
+    const lower = Math.min(254, Math.floor(position));
     const [from, to] = [space.decode[c * 256 + lower], space.decode[c * 256 + lower + 1]];
-    return from + (place - lower) * (to - from);
+    return from + (position - lower) * (to - from);
   });
   return [0, 3, 6].map((row) =>
     srgbEncode(space.toSrgb[row] * light[0] + space.toSrgb[row + 1] * light[1] + space.toSrgb[row + 2] * light[2]),

@@ -1,4 +1,4 @@
-// From a file to an upright bitmap and its pixels. Runs in the worker.
+// Decode a file to an upright bitmap and its pixels. Runs in the worker.
 
 import { spaceOf, type Space } from "./color";
 import { hasEnd, isProgressive } from "./files/jpeg";
@@ -8,19 +8,19 @@ import { readMetadata, type Kind, type Metadata } from "./files/metadata";
 import { turnUpright } from "./orientation";
 import type { Pixels } from "./reduce";
 
-const BAND = 512; // rows that are read at a time: some phones allow no canvas of a whole photo
-const FEW = 0.01; // part of a photo that may be missing at its end
-const KEPT: Kind[] = ["JPEG", "PNG", "WEBP"];
+const BAND = 512; // rows read at a time: on some phones a canvas of a whole photo is too large
+const TOLERATED_LOSS = 0.01; // fraction of the pixels that may be missing at the end
+const WITH_METADATA: Kind[] = ["JPEG", "PNG", "WEBP"]; // formats whose metadata are kept
 
-/** A sentence for the person who chose the file. */
+/** The photo is refused; the message is shown to the user. */
 export class Refusal extends Error {}
 
 export interface Decoded {
-  bitmap: ImageBitmap; // upright; in the photo's own color space where `space` is given, otherwise sRGB
+  bitmap: ImageBitmap; // upright; in the photo's own color space if `space` is given, otherwise sRGB
   space: Space | null;
   metadata: Metadata;
   kind: Kind;
-  notes: string[]; // sentences about what the copy lacks
+  notes: string[]; // sentences on what is missing in the copy
 }
 
 export async function decode(file: Blob, name: string): Promise<Decoded> {
@@ -51,14 +51,14 @@ function describe(metadata: Metadata, identity: Identity): string[] {
   if (metadata.deep) notes.push("The copy has 8 bit per channel, the photo has 16.");
   if (metadata.frames || identity.name === "GIF") notes.push("The copy has the first frame of the animation.");
   if (metadata.xmp && isPanorama(metadata.xmp)) {
-    notes.push("The seam of the panorama may show; ssdie enhance repairs panoramas without one.");
+    notes.push("The panorama may have a visible seam; ssdie enhance repairs panoramas without one.");
   }
-  if (!KEPT.includes(identity.kind))
+  if (!WITH_METADATA.includes(identity.kind))
     notes.push(`The metadata of ${identity.name || "this"} files are not in the copy.`);
   return notes;
 }
 
-/** Decide whether the values are decoded as they are (`raw`), and the space that they are in; null for sRGB. */
+/** Decide whether values are decoded without conversion (`raw`), and find their color space; null for sRGB. */
 async function findSpace(metadata: Metadata, notes: string[]): Promise<{ space: Space | null; raw: boolean }> {
   if (!metadata.icc || metadata.tagged) {
     if (metadata.tagged) metadata.icc = null; // the browser has converted to sRGB
@@ -75,7 +75,7 @@ async function findSpace(metadata: Metadata, notes: string[]): Promise<{ space: 
 
 let known: Promise<boolean> | undefined;
 
-/** Whether this browser leaves the values of a photo with a profile as they are, if asked to. */
+/** Whether this browser honors `colorSpaceConversion: "none"`. */
 function decodesRaw(): Promise<boolean> {
   known ??= (async () => {
     const canvas = new OffscreenCanvas(1, 1);
@@ -96,17 +96,17 @@ function decodesRaw(): Promise<boolean> {
 }
 
 function colorSpaceOf(context: OffscreenCanvasRenderingContext2D): string | undefined {
-  const described = context as unknown as Partial<CanvasRenderingContext2D>; // TypeScript does not know it there
+  const described = context as unknown as Partial<CanvasRenderingContext2D>; // missing in TypeScript's type of the context
   return described.getContextAttributes?.().colorSpace;
 }
 
 /**
  * Append the end marker that a JPEG lacks.
  *
- * @throws Refusal if more is missing: above `FEW` of the pixels depend on what is appended.
+ * @throws Refusal if more is missing: more than `TOLERATED_LOSS` of the pixels depend on what is appended.
  */
 async function complete(data: Uint8Array<ArrayBuffer>): Promise<Blob> {
-  if (isProgressive(data)) throw new Refusal("This JPEG is damaged: it lacks its end. Choose another copy of it.");
+  if (isProgressive(data)) throw new Refusal("This JPEG is damaged: its end is missing. Choose another copy of it.");
   const end = Uint8Array.of(0xff, 0xd9);
   const filler = new Uint8Array(3 * 4096).map((_, n) => [0x55, 0xb3, 0x2d][n % 3]);
   const views: Pixels[] = [];
@@ -117,7 +117,7 @@ async function complete(data: Uint8Array<ArrayBuffer>): Promise<Blob> {
     const options = { resizeWidth: 256, resizeHeight: 256, resizeQuality: "pixelated" } as const;
     const bitmap = await createImageBitmap(new Blob(parts, { type: "image/jpeg" }), options).catch(() => null);
     if (!bitmap)
-      throw new Refusal("This JPEG is damaged: it ends before its picture does. Choose another copy of it.");
+      throw new Refusal("This JPEG is damaged: its image data are missing. Choose another copy of it.");
     views.push(readPixels(bitmap));
   }
   let missing = 0;
@@ -125,9 +125,9 @@ async function complete(data: Uint8Array<ArrayBuffer>): Promise<Blob> {
     const differs = [0, 1, 2].some((c) => Math.abs(views[0].data[at + c] - views[1].data[at + c]) > 8);
     missing += Number(differs);
   }
-  const share = missing / (256 * 256);
-  if (share > FEW) {
-    const percent = Math.round(100 * share);
+  const fraction = missing / (256 * 256);
+  if (fraction > TOLERATED_LOSS) {
+    const percent = Math.round(100 * fraction);
     throw new Refusal(
       `This JPEG is damaged: the last ${percent} % of its picture is missing. Choose another copy of it.`,
     );

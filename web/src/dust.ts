@@ -1,15 +1,15 @@
-// The dust score: what it says in words, and how much of the repair it asks for.
+// The dust score: its description in words, and the automatic strength.
 
-const LOW = 0.05; // scores up to which nothing, and from which everything, is applied, as in ssdie/enhancement/strength.py
+const LOW = 0.05; // strength 0 up to LOW and 1 from HIGH on, as in ssdie/enhancement/strength.py
 const HIGH = 0.25;
 
-/** Strength by the dust score: none where there is no dust, all of it from a moderate haze on. */
+/** Strength for a dust score: 0 without dust, 1 from moderate haze on, with a smooth transition. */
 export function automaticStrength(dust: number): number {
   const t = Math.min(1, Math.max(0, (dust - LOW) / (HIGH - LOW)));
   return t * t * (3 - 2 * t);
 }
 
-/** Say how much dust there is, and what became of the photo. */
+/** Describe the amount of dust and the strength of the repair. */
 export function describeDust(dust: number | null, strength: number): string {
   if (strength === 0)
     return dust !== null && dust < LOW ? "Hardly any dust: nothing changed" : "Strength 0: nothing changed";

@@ -1,7 +1,7 @@
 // The network at the working size, run by ONNX Runtime in WebAssembly. Runs in the worker.
 //
-// One thread: more would need a page that is isolated from other origins by headers that plain web servers do not send.
-// WebGPU is not used: its runtime alone is larger than the whole page may be, and the network sees 128 pixels.
+// One thread: more threads need cross-origin isolation, by headers that plain web servers do not send. WebGPU is not
+// used: its runtime is larger than the rest of the page, and the input of the network has only 128 pixels a side.
 
 import * as ort from "onnxruntime-web/wasm";
 import runtimeUrl from "onnxruntime-web/ort-wasm-simd-threaded.wasm?url";
@@ -11,7 +11,7 @@ const WEIGHTS = "msff.onnx"; // beside the page
 
 export interface Correction {
   maps: Float32Array;
-  dust: number | null; // 0 none, 1 thick; null where the network does not say
+  dust: number | null; // dust score: 0 no dust, 1 dense dust; null if the network has no such output
 }
 
 export type Progress = (loaded: number, total: number) => void;
@@ -46,17 +46,17 @@ export class Engine {
   }
 }
 
-/** Fetch files at the same time, and report the sum of what has arrived. */
+/** Fetch files concurrently, and report the number of bytes received. */
 async function fetchAll(addresses: string[], progress: Progress): Promise<Uint8Array<ArrayBuffer>[]> {
   const loaded = addresses.map(() => 0);
   const totals = addresses.map(() => 0);
   return Promise.all(
     addresses.map(async (address, index) => {
-      const answer = await fetch(address);
-      if (!answer.ok || !answer.body) throw new Error(`${address} cannot be loaded (status ${answer.status}).`);
-      totals[index] = Number(answer.headers.get("Content-Length") ?? 0);
+      const response = await fetch(address);
+      if (!response.ok || !response.body) throw new Error(`${address} cannot be loaded (status ${response.status}).`);
+      totals[index] = Number(response.headers.get("Content-Length") ?? 0);
       const parts: Uint8Array[] = [];
-      for (const reader = answer.body.getReader(); ;) {
+      for (const reader = response.body.getReader(); ;) {
         const { done, value } = await reader.read();
         if (done) break;
         parts.push(value);

@@ -1,4 +1,4 @@
-// Where the photo lies on the canvas: fitted, zoomed and moved. All lengths are pixels of the canvas.
+// Placement of the photo on the canvas: fit, zoom and pan. All lengths are pixels of the canvas.
 
 export const LARGEST_SCALE = 8; // canvas pixels for each pixel of the photo
 
@@ -7,8 +7,8 @@ export interface Size {
   height: number;
 }
 
-/** Place of a photo: canvas pixels for each of its pixels, and its upper left corner. */
-export interface Place {
+/** Placement of a photo: canvas pixels for each of its pixels, and its upper left corner. */
+export interface Placement {
   scale: number;
   left: number;
   top: number;
@@ -19,44 +19,44 @@ export function fitScale(photo: Size, canvas: Size): number {
   return Math.min(canvas.width / photo.width, canvas.height / photo.height, 2);
 }
 
-/** The scale within its limits: from the whole photo, or 100 % where that is less, to its single pixels. */
+/** Limit the scale to the range from the whole photo, or 100 % if that is less, to `LARGEST_SCALE`. */
 function bound(scale: number, photo: Size, canvas: Size): number {
   return Math.min(LARGEST_SCALE, Math.max(Math.min(1, fitScale(photo, canvas)), scale));
 }
 
 /** Keep the photo within the canvas: centered where it is smaller, without a gap where it is larger. */
-export function confine(place: Place, photo: Size, canvas: Size): Place {
-  const scale = bound(place.scale, photo, canvas);
+export function confine(placement: Placement, photo: Size, canvas: Size): Placement {
+  const scale = bound(placement.scale, photo, canvas);
   const along = (start: number, length: number, room: number) =>
     length <= room ? (room - length) / 2 : Math.min(0, Math.max(room - length, start));
   return {
     scale,
-    left: along(place.left, photo.width * scale, canvas.width),
-    top: along(place.top, photo.height * scale, canvas.height),
+    left: along(placement.left, photo.width * scale, canvas.width),
+    top: along(placement.top, photo.height * scale, canvas.height),
   };
 }
 
-export function fit(photo: Size, canvas: Size): Place {
+export function fit(photo: Size, canvas: Size): Placement {
   return confine({ scale: fitScale(photo, canvas), left: 0, top: 0 }, photo, canvas);
 }
 
-/** Zoom so that the point (x, y) of the canvas keeps its place in the photo. */
-export function zoomAt(place: Place, scale: number, x: number, y: number, photo: Size, canvas: Size): Place {
+/** Zoom so that the point (x, y) of the canvas shows the same point of the photo. */
+export function zoomAt(placement: Placement, scale: number, x: number, y: number, photo: Size, canvas: Size): Placement {
   const bounded = bound(scale, photo, canvas);
-  const ratio = bounded / place.scale;
+  const ratio = bounded / placement.scale;
   return confine(
-    { scale: bounded, left: x - (x - place.left) * ratio, top: y - (y - place.top) * ratio },
+    { scale: bounded, left: x - (x - placement.left) * ratio, top: y - (y - placement.top) * ratio },
     photo,
     canvas,
   );
 }
 
 /** The visible part of the photo: left, top, right, bottom. */
-export function visible(place: Place, photo: Size, canvas: Size): [number, number, number, number] {
+export function visible(placement: Placement, photo: Size, canvas: Size): [number, number, number, number] {
   return [
-    Math.max(0, place.left),
-    Math.max(0, place.top),
-    Math.min(canvas.width, place.left + photo.width * place.scale),
-    Math.min(canvas.height, place.top + photo.height * place.scale),
+    Math.max(0, placement.left),
+    Math.max(0, placement.top),
+    Math.min(canvas.width, placement.left + photo.width * placement.scale),
+    Math.min(canvas.height, placement.top + photo.height * placement.scale),
   ];
 }

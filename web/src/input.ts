@@ -1,4 +1,4 @@
-// How photos come in: chosen, dropped, pasted, taken with the camera, or the example.
+// Input of photos: file dialog, drag and drop, clipboard, camera, or the example.
 
 import { byId } from "./dom";
 
@@ -18,8 +18,8 @@ export function receiveFiles(add: (files: File[]) => void): void {
     });
   }
   byId("example").addEventListener("click", async () => {
-    const answer = await fetch(byId<HTMLImageElement>("example-before").src);
-    add([new File([await answer.blob()], "example.jpg", { type: "image/jpeg" })]);
+    const response = await fetch(byId<HTMLImageElement>("example-before").src);
+    add([new File([await response.blob()], "example.jpg", { type: "image/jpeg" })]);
   });
   window.addEventListener("paste", (event) => add([...(event.clipboardData?.files ?? [])]));
   receiveDrops(add);
@@ -27,7 +27,7 @@ export function receiveFiles(add: (files: File[]) => void): void {
 
 function receiveDrops(add: (files: File[]) => void): void {
   const overlay = byId("overlay");
-  let depth = 0; // entered elements that were not left again
+  let depth = 0; // number of elements entered and not yet left
   const carriesFiles = (event: DragEvent) => event.dataTransfer?.types.includes("Files") ?? false;
   window.addEventListener("dragenter", (event) => {
     if (carriesFiles(event)) overlay.hidden = ++depth === 0;

@@ -1,4 +1,4 @@
-// How large a photo may be: a phone ends a page that needs more memory than it has, without a word.
+// Size limits of photos: a phone closes a page that exceeds its memory, without an error message.
 
 const MEGAPIXEL = 1e6;
 const ON_DESKTOPS = 120 * MEGAPIXEL;
@@ -7,7 +7,7 @@ const LONGEST_SIDE = 16384; // of a canvas in every browser
 
 interface Device {
   userAgent: string;
-  deviceMemory?: number; // GB, at most 8; Chromium alone says it
+  deviceMemory?: number; // GB, at most 8; only in Chromium
   userAgentData?: { mobile: boolean };
 }
 
@@ -21,23 +21,23 @@ export function largestPhoto(device: Device = navigator): number {
   return (device.deviceMemory ?? 8) <= 2 ? limit / 2 : limit;
 }
 
-/** The sentence for a photo that is too large here; null for one that is not. */
+/** Return the message for a photo that is too large for this device; null for other photos. */
 export async function refuseTooLarge(file: Blob): Promise<string | null> {
   const size = await measure(file);
-  if (!size) return null; // the decoder says what is wrong with it
+  if (!size) return null; // the decoder reports the error
   const [width, height] = size;
   const limit = largestPhoto();
   if (width * height <= limit && Math.max(width, height) <= LONGEST_SIDE) return null;
   const got = `This photo has ${width} x ${height} pixels (${Math.round((width * height) / MEGAPIXEL)} megapixels)`;
   if (width * height <= limit)
-    return `${got}; a side may have ${LONGEST_SIDE} here. Use the command line: ssdie enhance`;
+    return `${got}; the longest side may have ${LONGEST_SIDE} pixels here. Use the command line: ssdie enhance`;
   const remedy = isPhone()
-    ? "Open this page on a computer, or save the photo smaller"
+    ? "Open this page on a computer, or reduce the size of the photo"
     : "Use the command line: ssdie enhance";
-  return `${got}; this device can hold ${Math.round(limit / MEGAPIXEL)}. ${remedy}.`;
+  return `${got}; the limit on this device is ${Math.round(limit / MEGAPIXEL)} megapixels. ${remedy}.`;
 }
 
-/** Width and height of a photo by its header: nothing is decoded. */
+/** Read width and height of a photo from its header, without decoding it. */
 function measure(file: Blob): Promise<[number, number] | null> {
   const image = new Image();
   const address = URL.createObjectURL(file);

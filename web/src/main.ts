@@ -1,4 +1,4 @@
-// The page: photos come in, are repaired one after the other, are looked at, and go out.
+// The page: adds photos, repairs them one after the other, displays and saves them.
 
 import { Client, Refused } from "./client";
 import { byId, download } from "./dom";
@@ -59,7 +59,7 @@ function add(files: File[]): void {
   void work();
 }
 
-/** Repair what waits, one photo after the other. */
+/** Repair the waiting photos, one after the other. */
 async function work(): Promise<void> {
   if (running) return;
   running = true;
@@ -131,7 +131,7 @@ function remove(item: Item): void {
   byId("work").hidden = byId("add").hidden = true;
 }
 
-/** Strength for a photo: the slider's, or that which its dust asks for. */
+/** Strength for a photo: the value of the slider, or the automatic one from its dust score. */
 function strengthOf(item: Item): number {
   if (!automatic) return Number(strength.value) / 100;
   const dust = item.repair?.dust ?? null;
@@ -143,7 +143,7 @@ function setAutomatic(on: boolean): void {
   describe();
 }
 
-/** Say what became of the selected photo, and enable what can be done with it. */
+/** Show the state of the selected photo, and enable its controls. */
 function describe(): void {
   const item = queue.selected;
   if (!item) return;
@@ -190,7 +190,7 @@ async function saveAll(): Promise<void> {
   });
 }
 
-/** Run a task of a button, which cannot be pressed meanwhile. */
+/** Run a task of a button, which is disabled meanwhile. */
 async function busy(id: string, task: () => Promise<void>): Promise<void> {
   const button = byId<HTMLButtonElement>(id);
   button.disabled = true;

@@ -1,4 +1,4 @@
-// The service worker keeps the page for use without a network.
+// The service worker caches the page for offline use.
 
 export function keepOffline(): void {
   if (!import.meta.env.PROD || !("serviceWorker" in navigator)) return;

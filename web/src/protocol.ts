@@ -22,7 +22,7 @@ export interface Saved {
   notes: string[];
 }
 
-export type Answer =
+export type Reply =
   | { id: number; result: unknown }
   | { id: number; refusal: string }
   | { id: number; error: string }

@@ -1,11 +1,11 @@
-// The photos that were chosen, and the strip that shows them.
+// The chosen photos, and the strip of thumbnails.
 
 import { byId, make } from "./dom";
 import type { Repair } from "./renderer";
 
 export type State = "waiting" | "working" | "done" | "refused";
 
-/** A photo, or a file that turned out not to be one. */
+/** A chosen file: a photo, or a file that is refused. */
 export interface Item {
   file: File;
   state: State;
@@ -34,7 +34,7 @@ export class Queue {
 
   add(file: File): Item {
     const item: Item = { file, state: "waiting", message: "", repair: null, notes: [], entry: make("li") };
-    const shown = make("button", { type: "button", className: "thumb", onclick: () => this.select(item) });
+    const button = make("button", { type: "button", className: "thumb", onclick: () => this.select(item) });
     const close = make("button", {
       type: "button",
       className: "close",
@@ -42,13 +42,13 @@ export class Queue {
       onclick: () => this.remove(item),
     });
     close.setAttribute("aria-label", `Remove ${file.name}`);
-    shown.addEventListener("keydown", (event) => {
+    button.addEventListener("keydown", (event) => {
       if (event.key === "Delete") this.remove(item);
       const step = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
       const next = step && this.items[this.items.indexOf(item) + step];
       if (next) next.entry.querySelector<HTMLButtonElement>(".thumb")!.focus();
     });
-    item.entry.append(shown, close);
+    item.entry.append(button, close);
     this.items.push(item);
     this.list.append(item.entry);
     this.draw(item);
@@ -60,16 +60,16 @@ export class Queue {
     item.entry.remove();
   }
 
-  /** Update what the strip shows of an item. */
+  /** Update the entry of an item in the strip. */
   draw(item: Item): void {
-    const shown = item.entry.querySelector<HTMLButtonElement>(".thumb")!;
+    const button = item.entry.querySelector<HTMLButtonElement>(".thumb")!;
     item.entry.dataset.state = item.state;
-    shown.setAttribute("aria-label", `${item.file.name}, ${WORDS[item.state]}`);
-    shown.setAttribute("aria-current", String(item === this.selected));
-    shown.title = item.file.name;
+    button.setAttribute("aria-label", `${item.file.name}, ${WORDS[item.state]}`);
+    button.setAttribute("aria-current", String(item === this.selected));
+    button.title = item.file.name;
   }
 
-  /** Put the small repaired photo into the strip. */
+  /** Show the thumbnail of a repaired photo in the strip. */
   picture(item: Item, thumbnail: ImageBitmap): void {
     const canvas = make("canvas", { width: thumbnail.width, height: thumbnail.height });
     canvas.getContext("bitmaprenderer")!.transferFromImageBitmap(thumbnail);

@@ -1,7 +1,7 @@
-// Averaging a photo down to the working size by exact area weights, as `ssdie.enhancement.correction.downsample` does.
-// The browser's own resampling is not used: it differs between browsers, and so would the repaired photos.
+// Downsampling to the working size by exact area averages, as `ssdie.enhancement.correction.downsample` does. The
+// browser's own resampling is not used, since results would differ between browsers.
 
-export const WORKING_SIZE = 128; // pixels of the longer side that the network sees
+export const WORKING_SIZE = 128; // longer side of the network's input, pixels
 
 /** Pixels in rows, four channels, 8 bit, not premultiplied. */
 export interface Pixels {
@@ -36,7 +36,7 @@ function roundHalfToEven(value: number): number {
   return lower % 2 === 0 ? lower : lower + 1;
 }
 
-/** Weights of source cells in each of `parts` intervals of equal length; cells on a border count in part. */
+/** Split a length into `parts` equal intervals; return the range of source cells that each overlaps. */
 function intervals(length: number, parts: number): { first: number; last: number; start: number; stop: number }[] {
   return Array.from({ length: parts }, (_, part) => {
     const start = (part * length) / parts;
@@ -46,10 +46,10 @@ function intervals(length: number, parts: number): { first: number; last: number
 }
 
 /**
- * Average a region of a photo down.
+ * Downsample a region of a photo.
  *
- * @param fill color for transparent pixels, 0 to 255, whose own color means nothing; null where there are none.
- * @param gray take the green channel for all three.
+ * @param fill color for transparent pixels, 0 to 255, whose stored color is arbitrary; null if there are none.
+ * @param gray use the green channel for all three.
  */
 export function downsample(
   pixels: Pixels,
@@ -65,8 +65,8 @@ export function downsample(
   intervals(region.height, height).forEach((rows, y) => {
     sums.fill(0);
     for (let row = rows.first; row < rows.last; row++) {
-      const share = Math.min(row + 1, rows.stop) - Math.max(row, rows.start);
-      addRow(sums, pixels, (region.top + row) * pixels.width + region.left, region.width, share, fill);
+      const weight = Math.min(row + 1, rows.stop) - Math.max(row, rows.start);
+      addRow(sums, pixels, (region.top + row) * pixels.width + region.left, region.width, weight, fill);
     }
     averageRow(sums, columns, output.subarray(y * width * 3, (y + 1) * width * 3), (rows.stop - rows.start) * 255);
   });
@@ -79,17 +79,17 @@ function addRow(
   pixels: Pixels,
   start: number,
   width: number,
-  share: number,
+  weight: number,
   fill: number[] | null,
 ): void {
   const { data } = pixels;
   for (let x = 0, at = 4 * start, to = 0; x < width; x++, at += 4, to += 3) {
     if (fill !== null && data[at + 3] === 0) {
-      for (let c = 0; c < 3; c++) sums[to + c] += share * fill[c];
+      for (let c = 0; c < 3; c++) sums[to + c] += weight * fill[c];
     } else {
-      sums[to] += share * data[at];
-      sums[to + 1] += share * data[at + 1];
-      sums[to + 2] += share * data[at + 2];
+      sums[to] += weight * data[at];
+      sums[to + 1] += weight * data[at + 1];
+      sums[to + 2] += weight * data[at + 2];
     }
   }
 }
@@ -103,15 +103,15 @@ function averageRow(
   columns.forEach((cells, x) => {
     const total = [0, 0, 0];
     for (let column = cells.first; column < cells.last; column++) {
-      const share = Math.min(column + 1, cells.stop) - Math.max(column, cells.start);
-      for (let c = 0; c < 3; c++) total[c] += share * sums[3 * column + c];
+      const weight = Math.min(column + 1, cells.stop) - Math.max(column, cells.start);
+      for (let c = 0; c < 3; c++) total[c] += weight * sums[3 * column + c];
     }
     const area = scale * (cells.stop - cells.start);
     for (let c = 0; c < 3; c++) output[3 * x + c] = Math.min(1, Math.max(0, total[c] / area));
   });
 }
 
-/** Average a small picture down further, by the same weights. */
+/** Downsample a small picture further, by the same weights. */
 export function downsampleSmall(small: Small, longSide: number): Small {
   const [width, height] = fittedSize(small.width, small.height, longSide);
   const columns = intervals(small.width, width);
@@ -119,8 +119,8 @@ export function downsampleSmall(small: Small, longSide: number): Small {
   intervals(small.height, height).forEach((rows, y) => {
     const sums = new Float64Array(small.width * 3);
     for (let row = rows.first; row < rows.last; row++) {
-      const share = Math.min(row + 1, rows.stop) - Math.max(row, rows.start);
-      for (let n = 0; n < sums.length; n++) sums[n] += share * small.data[row * sums.length + n];
+      const weight = Math.min(row + 1, rows.stop) - Math.max(row, rows.start);
+      for (let n = 0; n < sums.length; n++) sums[n] += weight * small.data[row * sums.length + n];
     }
     averageRow(sums, columns, output.subarray(y * width * 3, (y + 1) * width * 3), rows.stop - rows.start);
   });

@@ -5,9 +5,9 @@ import type { Region } from "./reduce";
 import { fragmentSource, VERTEX, type Variant } from "./shader";
 
 const LARGEST_TILE = 4096; // pixels of a side; less where the largest texture is smaller
-const MARGIN = 32; // pixels that neighboring tiles share, so that their mipmaps agree at the border
+const MARGIN = 32; // overlap of neighboring tiles, pixels, so that their mipmaps agree at the border
 
-/** What the network changes of a photo, and where. */
+/** The correction of a photo, and the region that it applies to. */
 export interface Repair {
   width: number; // of the photo, upright
   height: number;
@@ -26,7 +26,7 @@ export interface View {
   scale: number; // canvas pixels for each pixel of the photo
   left: number; // of the photo, canvas pixels
   top: number;
-  divider: number; // canvas pixels; the photo as it was is left of it
+  divider: number; // canvas pixels; the original photo is left of it
   strength: number;
 }
 
@@ -46,7 +46,7 @@ export class Renderer {
   readonly largestTile: number;
 
   /**
-   * @param screen for the screen: mipmaps, and sRGB whatever the photo's own space; otherwise exact pixels for a file.
+   * @param screen true: display in sRGB with mipmaps; false: exact pixels in the photo's own color space, for a file.
    */
   constructor(
     readonly canvas: HTMLCanvasElement | OffscreenCanvas,
@@ -56,7 +56,7 @@ export class Renderer {
     const gl = canvas.getContext("webgl2", options) as WebGL2RenderingContext | null;
     if (!gl)
       throw new Error(
-        "This browser offers no WebGL 2, which the repair needs. Update it, or switch on hardware acceleration.",
+        "This browser does not support WebGL 2, which the repair needs. Update it, or switch on hardware acceleration.",
       );
     this.gl = gl;
     const limit = Number(gl.getParameter(gl.MAX_TEXTURE_SIZE));
@@ -94,7 +94,7 @@ export class Renderer {
     return program;
   }
 
-  private place(name: string): WebGLUniformLocation | null {
+  private uniform(name: string): WebGLUniformLocation | null {
     return this.gl.getUniformLocation(this.program, name);
   }
 
@@ -130,7 +130,7 @@ export class Renderer {
   private upload(source: ImageBitmap): WebGLTexture {
     const { gl } = this;
     const texture = this.createTexture(0, gl.TEXTURE_2D, this.screen ? gl.LINEAR : gl.NEAREST);
-    // The bitmap is decoded as it should be: nothing is converted here.
+    // The bitmap already has the right color space and alpha, so WebGL must not convert it.
     gl.pixelStorei(gl.UNPACK_COLORSPACE_CONVERSION_WEBGL, gl.NONE);
     gl.pixelStorei(gl.UNPACK_PREMULTIPLY_ALPHA_WEBGL, false);
     gl.texImage2D(gl.TEXTURE_2D, 0, gl.RGBA8, gl.RGBA, gl.UNSIGNED_BYTE, source);
@@ -175,12 +175,12 @@ export class Renderer {
       const curves = values ?? new Float32Array(3);
       gl.texImage2D(gl.TEXTURE_2D, 0, gl.R32F, curves.length / 3, 3, 0, gl.RED, gl.FLOAT, curves);
     }
-    ["u_photo", "u_maps", "u_decode", "u_encode"].forEach((name, unit) => gl.uniform1i(this.place(name), unit));
-    gl.uniform4f(this.place("u_scene"), scene.left, scene.top, scene.width, scene.height);
-    gl.uniform1f(this.place("u_weight"), repair.weight);
+    ["u_photo", "u_maps", "u_decode", "u_encode"].forEach((name, unit) => gl.uniform1i(this.uniform(name), unit));
+    gl.uniform4f(this.uniform("u_scene"), scene.left, scene.top, scene.width, scene.height);
+    gl.uniform1f(this.uniform("u_weight"), repair.weight);
     const identity = [1, 0, 0, 0, 1, 0, 0, 0, 1];
-    gl.uniformMatrix3fv(this.place("u_to_srgb"), true, space?.toSrgb ?? identity);
-    gl.uniformMatrix3fv(this.place("u_from_srgb"), true, space?.fromSrgb ?? identity);
+    gl.uniformMatrix3fv(this.uniform("u_to_srgb"), true, space?.toSrgb ?? identity);
+    gl.uniformMatrix3fv(this.uniform("u_from_srgb"), true, space?.fromSrgb ?? identity);
   }
 
   /** Draw the loaded photo to the whole canvas. */
@@ -193,15 +193,15 @@ export class Renderer {
       gl.enable(gl.BLEND);
       gl.blendFuncSeparate(gl.SRC_ALPHA, gl.ONE_MINUS_SRC_ALPHA, gl.ONE, gl.ONE_MINUS_SRC_ALPHA);
     } else gl.disable(gl.BLEND);
-    gl.uniform1f(this.place("u_strength"), view.strength);
-    gl.uniform1f(this.place("u_divider"), view.divider);
+    gl.uniform1f(this.uniform("u_strength"), view.strength);
+    gl.uniform1f(this.uniform("u_divider"), view.divider);
     const [x, y] = [2 / canvas.width, 2 / canvas.height];
-    gl.uniform4f(this.place("u_view"), x * view.scale, -y * view.scale, x * view.left - 1, 1 - y * view.top);
+    gl.uniform4f(this.uniform("u_view"), x * view.scale, -y * view.scale, x * view.left - 1, 1 - y * view.top);
     gl.activeTexture(gl.TEXTURE0);
     for (const tile of this.tiles) {
       gl.bindTexture(gl.TEXTURE_2D, tile.texture);
-      gl.uniform4fv(this.place("u_core"), tile.core);
-      gl.uniform4fv(this.place("u_tile"), tile.frame);
+      gl.uniform4fv(this.uniform("u_core"), tile.core);
+      gl.uniform4fv(this.uniform("u_tile"), tile.frame);
       gl.drawArrays(gl.TRIANGLE_STRIP, 0, 4);
     }
   }

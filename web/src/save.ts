@@ -1,4 +1,4 @@
-// From a photo and its repair to the content of a file. Runs in the worker.
+// Encode a repaired photo as a file with metadata. Runs in the worker.
 
 import { decode, Refusal } from "./decode";
 import { patchExif, patchXmp } from "./files/exif";
@@ -8,7 +8,7 @@ import { Renderer, type Repair } from "./renderer";
 
 const QUALITY = 0.95;
 const TYPES = { JPEG: "image/jpeg", PNG: "image/png", WEBP: "image/webp" } as const;
-const STRIP = 2048; // pixels of the pieces that are drawn at a time
+const STRIP = 2048; // largest side of the pieces that are drawn one at a time, pixels
 
 type Written = keyof typeof TYPES;
 
@@ -28,7 +28,7 @@ export async function save(request: Extract<Request, { task: "save" }>): Promise
   const encoded = await canvas.convertToBlob({ type: TYPES[target], quality: QUALITY });
   const written = (Object.keys(TYPES) as Written[]).find((one) => TYPES[one] === encoded.type);
   if (!written) throw new Refusal("This browser cannot encode the photo. Try another browser.");
-  if (written !== target) notes.push(`This browser writes no ${target} files: the copy is a ${written} file.`);
+  if (written !== target) notes.push(`This browser cannot write ${target} files: the copy is a ${written} file.`);
   const upright = patch(metadata, repair.width, repair.height, notes);
   const content = await writeMetadata(new Uint8Array(await encoded.arrayBuffer()), written, upright, kind);
   return { content: new Blob([content], { type: TYPES[written] }), kind: written as Kind, notes };
@@ -40,12 +40,12 @@ function patch(metadata: Metadata, width: number, height: number, notes: string[
   return { ...metadata, exif, xmp: metadata.xmp && patchXmp(metadata.xmp) };
 }
 
-/** Draw the repaired photo piece by piece: no piece is larger than what WebGL can draw. */
+/** Draw the repaired photo in pieces that do not exceed the limit of WebGL. */
 function draw(source: Renderer, { width, height, hasAlpha }: Repair, strength: number): OffscreenCanvas {
   const canvas = new OffscreenCanvas(width, height);
   const context = canvas.getContext("2d", { alpha: hasAlpha });
   if (!context)
-    throw new Refusal(`This browser cannot make a picture of ${width} x ${height} pixels. Try another browser.`);
+    throw new Refusal(`This browser cannot create an image of ${width} x ${height} pixels. Try another browser.`);
   context.globalCompositeOperation = "copy";
   const side = Math.min(STRIP, source.largestTile);
   const piece = source.canvas;

@@ -1,5 +1,5 @@
-// What of a photo is no scene: bars and frames, transparent margins, flat pictures, gray stored as RGB.
-// Mirrors `ssdie.photo.scene`; the constants have the same names and values there.
+// Parts of a photo outside the scene (bars, frames, transparent margins), flat pictures, and gray stored as RGB.
+// Mirrors `ssdie.photo.scene`, which has the same constants.
 
 import type { Pixels, Region } from "./reduce";
 
@@ -49,7 +49,7 @@ function findBar(length: number, line: (n: number) => Line): number {
     if (n > 0 && Math.abs(mean - first) > NOISE) break;
     if (n === 0) first = mean;
   }
-  if (n === length || n < 2) return 0; // all of it is one color, or there is no bar
+  if (n === length || n < 2) return 0; // the picture has one color, or there is no bar
   const means: number[] = [];
   for (let k = n - 1; k < Math.min(length, n + RINGING + 1); k++) means.push(line(k).mean);
   const near = means.slice(1).findIndex((mean) => Math.abs(mean - first) > RINGED);
@@ -57,7 +57,7 @@ function findBar(length: number, line: (n: number) => Line): number {
     .slice(1)
     .map((mean, k) => Math.abs(mean - means[k]))
     .slice(0, Math.max(0, near) + 1);
-  n += steps.indexOf(Math.max(...steps)); // the scene begins at the largest step, however the bar rings before it
+  n += steps.indexOf(Math.max(...steps)); // the scene begins at the largest step, after compression ringing in the bar
   if (first > 127.5) {
     const inner = Array.from({ length: Math.min(4, length - n) }, (_, k) => line(n + k).mean);
     if (first - inner.reduce((a, b) => a + b, 0) / inner.length < EDGE) return 0;
@@ -103,7 +103,7 @@ function opaqueBox({ data, width, height }: Pixels) {
   return right > 0 ? { left, right, top, bottom } : { left: 0, top: 0, right: width, bottom: height };
 }
 
-/** How much of a repair a picture should get: 0 for a flat one or a page of one color, 1 for a photo. */
+/** Weight of the repair: 0 for a flat picture or a page of one color, 1 for a photo. */
 export function repairWeight({ data, width }: Pixels, region: Region, hasAlpha: boolean): number {
   const step = Math.max(1, Math.floor(Math.max(region.width, region.height) / SIDE));
   const channels: number[][] = [[], [], []];
@@ -157,17 +157,17 @@ export function isGray({ data, width }: Pixels, region: Region): boolean {
   return true;
 }
 
-/** Mean color of the visible pixels of a region, rounded; null where all are visible. */
-export function meanWhereHidden({ data, width }: Pixels, region: Region): number[] | null {
+/** Mean color of the visible pixels of a region, rounded; null if all or none are visible. */
+export function meanVisibleColor({ data, width }: Pixels, region: Region): number[] | null {
   const sums = [0, 0, 0];
-  let seen = 0;
+  let count = 0;
   for (let y = 0; y < region.height; y++) {
     let at = 4 * ((region.top + y) * width + region.left);
     for (let x = 0; x < region.width; x++, at += 4) {
       if (data[at + 3] === 0) continue;
-      seen++;
+      count++;
       for (let c = 0; c < 3; c++) sums[c] += data[at + c];
     }
   }
-  return seen === region.width * region.height || seen === 0 ? null : sums.map((sum) => Math.round(sum / seen));
+  return count === region.width * region.height || count === 0 ? null : sums.map((sum) => Math.round(sum / count));
 }

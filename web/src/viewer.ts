@@ -1,11 +1,11 @@
-// The stage: a photo before and after, with a divider, zoom, pan and pinch.
+// The stage: a photo before and after the repair, with a divider, zoom, pan and pinch.
 
 import { byId } from "./dom";
-import { confine, fit, fitScale, visible, zoomAt, type Place, type Size } from "./geometry";
+import { confine, fit, fitScale, visible, zoomAt, type Placement, type Size } from "./geometry";
 import { Renderer, type Repair } from "./renderer";
 
 const STEP = 1; // per cent of the divider for an arrow key
-const DRAG = 3; // pixels that a pointer moves before it drags
+const DRAG = 3; // pixels that a pointer moves before dragging starts
 
 export class Viewer {
   private readonly stage = byId("stage");
@@ -13,9 +13,9 @@ export class Viewer {
   private readonly handle = byId("divider");
   private renderer: Renderer;
   private photo: Size | null = null;
-  private place: Place = { scale: 1, left: 0, top: 0 };
+  private placement: Placement = { scale: 1, left: 0, top: 0 };
   private fitted = true;
-  private divider = 0.5; // share of the visible part of the photo
+  private divider = 0.5; // position as a fraction of the visible part of the photo
   private strength = 1;
   private drawing = 0;
   private readonly pointers = new Map<number, { x: number; y: number }>();
@@ -68,7 +68,7 @@ export class Viewer {
     if (this.canvas.width !== width || this.canvas.height !== height)
       [this.canvas.width, this.canvas.height] = [width, height];
     if (this.photo)
-      this.place = this.fitted ? fit(this.photo, this.size()) : confine(this.place, this.photo, this.size());
+      this.placement = this.fitted ? fit(this.photo, this.size()) : confine(this.placement, this.photo, this.size());
     this.update();
   }
 
@@ -82,12 +82,12 @@ export class Viewer {
   private draw(): void {
     this.stage.toggleAttribute("data-empty", !this.photo);
     if (!this.photo) {
-      this.renderer.draw({ ...this.place, divider: 0, strength: 0 });
+      this.renderer.draw({ ...this.placement, divider: 0, strength: 0 });
       return;
     }
-    const [left, top, right, bottom] = visible(this.place, this.photo, this.size());
+    const [left, top, right, bottom] = visible(this.placement, this.photo, this.size());
     const at = Math.round(left + this.divider * (right - left));
-    this.renderer.draw({ ...this.place, divider: at, strength: this.strength });
+    this.renderer.draw({ ...this.placement, divider: at, strength: this.strength });
     const ratio = window.devicePixelRatio;
     const { style } = this.stage;
     for (const [name, value] of Object.entries({ left, top, right, bottom, at }))
@@ -99,19 +99,19 @@ export class Viewer {
     this.stage.toggleAttribute("data-no-before", near < 80);
     this.stage.toggleAttribute("data-no-after", (right - left) / ratio - near < 80);
     byId("zoom-fit").setAttribute("aria-pressed", String(this.fitted));
-    byId("zoom-full").setAttribute("aria-pressed", String(this.place.scale === 1));
+    byId("zoom-full").setAttribute("aria-pressed", String(this.placement.scale === 1));
   }
 
-  private moveDivider(share: number): void {
-    this.divider = Math.min(1, Math.max(0, share));
+  private moveDivider(fraction: number): void {
+    this.divider = Math.min(1, Math.max(0, fraction));
     this.update();
   }
 
   /** Zoom to a scale, at a point in pixels of the canvas; the middle by default. */
   private zoom(scale: number, x = this.canvas.width / 2, y = this.canvas.height / 2): void {
     if (!this.photo) return;
-    this.place = zoomAt(this.place, scale, x, y, this.photo, this.size());
-    this.fitted = Math.abs(this.place.scale / fitScale(this.photo, this.size()) - 1) < 0.001;
+    this.placement = zoomAt(this.placement, scale, x, y, this.photo, this.size());
+    this.fitted = Math.abs(this.placement.scale / fitScale(this.photo, this.size()) - 1) < 0.001;
     this.update();
   }
 
@@ -121,8 +121,8 @@ export class Viewer {
 
   private pan(x: number, y: number): void {
     if (!this.photo) return;
-    const place = { ...this.place, left: this.place.left + x, top: this.place.top + y };
-    this.place = confine(place, this.photo, this.size());
+    const placement = { ...this.placement, left: this.placement.left + x, top: this.placement.top + y };
+    this.placement = confine(placement, this.photo, this.size());
     this.update();
   }
 
@@ -139,7 +139,7 @@ export class Viewer {
       (event) => {
         event.preventDefault();
         const [x, y] = this.point(event);
-        this.zoom(this.place.scale * Math.exp(-event.deltaY * (event.ctrlKey ? 0.01 : 0.0015)), x, y);
+        this.zoom(this.placement.scale * Math.exp(-event.deltaY * (event.ctrlKey ? 0.01 : 0.0015)), x, y);
       },
       { passive: false },
     );
@@ -147,8 +147,8 @@ export class Viewer {
       if (this.fitted) this.zoom(1, ...this.point(event));
       else this.zoomToFit();
     });
-    byId("zoom-in").addEventListener("click", () => this.zoom(this.place.scale * 1.5));
-    byId("zoom-out").addEventListener("click", () => this.zoom(this.place.scale / 1.5));
+    byId("zoom-in").addEventListener("click", () => this.zoom(this.placement.scale * 1.5));
+    byId("zoom-out").addEventListener("click", () => this.zoom(this.placement.scale / 1.5));
     byId("zoom-fit").addEventListener("click", () => this.zoomToFit());
     byId("zoom-full").addEventListener("click", () => this.zoom(1));
     handle.addEventListener("keydown", (event) => this.dividerKey(event));
@@ -167,7 +167,7 @@ export class Viewer {
     const [x, y] = this.point(event);
     this.pointers.set(event.pointerId, { x, y });
     this.started = { x, y };
-    // A photo that is seen as a whole cannot be moved: dragging anywhere moves the divider.
+    // A photo that is visible as a whole cannot be panned: dragging anywhere moves the divider.
     this.moves = event.currentTarget === this.handle || this.fitted ? "divider" : "photo";
     if (event.currentTarget === this.handle) this.started = { x: Infinity, y: 0 };
   }
@@ -180,13 +180,13 @@ export class Viewer {
       const other = [...this.pointers].find(([id]) => id !== event.pointerId)![1];
       const ratio =
         Math.hypot(x - other.x, y - other.y) / Math.max(1, Math.hypot(before.x - other.x, before.y - other.y));
-      this.zoom(this.place.scale * ratio, (x + other.x) / 2, (y + other.y) / 2);
+      this.zoom(this.placement.scale * ratio, (x + other.x) / 2, (y + other.y) / 2);
       this.pan((x - before.x) / 2, (y - before.y) / 2);
       this.moves = null;
     } else if (this.moves === "photo") {
       this.pan(x - before.x, y - before.y);
     } else if (this.moves === "divider" && Math.abs(x - this.started.x) > DRAG) {
-      const [left, , right] = visible(this.place, this.photo, this.size());
+      const [left, , right] = visible(this.placement, this.photo, this.size());
       this.moveDivider((x - left) / (right - left));
     }
     this.pointers.set(event.pointerId, { x, y });
@@ -217,9 +217,9 @@ export class Viewer {
   private photoKey(event: KeyboardEvent): void {
     const step = 0.1 * this.canvas.width;
     const actions: Record<string, () => void> = {
-      "+": () => this.zoom(this.place.scale * 1.5),
-      "=": () => this.zoom(this.place.scale * 1.5),
-      "-": () => this.zoom(this.place.scale / 1.5),
+      "+": () => this.zoom(this.placement.scale * 1.5),
+      "=": () => this.zoom(this.placement.scale * 1.5),
+      "-": () => this.zoom(this.placement.scale / 1.5),
       "0": () => this.zoomToFit(),
       "1": () => this.zoom(1),
       ArrowLeft: () => this.pan(step, 0),

@@ -1,12 +1,12 @@
-// The worker: everything that takes time, so that the page follows the hand.
+// The worker: decoding, network and encoding, so that the page stays responsive.
 
 import { smallToSrgb } from "./color";
 import { decode, hasAlpha, readPixels, Refusal, type Decoded } from "./decode";
 import { Engine } from "./engine";
-import type { Analysis, Answer, Request } from "./protocol";
+import type { Analysis, Reply, Request } from "./protocol";
 import { downsample, downsampleSmall, WORKING_SIZE, type Pixels, type Small } from "./reduce";
 import type { Repair } from "./renderer";
-import { findScene, isGray, meanWhereHidden, repairWeight } from "./scene";
+import { findScene, isGray, meanVisibleColor, repairWeight } from "./scene";
 import { save } from "./save";
 
 const IDENTITY = [1, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0];
@@ -19,7 +19,7 @@ async function analyze(file: Blob, name: string): Promise<Analysis> {
   const scene = findScene(pixels, transparent);
   const weight = repairWeight(pixels, scene, transparent);
   const gray = isGray(pixels, scene);
-  const fill = transparent ? meanWhereHidden(pixels, scene) : null;
+  const fill = transparent ? meanVisibleColor(pixels, scene) : null;
   const small = reduce(pixels, decoded, scene, fill, gray);
   const common = {
     width: pixels.width,
@@ -34,7 +34,7 @@ async function analyze(file: Blob, name: string): Promise<Analysis> {
       ? { ...common, weight, maps: Float32Array.from(IDENTITY), columns: 1, rows: 1, dust: null }
       : { ...common, weight, ...(await (await engine).correct(small)), columns: small.width, rows: small.height };
   const notes = [...decoded.notes];
-  if (weight === 0) notes.push("This picture is flat or mostly of one color: there is nothing to repair.");
+  if (weight === 0) notes.push("This picture is flat or mostly of one color: nothing was repaired.");
   return { repair, notes, thumbnail: await drawThumbnail(small, repair), bitmap: decoded.bitmap };
 }
 
@@ -46,7 +46,7 @@ function reduce(
   gray: boolean,
 ): Small {
   if (!space) return downsample(pixels, scene, WORKING_SIZE, fill, gray);
-  // Converting each pixel takes seconds; averages of a few pixels convert to the same within a level.
+  // Converting each pixel takes seconds; converting averages of a few pixels differs by less than a level.
   const medium = downsample(pixels, scene, 8 * WORKING_SIZE, fill, gray);
   return downsampleSmall(smallToSrgb(medium, space), WORKING_SIZE);
 }
@@ -66,13 +66,13 @@ function drawThumbnail({ data, width, height }: Small, { maps, columns, rows }: 
   return createImageBitmap(image);
 }
 
-/** Run the network once while nobody waits: WebAssembly becomes fast with its first run. */
+/** Run the network once after loading, since the first run in WebAssembly is slow. */
 async function warmUp(): Promise<void> {
   const [width, height] = [WORKING_SIZE, (3 * WORKING_SIZE) / 4];
   await (await engine).correct({ data: new Float32Array(3 * width * height).fill(0.5), width, height });
 }
 
-async function answer(request: Request): Promise<[unknown, Transferable[]]> {
+async function handle(request: Request): Promise<[unknown, Transferable[]]> {
   switch (request.task) {
     case "start":
       engine = Engine.load(request.base, (loaded, total) => post({ id: -1, loaded, total }));
@@ -92,16 +92,16 @@ async function answer(request: Request): Promise<[unknown, Transferable[]]> {
   }
 }
 
-function post(message: Answer, transfer: Transferable[] = []): void {
+function post(message: Reply, transfer: Transferable[] = []): void {
   self.postMessage(message, { transfer });
 }
 
-let queue: Promise<unknown> = Promise.resolve(); // one task at a time, so that memory holds one photo
+let queue: Promise<unknown> = Promise.resolve(); // one task at a time, so that only one photo is in memory
 
 self.onmessage = ({ data: request }: MessageEvent<Request>) => {
   const run = async () => {
     try {
-      const [result, transfer] = await answer(request);
+      const [result, transfer] = await handle(request);
       post({ id: request.id, result }, transfer);
     } catch (error) {
       if (error instanceof Refusal) post({ id: request.id, refusal: error.message });

@@ -71,7 +71,7 @@ def make_variances_consistent(image: np.ndarray) -> np.ndarray:
 
 
 def normalise_to_green(image: np.ndarray) -> np.ndarray | None:
-    r"""Give every channel the mean of green and a range of 1 between its 1st and 99th percentiles (not clipped).
+    r"""Normalise every channel to the mean of green and a range of 1 from its 1st to its 99th percentile, unclipped.
 
     .. math:: \mathrm{GMP}(Y)_c = \frac{Y_c - \bar Y_c}{P_{99}(Y_c) - P_1(Y_c)} + \bar Y_G
 

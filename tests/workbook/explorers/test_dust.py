@@ -31,7 +31,7 @@ def walk(widget):
         yield from walk(child)
 
 
-def test_dust_orders_the_channels_and_keeps_green():
+def test_density_is_the_extinction_of_green_and_ratio_that_of_blue_to_red():
     beta = make_dust(density=3.0, ratio=2.25).beta[0]
     assert beta.tolist() == pytest.approx([2.0, 3.0, 4.5])
 
@@ -48,7 +48,7 @@ def test_far_pixels_of_dense_dust_take_the_colour_of_the_airlight(scene):
     assert sky.mean(1).tolist() == pytest.approx([1.0, 128 / 255, 0.0], abs=0.02)
 
 
-def test_more_density_lets_less_light_through(scene):
+def test_transmission_falls_with_density(scene):
     transmission = [view_dust(*scene, density=d)[1]["green"] for d in (0.2, 1.0, 5.0)]
     assert transmission == sorted(transmission, reverse=True)
 
@@ -94,14 +94,14 @@ def test_a_file_without_dust_parameters_is_refused(tmp_path):
 def test_dust_explorer_follows_its_controls(scene, tmp_path):
     panel = DustExplorer({"one": scene, "two": read_pair("scene_000002", (48, 64))}, tmp_path)
     dusty, first = panel.pictures["dusty"], panel.pictures["dusty"].value
-    shown = [first]
+    images = [first]
     for name, value in (("density", 6.0), ("ratio", 3.0), ("airlight", "#336699"), ("light", 1.0), ("quality", 20)):
         panel.sliders[name].value = value
-        shown.append(dusty.value)
+        images.append(dusty.value)
     for name, value in (("source", "flat"), ("scene", "two")):
         panel.choice[name].value = value
-        shown.append(dusty.value)
-    assert len(set(shown)) == len(shown)
+        images.append(dusty.value)
+    assert len(set(images)) == len(images)
     click(panel, "reset")
     panel.choice["scene"].value, panel.choice["source"].value = "one", "of the scene"
     assert dusty.value == first and panel.settings == DEFAULT_SETTINGS
@@ -115,11 +115,11 @@ def test_dust_explorer_follows_its_controls(scene, tmp_path):
 
 def test_an_exception_in_a_callback_is_shown_in_the_panel(scene, tmp_path):
     def broken(clear):
-        raise ZeroDivisionError("no <depth> today")
+        raise ZeroDivisionError("no <depth> here")
 
     panel = DustExplorer({"one": scene}, tmp_path, {"broken": broken})
     panel.choice["source"].value = "broken"
-    assert 'role="alert"' in panel.status.value and "no &lt;depth&gt; today" in panel.status.value
+    assert 'role="alert"' in panel.status.value and "no &lt;depth&gt; here" in panel.status.value
     assert "Traceback" in panel.status.value
     panel.choice["source"].value = "flat"
     assert "alert" not in panel.status.value

@@ -26,10 +26,10 @@ def test_unknown_method_is_refused(scene, model):
 def test_preview_approximates_the_reduced_full_size(model, monkeypatch):
     monkeypatch.setattr(views, "PREVIEW", 64)
     dusty = read_pair("scene_000001", (96, 128))[0]
-    shown = preview(dusty, "ssdie", model, 64)
+    displayed = preview(dusty, "ssdie", model, 64)
     whole = enhance_full_size(dusty, "ssdie", model, 64)
     small = torch.nn.functional.interpolate(whole[None], (48, 64), mode="area")[0]
-    assert shown.shape == (3, 48, 64) and (shown - small).abs().mean() < 0.02
+    assert displayed.shape == (3, 48, 64) and (displayed - small).abs().mean() < 0.02
 
 
 def test_metrics_equal_those_of_measure(scene, model):
@@ -56,12 +56,12 @@ def test_split_view_shows_dusty_on_the_left_and_enhanced_on_the_right():
 
 def test_enhancement_explorer_follows_its_controls(scene, model):
     panel = EnhancementExplorer({"one": scene[0], "two": read_pair("scene_000003", (48, 64))[0]}, model)
-    shown, before = [panel.compare.after], panel.compare.before
+    images, before = [panel.compare.after], panel.compare.before
     steps = [("method", "msrcr"), ("strength", 0.5), ("view", "dark channel"), ("view", "zoom"), ("across", 0.2)]
     for name, value in [*steps, ("zoom", 8.0)]:
         panel.controls[name].value = value
-        shown.append(panel.compare.after)
-    assert len(set(shown)) == len(shown)
+        images.append(panel.compare.after)
+    assert len(set(images)) == len(images)
     panel.controls["view"].value, panel.controls["strength"].value = "photo", 0.0
     assert panel.compare.after == panel.compare.before == before
     assert panel.facts["e"] == pytest.approx(0, abs=1e-6) and panel.facts["r"] == pytest.approx(1, abs=1e-6)
@@ -84,7 +84,7 @@ def test_strength_is_that_of_enhance(scene, model):
     assert (panel.enhanced() - expected).abs().mean() < 0.01
 
 
-def test_a_double_click_zooms_to_its_place(scene, model):
+def test_a_double_click_zooms_to_the_clicked_position(scene, model):
     panel = EnhancementExplorer({"one": scene[0]}, model)
     panel.compare.focus = [0.7, 0.4]
     values = {name: panel.controls[name].value for name in ("view", "across", "down")}
@@ -104,8 +104,8 @@ def test_previews_of_every_method_are_prepared(scene, model):
 
 def upload(content: bytes, name: str) -> tuple:
     """Value of the upload control for one file."""
-    about = {"name": name, "type": "image/png", "size": len(content), "last_modified": datetime(2024, 1, 1)}
-    return ({**about, "content": memoryview(content)},)
+    properties = {"name": name, "type": "image/png", "size": len(content), "last_modified": datetime(2024, 1, 1)}
+    return ({**properties, "content": memoryview(content)},)
 
 
 def test_an_uploaded_photo_is_shown_and_downloaded_at_its_size(scene, model, monkeypatch):

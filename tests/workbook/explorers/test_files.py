@@ -1,4 +1,4 @@
-"""Photos in and out of the enhancement explorer: metadata, colour profile and bit depth survive the download."""
+"""Photos opened in and downloaded from the enhancement explorer keep metadata, colour profile and bit depth."""
 
 import io
 
@@ -34,9 +34,9 @@ def test_download_keeps_exif_and_colour_profile(jpeg, model, method):
     panel.download.send = lambda content, buffers: sent.append((content, buffers[0]))
     panel.controls["method"].value = method
     panel.send_download()
-    ((about, content),) = sent
+    ((properties, content),) = sent
     before, after = Image.open(jpeg), Image.open(io.BytesIO(content))
-    assert about == {"name": f"mine_{method}.jpg", "type": "image/jpeg"} and after.size == before.size
+    assert properties == {"name": f"mine_{method}.jpg", "type": "image/jpeg"} and after.size == before.size
     assert after.getexif()[0x010F] == "Maker" and after.info["icc_profile"] == before.info["icc_profile"]
     assert np.abs(np.asarray(after).astype(int) - np.asarray(before)).mean() > 1
 
@@ -74,8 +74,8 @@ def test_transparent_pixels_are_displayed_over_white(tmp_path):
     pixels = np.zeros((8, 8, 4), np.uint8)
     pixels[:4, :, 3] = 255
     Image.fromarray(pixels).save(tmp_path / "alpha.png")
-    shown = photo_to_tensor(as_photo(tmp_path / "alpha.png"))
-    assert shown[:, :4].max() == 0 and shown[:, 4:].min() == 1
+    displayed = photo_to_tensor(as_photo(tmp_path / "alpha.png"))
+    assert displayed[:, :4].max() == 0 and displayed[:, 4:].min() == 1
 
 
 def test_tensors_are_written_as_png_or_jpeg_by_their_name():
@@ -85,6 +85,6 @@ def test_tensors_are_written_as_png_or_jpeg_by_their_name():
     assert kinds == [("a_rop.png", "image/png"), ("b_rop.jpg", "image/jpeg")]
 
 
-def test_every_method_has_a_title_of_its_own():
+def test_every_method_has_a_distinct_title():
     assert {*METHODS, *EVALUATED, PEER} == set(METHOD_TITLES)
     assert len(set(METHOD_TITLES.values())) == len(METHOD_TITLES)

@@ -15,13 +15,13 @@ from ssdie.workbook.explorers.training import TrainingExplorer, list_runs, load_
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory, photo_folder):
-    """A finished run of four steps, the checkpoint of its second step beside it."""
+    """A finished run of four steps (a), and a copy of its state at the second step (b)."""
     folder = tmp_path_factory.mktemp("runs")
     settings = {"batch": 2, "size": 32, "report_every": 1, "save_every": 2, "options": {"width": 8}, "ema": 0.5}
     weights = LossWeights(perceptual=0, style=0, gradient=1)
     config = TrainConfig("supervised", folder / "a", photo_folder, steps=4, weights=weights, **settings)
     for report in train(config):
-        if report["step"] == 3:  # the second was saved before this report
+        if report["step"] == 3:  # the checkpoint of step 2 was saved before this report
             (folder / "b").mkdir()
             (folder / "b" / "checkpoint.pt").write_bytes((folder / "a" / "checkpoint.pt").read_bytes())
             (folder / "b" / "log.csv").write_bytes((folder / "a" / "log.csv").read_bytes())

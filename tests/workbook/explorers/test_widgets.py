@@ -32,31 +32,31 @@ def test_cast_is_drawn_at_its_coordinates():
     assert "&lt;b&gt;" in drawn
 
 
-def test_histogram_has_a_peak_where_the_values_are():
+def test_histogram_has_its_peak_at_the_value_of_a_flat_channel():
     picture = torch.stack([torch.full((8, 8), v) for v in (0.0, 0.5, 1.0)])
     red, green, blue = (line.split('"')[1].split() for line in charts.draw_histogram(picture).split("<polyline ")[1:])
     peaks = [min(range(64), key=lambda k, line=line: float(line[k].split(",")[1])) for line in (red, green, blue)]
     assert peaks == [0, 31, 63]
 
 
-def test_encoded_picture_decodes_to_itself():
+def test_an_encoded_picture_decodes_to_its_values():
     decoded = np.asarray(Image.open(io.BytesIO(panels.encode(torch.full((1, 16, 24), 0.25)))))
     assert decoded.shape == (16, 24, 3) and abs(int(decoded[0, 0, 0]) - 64) <= 1
 
 
-def test_an_action_waits_for_a_pause_and_runs_once(monkeypatch):
+def test_a_debounced_action_runs_once_after_a_pause(monkeypatch):
     monkeypatch.delenv(panels.STATIC, raising=False)
     ran = []
-    later = panels.after_pause(lambda: ran.append("ran"), 0.05)
+    debounced = panels.after_pause(lambda: ran.append("ran"), 0.05)
 
     async def move_a_slider():
         for _ in range(5):
-            later()
+            debounced()
             await asyncio.sleep(0.001)
         early = list(ran)
         await asyncio.sleep(0.2)
         return early
 
     assert asyncio.run(move_a_slider()) == [] and ran == ["ran"]
-    later()  # without an event loop, at once
+    debounced()  # without an event loop it runs at once
     assert ran == ["ran", "ran"]

@@ -1,4 +1,4 @@
-"""Charts draw the values that they are given."""
+"""Charts draw the values of their tables."""
 
 import numpy as np
 import pandas as pd

@@ -1,4 +1,4 @@
-"""Diagrams show the blocks, sizes and weights of what they are given."""
+"""Diagrams show the blocks, sizes and weights of a network and its losses."""
 
 import pytest
 from figure_helpers import ramp, stay_inside, texts

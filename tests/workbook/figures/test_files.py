@@ -72,7 +72,7 @@ def test_equal_tables_give_equal_files_in_another_process_and_under_another_styl
     assert not any(b"Date" in content for content in first.values())
 
 
-def test_both_files_hold_the_metadata(tmp_path):
+def test_both_files_contain_the_metadata(tmp_path):
     figure = plot_grid([{"dusty": ramp(20, 30)}])
     png, pdf = save_figure(figure, "grid", tmp_path, {"commit": "1a2b3c4", "seed": 3})
     assert b"commit\x001a2b3c4" in png.read_bytes() and b"seed\x003" in png.read_bytes()

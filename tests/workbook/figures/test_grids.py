@@ -45,13 +45,13 @@ def test_maps_show_log2_of_the_gain_around_zero():
     assert np.allclose(drawn.get_array(), 2) and drawn.get_clim()[0] == -drawn.get_clim()[1]
 
 
-def test_figures_are_closed_for_pyplot():
+def test_figures_are_not_registered_with_pyplot():
     before = plt.get_fignums()
     plot_grid([{"dusty": ramp(4, 4)}])
     assert plt.get_fignums() == before
 
 
-def test_credits_are_written_once_below_pictures_that_stay_as_they_were():
+def test_credits_are_written_once_below_pictures_of_unchanged_size():
     figure = plot_grid([{"one": ramp(20, 30), "two": ramp(20, 30)}])
     before, (width, height) = [axes.get_window_extent() for axes in figure.axes], figure.get_size_inches()
     assert add_credits(figure, []).get_size_inches().tolist() == [width, height]

@@ -36,7 +36,7 @@ def test_a_table_without_ranks_is_refused(table):
         plot_ranks({"pairs": table[["method", "rank"]]})
 
 
-def test_the_recorded_ranks_hold_every_method_and_metric():
+def test_the_recorded_ranks_contain_every_method_and_metric():
     for title, ranks in read_recorded_ranks().items():
         paired = title == TESTS["synthetic"]
         expected = {n for n, m in METRICS.items() if m.direction and (paired or m.needs != "clear")}
@@ -44,6 +44,6 @@ def test_the_recorded_ranks_hold_every_method_and_metric():
         assert expected == set(ranks) - {"method", "rank", "metrics", "first"}
 
 
-def test_an_unknown_recorded_table_is_refused_with_those_that_exist():
+def test_an_unknown_recorded_table_is_refused_with_a_list_of_tables():
     with pytest.raises(FileNotFoundError, match="^results/none: expected a table .* one of: .*ablations"):
         read_recorded("results/none")

@@ -25,8 +25,8 @@ export function viewOf(data: Uint8Array): DataView {
 }
 
 /** Compress or decompress by the browser's own zlib. */
-export async function zlib(data: Uint8Array, way: "compress" | "decompress"): Promise<Uint8Array> {
-  const transform = way === "compress" ? new CompressionStream("deflate") : new DecompressionStream("deflate");
+export async function zlib(data: Uint8Array, direction: "compress" | "decompress"): Promise<Uint8Array> {
+  const transform = direction === "compress" ? new CompressionStream("deflate") : new DecompressionStream("deflate");
   const stream = new Blob([data as Uint8Array<ArrayBuffer>]).stream().pipeThrough(transform);
   return new Uint8Array(await new Response(stream).arrayBuffer());
 }

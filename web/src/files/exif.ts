@@ -1,4 +1,4 @@
-// EXIF blocks, patched in place: every other byte stays where it was, so that maker notes keep their offsets.
+// EXIF blocks, patched in place: all other bytes keep their positions, so that offsets in maker notes stay valid.
 
 const ORIENTATION = 0x0112;
 const EXIF_DIRECTORY = 0x8769;
@@ -8,10 +8,10 @@ const WIDTHS = [0x0100, 0xa002];
 const HEIGHTS = [0x0101, 0xa003];
 const [SHORT, LONG] = [3, 4];
 
-/** A directory of tags: where each entry lies, and where the offset of the next directory lies. */
+/** A directory of tags: positions of its entries, and of the offset of the next directory. */
 interface Directory {
   entries: Map<number, number>;
-  nextPlace: number;
+  nextOffset: number;
 }
 
 class TagBlock {
@@ -26,42 +26,42 @@ class TagBlock {
     if (this.view.getUint16(2, this.little) !== 42) throw new RangeError("no TIFF header");
   }
 
-  long(place: number): number {
-    return this.view.getUint32(place, this.little);
+  long(offset: number): number {
+    return this.view.getUint32(offset, this.little);
   }
 
-  setLong(place: number, value: number): void {
-    this.view.setUint32(place, value, this.little);
+  setLong(offset: number, value: number): void {
+    this.view.setUint32(offset, value, this.little);
   }
 
   directory(start: number): Directory {
     const count = this.view.getUint16(start, this.little);
     const entries = new Map<number, number>();
     for (let n = 0; n < count; n++) {
-      const place = start + 2 + 12 * n;
-      entries.set(this.view.getUint16(place, this.little), place);
+      const offset = start + 2 + 12 * n;
+      entries.set(this.view.getUint16(offset, this.little), offset);
     }
-    return { entries, nextPlace: start + 2 + 12 * count };
+    return { entries, nextOffset: start + 2 + 12 * count };
   }
 
-  /** A tag that holds one number; 0 without it. */
+  /** Value of a tag with a single number; 0 if it is missing. */
   number(directory: Directory, tag: number): number {
-    const place = directory.entries.get(tag);
-    if (place === undefined) return 0;
-    const type = this.view.getUint16(place + 2, this.little);
-    return type === SHORT ? this.view.getUint16(place + 8, this.little) : type === LONG ? this.long(place + 8) : 0;
+    const offset = directory.entries.get(tag);
+    if (offset === undefined) return 0;
+    const type = this.view.getUint16(offset + 2, this.little);
+    return type === SHORT ? this.view.getUint16(offset + 8, this.little) : type === LONG ? this.long(offset + 8) : 0;
   }
 
   setNumber(directory: Directory, tag: number, value: number): void {
-    const place = directory.entries.get(tag);
-    if (place === undefined || this.long(place + 4) !== 1) return;
-    const type = this.view.getUint16(place + 2, this.little);
-    if (type === SHORT) this.view.setUint16(place + 8, value, this.little);
-    if (type === LONG) this.setLong(place + 8, value);
+    const offset = directory.entries.get(tag);
+    if (offset === undefined || this.long(offset + 4) !== 1) return;
+    const type = this.view.getUint16(offset + 2, this.little);
+    if (type === SHORT) this.view.setUint16(offset + 8, value, this.little);
+    if (type === LONG) this.setLong(offset + 8, value);
   }
 }
 
-/** Orientation, 1 to 8; 1 where there is none. */
+/** Orientation, 1 to 8; 1 if it is missing. */
 export function readOrientation(exif: Uint8Array): number {
   try {
     const block = new TagBlock(exif);
@@ -73,7 +73,7 @@ export function readOrientation(exif: Uint8Array): number {
 }
 
 /**
- * Set orientation and sizes to those of an upright photo, and remove the thumbnail, which shows it before its repair.
+ * Set orientation and sizes to those of an upright photo, and remove the thumbnail of the original.
  *
  * @returns a block of the same length; null for a damaged one.
  */
@@ -90,7 +90,7 @@ export function patchExif(exif: Uint8Array, width: number, height: number): Uint
       for (const tag of WIDTHS) block.setNumber(directory, tag, width);
       for (const tag of HEIGHTS) block.setNumber(directory, tag, height);
     }
-    removeThumbnail(block, first.nextPlace);
+    removeThumbnail(block, first.nextOffset);
   } catch (error) {
     if (error instanceof RangeError) return null;
     throw error;
@@ -98,10 +98,10 @@ export function patchExif(exif: Uint8Array, width: number, height: number): Uint
   return patched;
 }
 
-function removeThumbnail(block: TagBlock, place: number): void {
-  const start = block.long(place);
+function removeThumbnail(block: TagBlock, offset: number): void {
+  const start = block.long(offset);
   if (!start) return;
-  block.setLong(place, 0);
+  block.setLong(offset, 0);
   if (start + 2 > block.data.length) return;
   const second = block.directory(start);
   const from = block.number(second, THUMBNAIL);
@@ -109,7 +109,7 @@ function removeThumbnail(block: TagBlock, place: number): void {
   if (from && from + length <= block.data.length) block.data.fill(0, from, from + length);
 }
 
-/** Set the orientation of an XMP packet to upright, and drop the properties of parts that are not in the copy. */
+/** Set the orientation of an XMP packet to upright, and remove properties of parts that are not in the copy. */
 export function patchXmp(xmp: Uint8Array): Uint8Array<ArrayBuffer> {
   const parts = String.raw`(?:G?Camera:(?:MicroVideo|MotionPhoto)\w*|hdrgm:\w+)`;
   const text = new TextDecoder()
@@ -121,7 +121,7 @@ export function patchXmp(xmp: Uint8Array): Uint8Array<ArrayBuffer> {
   return new TextEncoder().encode(text);
 }
 
-/** Whether XMP (GPano) names a panorama of the full circle, whose sides meet. */
+/** Whether XMP (GPano) describes a panorama of 360 degrees. */
 export function isPanorama(xmp: Uint8Array): boolean {
   const text = new TextDecoder().decode(xmp);
   return text.includes("GPano:ProjectionType") && text.includes("equirectangular");

@@ -21,17 +21,17 @@ interface Segment {
 function readSegments(data: Uint8Array): { segments: Segment[]; scan: number } {
   const segments: Segment[] = [];
   const view = viewOf(data);
-  let place = 2;
-  while (place + 4 <= data.length && data[place] === 0xff) {
-    const marker = data[place + 1];
-    if (marker === 0xda) return { segments, scan: place };
+  let offset = 2;
+  while (offset + 4 <= data.length && data[offset] === 0xff) {
+    const marker = data[offset + 1];
+    if (marker === 0xda) return { segments, scan: offset };
     if (marker === 0xff)
-      place += 1; // a fill byte
-    else if ((marker >= 0xd0 && marker <= 0xd9) || marker === 1) place += 2;
+      offset += 1; // a fill byte
+    else if ((marker >= 0xd0 && marker <= 0xd9) || marker === 1) offset += 2;
     else {
-      const length = Math.max(2, view.getUint16(place + 2));
-      segments.push({ marker, start: place, content: data.subarray(place + 4, place + 2 + length) });
-      place += 2 + length;
+      const length = Math.max(2, view.getUint16(offset + 2));
+      segments.push({ marker, start: offset, content: data.subarray(offset + 4, offset + 2 + length) });
+      offset += 2 + length;
     }
   }
   return { segments, scan: data.length };
@@ -64,7 +64,7 @@ function note(metadata: Metadata, sentence: string): void {
   if (!metadata.notes.includes(sentence)) metadata.notes.push(sentence);
 }
 
-/** Put metadata in place of those that an encoder wrote. */
+/** Replace the metadata written by the encoder. */
 export function writeJpeg(data: Uint8Array, metadata: Metadata): Uint8Array<ArrayBuffer> {
   const { segments, scan } = readSegments(data);
   const kept = segments.filter(({ marker }) => !isMetadata(marker) || marker === APP14);
@@ -104,20 +104,20 @@ function profileSegments(icc: Uint8Array | null): [number, Uint8Array][] {
 export function hasEnd(data: Uint8Array): boolean {
   if (data.length > 2 && data[data.length - 2] === 0xff && data[data.length - 1] === 0xd9) return true;
   const view = viewOf(data);
-  let place = data.indexOf(0xff, readSegments(data).scan);
-  while (place >= 0 && place + 1 < data.length) {
-    const marker = data[place + 1];
+  let offset = data.indexOf(0xff, readSegments(data).scan);
+  while (offset >= 0 && offset + 1 < data.length) {
+    const marker = data[offset + 1];
     if (marker === 0xd9) return true;
-    if (marker === 0xff) place += 1;
-    else if (marker === 0 || (marker >= 0xd0 && marker <= 0xd7)) place += 2;
-    else if (place + 4 <= data.length) place += 2 + Math.max(2, view.getUint16(place + 2));
+    if (marker === 0xff) offset += 1;
+    else if (marker === 0 || (marker >= 0xd0 && marker <= 0xd7)) offset += 2;
+    else if (offset + 4 <= data.length) offset += 2 + Math.max(2, view.getUint16(offset + 2));
     else return false;
-    place = data.indexOf(0xff, place);
+    offset = data.indexOf(0xff, offset);
   }
   return false;
 }
 
-/** Whether it is a progressive JPEG, of which each scan refines all of the picture. */
+/** Whether it is a progressive JPEG, in which each scan refines the whole picture. */
 export function isProgressive(data: Uint8Array): boolean {
   return readSegments(data).segments.some(({ marker }) => marker === 0xc2);
 }

@@ -1,4 +1,4 @@
-// Which kind of file it is, by its first bytes, and the sentence for each kind that is not repaired here.
+// File formats, recognized by their first bytes, and messages for files that cannot be repaired here.
 
 import { startsWith } from "./bytes";
 import type { Kind } from "./metadata";
@@ -24,7 +24,7 @@ const RAW_NAMES = /\.(dng|cr[23w]|nef|nrw|arw|sr2|orf|rw2|raf|pef|srw|x3f)$/i;
 
 export interface Identity {
   kind: Kind;
-  name: string; // as sentences call it
+  name: string; // in messages
   isVideo: boolean;
 }
 
@@ -47,21 +47,21 @@ export function identify(head: Uint8Array, fileName: string): Identity {
   return of("OTHER", "");
 }
 
-/** What to do about a file that the browser cannot read. */
+/** Explain why a file cannot be read here, and what to do about it. */
 export function explainUnreadable(identity: Identity, fileName: string): string {
   const command = `ssdie enhance ${fileName.includes(" ") ? `"${fileName}"` : fileName} -o repaired`;
   if (identity.isVideo)
-    return `This is a video, and this page repairs photos. Repair it by the command line: ${command}`;
+    return `This is a video, and this page repairs photos only. Use the command line: ${command}`;
   if (["HEIC", "AVIF", "TIFF", "RAW photo"].includes(identity.name)) {
     const remedy =
       identity.name === "HEIC" ? "Open this page in Safari, or use the command line" : "Use the command line";
     return `This browser cannot read ${identity.name} files. ${remedy}: ${command}`;
   }
   if (identity.name) return `This ${identity.name} file is damaged and cannot be read. Choose another copy of it.`;
-  return "This is no photo, or one of a kind that cannot be read. Choose a JPEG, PNG or WebP file.";
+  return "This file is not a photo, or its format is not supported. Choose a JPEG, PNG or WebP file.";
 }
 
-/** Name of the repaired copy: that of the photo, with another suffix where it is written as another kind. */
+/** Name of the repaired copy: that of the photo, with the suffix of the format written. */
 export function copyName(fileName: string, kind: Kind): string {
   const suffixes = { JPEG: /\.(jpe?g|jfif)$/i, PNG: /\.png$/i, WEBP: /\.webp$/i, OTHER: /$/ };
   if (suffixes[kind].test(fileName)) return fileName;

@@ -1,4 +1,4 @@
-// What a photo file holds beside its pixels, and how the repaired copy gets it.
+// Metadata of photo files: read from the original, written to the repaired copy.
 
 import { readJpeg, writeJpeg } from "./jpeg";
 import { readPng, writePng } from "./png";
@@ -12,10 +12,10 @@ export interface Metadata {
   xmp: Uint8Array | null; // a packet
   icc: Uint8Array | null; // a profile
   parts: [number | string, Uint8Array][]; // everything else in the file's own container: markers or chunk names
-  notes: string[]; // sentences about what the copy lacks
+  notes: string[]; // sentences on what is missing in the copy
   deep: boolean; // more than 8 bit per channel
   frames: boolean; // an animation
-  tagged: boolean; // a color space is named by other means than a profile
+  tagged: boolean; // the color space is given by other chunks than a profile
 }
 
 export function emptyMetadata(): Metadata {
@@ -29,7 +29,7 @@ export async function readMetadata(data: Uint8Array, kind: Kind): Promise<Metada
   return emptyMetadata();
 }
 
-/** Put metadata into an encoded photo that may be of another kind than the one they come from. */
+/** Write metadata into an encoded photo, which may have another format than the original. */
 export async function writeMetadata(
   encoded: Uint8Array,
   kind: Kind,

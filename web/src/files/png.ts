@@ -16,13 +16,13 @@ interface Chunk {
 function readChunks(data: Uint8Array): Chunk[] {
   const chunks: Chunk[] = [];
   const view = viewOf(data);
-  for (let place = 8; place + 12 <= data.length;) {
-    const length = view.getUint32(place);
-    const name = String.fromCharCode(...data.subarray(place + 4, place + 8));
-    const content = data.subarray(place + 8, place + 8 + length);
+  for (let offset = 8; offset + 12 <= data.length;) {
+    const length = view.getUint32(offset);
+    const name = String.fromCharCode(...data.subarray(offset + 4, offset + 8));
+    const content = data.subarray(offset + 8, offset + 8 + length);
     if (content.length < length) break;
     chunks.push({ name, content });
-    place += 12 + length;
+    offset += 12 + length;
   }
   return chunks;
 }
@@ -47,11 +47,11 @@ async function unpack(content: Uint8Array, start: number): Promise<Uint8Array | 
   try {
     return await zlib(content.subarray(start), "decompress");
   } catch {
-    return null; // damaged: it says nothing
+    return null; // damaged: ignored
   }
 }
 
-/** Text of a chunk iTXt, unpacked if it is compressed. */
+/** Text of an iTXt chunk, decompressed if necessary. */
 async function textOf(content: Uint8Array): Promise<Uint8Array | null> {
   const flags = content.indexOf(0) + 1;
   const language = content.indexOf(0, flags + 2) + 1;
@@ -59,7 +59,7 @@ async function textOf(content: Uint8Array): Promise<Uint8Array | null> {
   return content[flags] ? unpack(content, start) : content.slice(start);
 }
 
-/** Put metadata in place of those that an encoder wrote. */
+/** Replace the metadata written by the encoder. */
 export async function writePng(data: Uint8Array, metadata: Metadata): Promise<Uint8Array<ArrayBuffer>> {
   const early: Chunk[] = metadata.parts.map(([name, content]) => ({ name: String(name), content }));
   if (metadata.icc)

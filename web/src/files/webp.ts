@@ -9,11 +9,11 @@ const [HAS_PROFILE, HAS_ALPHA, HAS_EXIF, HAS_XMP, HAS_FRAMES] = [0x20, 0x10, 0x0
 function readChunks(data: Uint8Array): [string, Uint8Array][] {
   const chunks: [string, Uint8Array][] = [];
   const view = viewOf(data);
-  for (let place = 12; place + 8 <= data.length;) {
-    const length = view.getUint32(place + 4, true);
-    const name = String.fromCharCode(...data.subarray(place, place + 4));
-    chunks.push([name, data.subarray(place + 8, place + 8 + length)]);
-    place += 8 + length + (length & 1);
+  for (let offset = 12; offset + 8 <= data.length;) {
+    const length = view.getUint32(offset + 4, true);
+    const name = String.fromCharCode(...data.subarray(offset, offset + 4));
+    chunks.push([name, data.subarray(offset + 8, offset + 8 + length)]);
+    offset += 8 + length + (length & 1);
   }
   return chunks;
 }
@@ -29,7 +29,7 @@ export function readWebp(data: Uint8Array): Metadata {
   return metadata;
 }
 
-/** Put metadata in place of those that an encoder wrote. */
+/** Replace the metadata written by the encoder. */
 export function writeWebp(data: Uint8Array, metadata: Metadata): Uint8Array<ArrayBuffer> {
   const { exif, xmp, icc } = metadata;
   const chunks = readChunks(data);
@@ -51,7 +51,7 @@ export function writeWebp(data: Uint8Array, metadata: Metadata): Uint8Array<Arra
   return concat([start, body]);
 }
 
-/** The header VP8X of a picture that an encoder wrote without one. */
+/** Make the VP8X header of a picture that was encoded without one. */
 function describe([name, content]: [string, Uint8Array]): Uint8Array {
   const view = viewOf(content);
   let [width, height, alpha] = [0, 0, 0];
