@@ -23,7 +23,7 @@ def measure_cluster(result: dict, quick: bool) -> None:
     Quick: fewer files and names, which the table names, and no targets for the speed-up by workers.
     """
     measure_overhead(result, 500 if quick else 5000, 1 if quick else ROUNDS)
-    measure_speed_up(result, 4 if quick else 24, 1 if quick else ROUNDS, None if quick else (">=", 1.9))
+    measure_speed_up(result, 4 if quick else 48, 1 if quick else ROUNDS, None if quick else (">=", 1.9))
     measure_many_files(result, 1000 if quick else 100_000)
     measure_listing(result, 100_000 if quick else 10_000_000)
 

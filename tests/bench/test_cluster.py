@@ -90,7 +90,7 @@ def test_speed_up_is_computed_per_round_and_full_size_has_targets(monkeypatch):
     result = {"measurements": []}
     cluster.measure_cluster(result, False)
     lines = {line["name"]: line for line in result["measurements"]}
-    line = lines["cluster, 2 workers against 1, 24 photos of 12 megapixels"]
+    line = lines["cluster, 2 workers against 1, 48 photos of 12 megapixels"]
     assert (line["least"], line["most"], line["target"], line["reached"]) == (2.0, 2.0, ">= 1.9", True)
     assert lines["cluster, 100000 tiny files, 2 workers"]["median"] == pytest.approx(1000)
     assert "list_names(1000, 10000, False)" in calls and "list_names(100, 10000, True)" in calls
