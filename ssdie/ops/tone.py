@@ -1,11 +1,11 @@
-"""Post-processing of enhanced photos: colour balance of the remaining veil, and contrast stretching."""
+"""Post-processing of enhanced photos: colour balance of the remaining veil, range and contrast."""
 
 import torch
 
 from ssdie.ops.priors import estimate_airlight
 
 
-def balance_veil(image: torch.Tensor, strength: float = 0.5, fraction: float = 0.4) -> torch.Tensor:
+def balance_veil(image: torch.Tensor, strength: float = 0.85, fraction: float = 0.4) -> torch.Tensor:
     r"""Reduce the colour cast of the remaining veil.
 
     .. math::
@@ -94,6 +94,30 @@ def compress_highlights(image: torch.Tensor, knee: float) -> torch.Tensor:
     return torch.where(image > knee, knee + (1 - knee) * over / (1 + (1 - 1 / most) * over), image)
 
 
+def raise_contrast(image: torch.Tensor, amount: float = 0.42, pivot: float = 0.4) -> torch.Tensor:
+    r"""Raise the contrast of the midtones by a tone curve that maps 0, the pivot and 1 to themselves.
+
+    .. math::
+        v + 2 a\, v\, (1 - v)\, (v - p)
+
+    Networks trained on pixel errors give less contrast than the target has where they are uncertain.
+
+    Args:
+        image: v; (N, C, H, W) in [0, 1].
+        amount: a; 0 changes nothing. Up to 0.5 the curve is monotonic, whatever the pivot.
+        pivot: p, in [0, 1]; darker values become darker, brighter ones brighter.
+
+    Returns:
+        (N, C, H, W) in [0, 1].
+
+    Example:
+        >>> values = torch.tensor([0.0, 0.2, 0.5, 0.8, 1.0]).view(1, 1, 1, 5)
+        >>> [round(v, 3) for v in raise_contrast(values, 0.5, 0.5).flatten().tolist()]
+        [0.0, 0.152, 0.5, 0.848, 1.0]
+    """
+    return image + 2 * amount * image * (1 - image) * (image - pivot)
+
+
 def postprocess(image: torch.Tensor) -> torch.Tensor:
-    """Apply `balance_veil`, then `stretch_levels`: (N, 3, H, W) in [0, 1] to the same."""
-    return stretch_levels(balance_veil(image))
+    """Apply `balance_veil`, `stretch_levels`, then `raise_contrast`: (N, 3, H, W) in [0, 1] to the same."""
+    return raise_contrast(stretch_levels(balance_veil(image)))

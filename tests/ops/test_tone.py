@@ -4,11 +4,11 @@ import torch
 from ssdie.ops import tone
 
 
-def test_balance_veil_keeps_grey_and_halves_a_warm_cast(picture):
+def test_balance_veil_keeps_grey_and_reduces_a_warm_cast_by_its_strength(picture):
     grey = picture.mean(1, keepdim=True).expand(-1, 3, -1, -1)
     assert torch.allclose(tone.balance_veil(grey), grey, atol=1e-5)
     veil = torch.tensor([0.8, 0.7, 0.6]).view(1, 3, 1, 1).expand(1, 3, 20, 20)
-    spread = [torch.log(p.amax() / p.amin()).item() for p in (veil, tone.balance_veil(veil))]
+    spread = [torch.log(p.amax() / p.amin()).item() for p in (veil, tone.balance_veil(veil, 0.5))]
     assert abs(spread[1] - spread[0] / 2) < 1e-3
     assert torch.equal(tone.balance_veil(veil.flip(1)), veil.flip(1))  # bluish airlight is taken for sky
 
@@ -27,6 +27,17 @@ def test_postprocessing_keeps_grey(picture):
     grey = picture.mean(1, keepdim=True).expand(-1, 3, -1, -1)
     output = tone.postprocess(grey)
     assert torch.allclose(output[:, 0], output[:, 2], atol=1e-5) and output.min() >= 0 and output.max() <= 1
+
+
+@pytest.mark.parametrize("pivot", [0.0, 0.4, 1.0])
+def test_contrast_is_raised_at_the_pivot_by_a_monotonic_curve(pivot):
+    values = torch.linspace(0, 1, 101, dtype=torch.float64, requires_grad=True)
+    result = tone.raise_contrast(values.view(1, 1, 1, -1), 0.5, pivot).flatten()
+    (slope,) = torch.autograd.grad(result.sum(), values)
+    assert (slope >= 0).all() and result.min() == 0 and result.max() == 1
+    at = round(100 * pivot)
+    assert abs(result[at].item() - pivot) < 1e-12 and abs(slope[at].item() - (1 + pivot * (1 - pivot))) < 1e-12
+    assert torch.equal(tone.raise_contrast(values, 0.0, pivot), values)
 
 
 @pytest.mark.parametrize("knee", [0.5, 0.9])
