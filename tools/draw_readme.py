@@ -1,4 +1,4 @@
-"""Draw the picture of README.md and the example of docs/: `python tools/draw_readme.py`.
+"""Draw the picture of README.md and the examples of docs/ and web/: `python tools/draw_readme.py`.
 
 Photograph: china.jpg of scikit-learn, by danielbuechele, CC BY 2.0.
 """
@@ -17,6 +17,7 @@ from ssdie.synthesis.recipes import sample_dust
 
 ROOT = Path(__file__).parents[1]
 OUT, EXAMPLE = ROOT / "figures" / "readme.jpg", ROOT / "docs" / "example.jpg"
+PAGE = ROOT / "web" / "public"
 DENSITIES = (1.2, 1.8, 3.2)  # haze, dust, storm
 SEEDS = (22, 24, 25)
 SIZE = (300, 450)
@@ -34,16 +35,18 @@ def main() -> None:
         for row, picture in enumerate((dusty, enhance(dusty))):
             canvas.paste(array_to_pil(to_display(picture)), (column * (SIZE[1] + GAP), row * (SIZE[0] + GAP)))
     canvas.save(OUT, quality=90)
-    print(f"written: {OUT}, {write_example()}")
+    print("written:", OUT, *write_examples())
 
 
-def write_example() -> Path:
-    """Write the dusty photograph at its original size, for the tutorials."""
+def write_examples() -> list[Path]:
+    """Write the dusty photograph at its original size, for the tutorials; for the page in the browser also enhanced."""
     clear, depth = read_pair("photo_china")
     random = torch.Generator().manual_seed(SEEDS[1])
     dusty = add_dust(clear[None], depth[None], sample_dust(1, random, density=DENSITIES[1]), random).dusty[0]
-    array_to_pil(to_display(dusty)).save(EXAMPLE, quality=90)
-    return EXAMPLE
+    paths = [EXAMPLE, PAGE / "example.jpg", PAGE / "example-repaired.jpg"]
+    for path, picture in zip(paths, (dusty, dusty, enhance(dusty)), strict=True):
+        array_to_pil(to_display(picture)).save(path, quality=90)
+    return paths
 
 
 if __name__ == "__main__":
