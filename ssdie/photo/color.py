@@ -149,6 +149,23 @@ def as_depth(values: np.ndarray, dtype: np.dtype, top: int = 0) -> np.ndarray:
     return np.rint(np.clip(values, 0, 1) * np.float64(top or np.iinfo(dtype).max)).astype(dtype)
 
 
+def negative(pixels: np.ndarray) -> np.ndarray:
+    """Invert uint8, uint16 or float in [0, 1]."""
+    return (np.iinfo(pixels.dtype).max if pixels.dtype.kind == "u" else 1) - pixels
+
+
+def multiply_alpha(pixels: np.ndarray, alpha: np.ndarray, power: int) -> np.ndarray:
+    """Multiply colours by alpha to a power, 1 or -1, as "associated alpha" stores them; where alpha is 0 they stay.
+
+    Example:
+        >>> multiply_alpha(np.array([[40, 40]], np.uint8), np.array([[51, 0]], np.uint8), -1).tolist()
+        [[200, 40]]
+    """
+    share = as_float(alpha).astype(np.float64)
+    share = np.where(share > 0, share, 1) ** power
+    return as_depth(as_float(pixels) * (share if pixels.ndim == 2 else share[..., None]), pixels.dtype)
+
+
 def from_primaries(name: str, primaries: tuple, curve: np.ndarray, white: tuple[float, float] = D65) -> Space:
     """Make a space from the chromaticities x, y of red, green, blue and white, and the linear light at `SAMPLES`."""
     columns = np.array([(x / y, 1, (1 - x - y) / y) for x, y in primaries]).T
@@ -175,15 +192,18 @@ def from_code_points(primaries: int, transfer: int) -> Space | None:
     return _unless_srgb(from_primaries(f"code points {primaries}/{transfer}", known, curve))
 
 
-def from_gamma(gamma: float, chromaticities: tuple[float, ...] = ()) -> Space | None:
+def from_gamma(gamma: float, chromaticities: tuple[float, ...] = (), gray: bool = False) -> Space | None:
     """Make a space from the PNG chunks gAMA and cHRM; None for sRGB and for values that make no sense.
 
     Args:
         gamma: encoding exponent, such as 1 / 2.2.
         chromaticities: x, y of white, red, green, blue; empty for the primaries of BT.709.
+        gray: whether the picture is grey, without primaries.
     """
     if not 0.05 < gamma < 5:
         return None
+    if gray:
+        return _unless_srgb(Space("gAMA", (SAMPLES ** (1 / gamma),)))
     pairs = tuple(zip(chromaticities[::2], chromaticities[1::2], strict=True))
     if any(y <= 0 for _, y in pairs):
         return None
@@ -207,6 +227,8 @@ def from_icc(profile: bytes, gray: bool = False) -> Space | None:
     try:
         tags = _icc_tags(profile)
         kind = profile[16:20]
+        if gray and kind == b"RGB ":
+            return None  # of a photo that was colour once; it says nothing that other programs follow
         if kind not in (b"GRAY", b"RGB ") or gray != (kind == b"GRAY"):
             raise ValueError("its colour profile is for pictures with other channels")
         if b"cicp" in tags and len(tags[b"cicp"]) >= 12 and not gray:
