@@ -94,6 +94,7 @@ def encode(photo: Photo, pixels=None, format: str | None = None, quality: int | 
     if kind == "AVIF" and own[0].dtype != np.uint8 and photo.bits == 8:
         notes.append("The AVIF has 10 bits; the values were rounded.")
     if kind != "TIFF" and own[0].dtype.kind == "f":
+        notes.append(f"{kind} holds integers; the values were rounded to 16 bits.")
         own = [color.as_depth(frame, np.uint16) for frame in own]
     extras = photo.extras if kind == "TIFF" else [photo.alpha(n) for n in range(len(own))]
     if kind in ("JPEG", "BMP", "PPM"):

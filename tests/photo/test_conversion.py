@@ -140,6 +140,15 @@ def test_quality_is_no_worse_in_any_table(tmp_path):
                 assert all(new <= old for old, new in zip(before, after, strict=True)) and sum(after) < 700
 
 
+@pytest.mark.parametrize("dtype", [np.float16, np.float32])
+def test_floating_point_values_are_rounded_with_a_note(dtype, tmp_path):
+    tifffile.imwrite(tmp_path / "in.tif", SMOOTH.astype(dtype), photometric="rgb")
+    notes = read_photo(tmp_path / "in.tif").save(tmp_path / "out.png")
+    assert len(notes) == 1 and "16 bits" in notes[0]
+    copy = read_photo(tmp_path / "out.png").frames[0]
+    assert copy.dtype == np.uint16 and np.abs(copy / 65535 - SMOOTH.astype(dtype)).max() < 1e-5
+
+
 def test_long_exif_is_named(tmp_path):
     notes = read_photo(encoded("PNG", exif=exif_of("x" * 70000))).save(tmp_path / "out.jpg")
     assert len(notes) == 1 and "EXIF of 700" in notes[0]
