@@ -72,6 +72,11 @@ class Space:
     primaries: str = "bt2020"
     profile: bytes = b""
 
+    @property
+    def is_reversible(self) -> bool:
+        """Whether `from_srgb` is possible."""
+        return not self.profile or self._transforms[1] is not None
+
     def to_srgb(self, pixels: np.ndarray) -> np.ndarray:
         """Convert (H, W) or (H, W, 3), uint8, uint16 or float, to float32 sRGB, which may lie outside [0, 1]."""
         return _by_rows(self._to_srgb, pixels)
@@ -115,9 +120,16 @@ class Space:
 
     @cached_property
     def _transforms(self) -> tuple:
-        own, srgb = ImageCms.ImageCmsProfile(io.BytesIO(self.profile)), ImageCms.createProfile("sRGB")
-        build = ImageCms.buildTransform
-        return build(own, srgb, "RGB", "RGB"), build(srgb, own, "RGB", "RGB")
+        build, srgb = ImageCms.buildTransform, ImageCms.createProfile("sRGB")
+        try:
+            own = ImageCms.ImageCmsProfile(io.BytesIO(self.profile))
+            forward = build(own, srgb, "RGB", "RGB")
+        except (ImageCms.PyCMSError, OSError) as error:
+            raise ValueError("its colour profile is damaged") from error
+        try:
+            return forward, build(srgb, own, "RGB", "RGB")
+        except ImageCms.PyCMSError:
+            return forward, None  # profiles of scanners and cameras may have one direction only
 
 
 def _by_rows(convert: Callable, values: np.ndarray) -> np.ndarray:
@@ -147,23 +159,6 @@ def as_depth(values: np.ndarray, dtype: np.dtype, top: int = 0) -> np.ndarray:
     if np.dtype(dtype).kind == "f":
         return values.astype(dtype)
     return np.rint(np.clip(values, 0, 1) * np.float64(top or np.iinfo(dtype).max)).astype(dtype)
-
-
-def negative(pixels: np.ndarray) -> np.ndarray:
-    """Invert uint8, uint16 or float in [0, 1]."""
-    return (np.iinfo(pixels.dtype).max if pixels.dtype.kind == "u" else 1) - pixels
-
-
-def multiply_alpha(pixels: np.ndarray, alpha: np.ndarray, power: int) -> np.ndarray:
-    """Multiply colours by alpha to a power, 1 or -1, as "associated alpha" stores them; where alpha is 0 they stay.
-
-    Example:
-        >>> multiply_alpha(np.array([[40, 40]], np.uint8), np.array([[51, 0]], np.uint8), -1).tolist()
-        [[200, 40]]
-    """
-    share = as_float(alpha).astype(np.float64)
-    share = np.where(share > 0, share, 1) ** power
-    return as_depth(as_float(pixels) * (share if pixels.ndim == 2 else share[..., None]), pixels.dtype)
 
 
 def from_primaries(name: str, primaries: tuple, curve: np.ndarray, white: tuple[float, float] = D65) -> Space:

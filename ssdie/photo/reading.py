@@ -175,7 +175,8 @@ def _convert(photo: Photo) -> None:
         drop_color(photo)
         return
     photo.frames = converted
-    if photo.kind == "AVIF" and not photo.metadata.icc:  # Pillow cannot write nclx
+    if not space.is_reversible or (photo.kind == "AVIF" and not photo.metadata.icc):  # Pillow cannot write nclx
+        drop_color(photo)
         dtype = photo.originals[0].dtype
         photo.space, photo.originals = None, [color.as_depth(frame, dtype) for frame in converted]
         photo.frames = photo.originals

@@ -10,10 +10,9 @@ from contextlib import suppress
 
 import numpy as np
 
-from ssdie.photo.color import multiply_alpha, negative
 from ssdie.photo.metadata import drop_thumbnails
 from ssdie.photo.tags import SIZES, Directory, TagBlock
-from ssdie.photo.tiff_strips import cut, encode, find_codec
+from ssdie.photo.tiff_strips import cut, encode, find_codec, multiply_alpha, negative
 from ssdie.utils.dependencies import require
 
 WIDTH, HEIGHT, BITS, COMPRESSION, PHOTOMETRIC, OFFSETS, ORIENTATION = 256, 257, 258, 259, 262, 273, 274

@@ -1,4 +1,4 @@
-"""Strips and tiles of TIFF files: cut pixels into them, and encode each."""
+"""Pixels as TIFF files store them: inverted, multiplied by alpha, cut into strips and tiles, encoded."""
 
 import io
 import zlib
@@ -7,7 +7,25 @@ from collections.abc import Iterator
 import numpy as np
 from PIL import Image
 
+from ssdie.photo.color import as_depth, as_float
 from ssdie.utils.dependencies import require
+
+
+def negative(pixels: np.ndarray) -> np.ndarray:
+    """Invert uint8, uint16 or float in [0, 1]."""
+    return (np.iinfo(pixels.dtype).max if pixels.dtype.kind == "u" else 1) - pixels
+
+
+def multiply_alpha(pixels: np.ndarray, alpha: np.ndarray, power: int) -> np.ndarray:
+    """Multiply colours by alpha to a power, 1 or -1, as "associated alpha" stores them; where alpha is 0 they stay.
+
+    Example:
+        >>> multiply_alpha(np.array([[40, 40]], np.uint8), np.array([[51, 0]], np.uint8), -1).tolist()
+        [[200, 40]]
+    """
+    share = as_float(alpha).astype(np.float64)
+    share = np.where(share > 0, share, 1) ** power
+    return as_depth(as_float(pixels) * (share if pixels.ndim == 2 else share[..., None]), pixels.dtype)
 
 
 def cut(pixels: np.ndarray, tile: tuple[int, int] | None, rows: int, planar: bool) -> Iterator[np.ndarray]:
