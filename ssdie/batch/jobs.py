@@ -140,7 +140,10 @@ def find_jobs(inputs: Iterable[str | Path], out: str | Path, naming: Naming = Na
     jobs.order = range(len(jobs.names))
     if twice := _repeated(lambda: map(jobs.real_source, jobs.order)):
         first: dict[str, int] = {}
-        jobs.order = [f for f in jobs.order if (s := jobs.real_source(f)) not in twice or first.setdefault(s, f) == f]
+        kept = [f for f in jobs.order if (s := jobs.real_source(f)) not in twice or first.setdefault(s, f) == f]
+        dropped = {os.path.join(jobs.roots[jobs.root[f]][0], jobs.names[f]) for f in set(jobs.order) - set(kept)}
+        jobs.skipped += [(path, "link to another input") for path in sorted(dropped) if os.path.islink(path)]
+        jobs.order = kept
     groups = defaultdict(list)
     if shared := _repeated(lambda: map(jobs.place, jobs.order)):
         for file in (f for f in jobs.order if jobs.place(f) in shared):

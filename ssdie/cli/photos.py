@@ -7,7 +7,7 @@ import shutil
 import sys
 import tempfile
 import warnings
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from ssdie.cli.command import Command, strength
@@ -183,7 +183,8 @@ def enhance_one(args: argparse.Namespace, weights, reporter: Report) -> None:
             with target.open("rb") as file:
                 shutil.copyfileobj(file, sys.stdout.buffer)
             sys.stdout.buffer.flush()
-        reporter.add(outcome)
+        names = {"source": args.inputs[0], "target": args.out}
+        reporter.add(replace(outcome, **{key: "-" for key, name in names.items() if name == STDIN}))
 
 
 def readable(target: Path) -> set[str]:

@@ -5,19 +5,20 @@ these smooth maps are applied to the photo's own pixels (`ssdie.enhancement.corr
 the pixels, and there are no tiles and no seams. Arrays and files need NumPy and ONNX Runtime; tensors need torch.
 """
 
-import io
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Union
 
 import numpy as np
-from PIL import Image, ImageCms, ImageOps
+from PIL import Image, ImageOps
 
 from ssdie.batch.jobs import VIDEO_SUFFIXES
 from ssdie.enhancement.correction import apply_correction, downsample
 from ssdie.enhancement.runtime import Model, released_model
 from ssdie.enhancement.strength import AUTO, Strength, check_strength, find_strength
-from ssdie.photo.files import deep_values, explain
+from ssdie.photo.files import explain
+from ssdie.photo.reading import from_picture, own_pixels, read_photo
+from ssdie.photo.scene import enhance_scene
 
 if TYPE_CHECKING:
     import torch
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from ssdie.networks.generators import Generator
 
 WORKING_SIZE = 128  # longer side of the network's input, pixels; at larger sizes a cast remains in patches
+SETTINGS = ("model", "strength", "working_size", "postprocess")  # names of the settings in their order
 ORIENTATION = 0x0112
 # description, make, model, software, time, artist, copyright, EXIF, GPS
 DESCRIPTIVE_TAGS = {0x010E, 0x010F, 0x0110, 0x0131, 0x0132, 0x013B, 0x8298, 0x8769, 0x8825}
@@ -42,6 +44,9 @@ def enhance(
 ) -> "EnhancedPhoto | Image.Image | np.ndarray | torch.Tensor":
     """Enhance a photo at its own size.
 
+    Of paths, PIL images and arrays only the scene is enhanced (`ssdie.photo.scene`): bars, borders, transparent margins
+    and flat pictures stay, and grey photos stay grey. Tensors are enhanced as a whole.
+
     Args:
         photo: a path; a PIL image; an array (H, W), (H, W, 3) or (H, W, 4), uint8, uint16 or float in [0, 1], RGB;
             a tensor (3, H, W) or (N, 3, H, W), float16, bfloat16, float32 or float64 in [0, 1].
@@ -54,7 +59,7 @@ def enhance(
 
     Returns:
         An object of the type, size, dtype and mode of `photo`; for a path an `EnhancedPhoto`. PIL images are upright,
-        with their metadata; tensors are detached.
+        with their EXIF and in the space of their ICC profile; tensors are detached.
 
     Raises:
         TypeError, ValueError: `photo` has another type, shape or range.
@@ -75,7 +80,7 @@ def enhance(
     if isinstance(photo, Image.Image):
         return _enhance_pil(photo, (model, *settings))
     if isinstance(photo, np.ndarray):
-        return enhance_array(photo, model, *settings)
+        return _enhance_scene(photo, (model, *settings))
     raise TypeError(f"photo: expected a path, a PIL image, an array or a tensor, got {type(photo).__name__}.")
 
 
@@ -109,7 +114,7 @@ def enhance_array(
     working_size: int = WORKING_SIZE,
     postprocess: bool = True,
 ) -> np.ndarray:
-    """Enhance an array; see `enhance`.
+    """Enhance an array as a whole; see `enhance`.
 
     Args:
         pixels: (H, W) grey, (H, W, 3) RGB or (H, W, 4) RGB and alpha, sRGB; uint8, uint16 or float in [0, 1].
@@ -131,24 +136,43 @@ def enhance_and_score(
     """Enhance an array like `enhance_array`; also return its dust score, None if the model has no dust classifier."""
     model = as_model(model)
     settings = (model, strength, working_size, postprocess)
+    check_pixels(pixels)
     if pixels.ndim == 2:
         colored, score = enhance_and_score(np.repeat(pixels[..., None], 3, axis=2), *settings)
         mean = colored.mean(axis=2)
         return (mean if pixels.dtype.kind == "f" else np.rint(mean)).astype(pixels.dtype), score
-    if pixels.ndim != 3 or pixels.shape[2] not in (3, 4) or pixels.size == 0:
-        raise ValueError(f"photo: expected an array (H, W), (H, W, 3) or (H, W, 4), got the shape {pixels.shape}.")
-    if pixels.dtype not in (np.uint8, np.uint16, np.float16, np.float32, np.float64):
-        raise ValueError(f"photo: expected uint8, uint16 or float in [0, 1], got {pixels.dtype}. Convert it first.")
-    if pixels.dtype.kind == "f":
-        low, high = pixels[..., :3].min(), pixels[..., :3].max()  # NaN, if there is one
-        if not (low >= -1e-4 and high <= 1 + 1e-4):
-            raise ValueError(f"photo: expected values in [0, 1], got {low:.6g} to {high:.6g}. Scale it first.")
     correction = model.correct(downsample(pixels[..., :3], working_size), postprocess)
     correction = correction.scaled(find_strength(strength, correction.dust_score))
     enhanced = np.empty(pixels.shape, pixels.dtype)
     apply_correction(pixels[..., :3], correction, out=enhanced[..., :3])
     enhanced[..., 3:] = pixels[..., 3:]
     return enhanced, correction.dust_score
+
+
+def check_pixels(pixels: np.ndarray) -> None:
+    """Check shape, dtype and range of an array; see `enhance_array`.
+
+    Raises:
+        ValueError: with what was expected and what was got.
+    """
+    if pixels.ndim not in (2, 3) or pixels.shape[2:] not in ((), (3,), (4,)) or pixels.size == 0:
+        raise ValueError(f"photo: expected an array (H, W), (H, W, 3) or (H, W, 4), got the shape {pixels.shape}.")
+    if pixels.dtype not in (np.uint8, np.uint16, np.float16, np.float32, np.float64):
+        raise ValueError(f"photo: expected uint8, uint16 or float in [0, 1], got {pixels.dtype}. Convert it first.")
+    if pixels.dtype.kind == "f":
+        colors = pixels[..., :3] if pixels.ndim == 3 else pixels
+        low, high = colors.min(), colors.max()  # NaN, if there is one
+        if not (low >= -1e-4 and high <= 1 + 1e-4):
+            raise ValueError(f"photo: expected values in [0, 1], got {low:.6g} to {high:.6g}. Scale it first.")
+
+
+def _enhance_scene(pixels: np.ndarray, settings: tuple) -> np.ndarray:
+    """Enhance the scene in an array; bars, transparent margins, flat and grey pictures are treated as in files."""
+    check_pixels(pixels)
+    result = np.array(pixels)
+    colors, alpha = (result[..., :3], result[..., 3]) if result.shape[2:] == (4,) else (result, None)
+    colors[:] = enhance_scene(colors, alpha, lambda scene: enhance_array(scene, *settings))
+    return result
 
 
 def _enhance_tensor(photo: "torch.Tensor", model: "Model | Generator | None", *settings) -> "torch.Tensor":
@@ -184,11 +208,9 @@ def _enhance_tensor(photo: "torch.Tensor", model: "Model | Generator | None", *s
 def _enhance_path(path: Path, settings: tuple) -> "EnhancedPhoto":
     """Enhance a photo file."""
     from ssdie.enhancement.result import enhance_photo  # which imports this module
-    from ssdie.photo import read_photo
 
-    names = ("model", "strength", "working_size", "postprocess")
     try:
-        return enhance_photo(read_photo(path), **dict(zip(names, settings, strict=True)))
+        return enhance_photo(read_photo(path), **dict(zip(SETTINGS, settings, strict=True)))
     except FileNotFoundError:
         raise
     except Exception as error:  # whatever a decoder raises
@@ -198,22 +220,18 @@ def _enhance_path(path: Path, settings: tuple) -> "EnhancedPhoto":
         raise ValueError(f"{path} cannot be enhanced: {explain(error)}.") from error
 
 
-def _enhance_pil(photo: Image.Image, settings: tuple) -> Image.Image:
-    """Enhance a PIL image, upright: grey, 16 bits and alpha are kept, other modes become RGB."""
-    info, exif = photo.info, _upright_exif(photo)
-    photo = ImageOps.exif_transpose(photo)
-    kept = {k: v for k, v in info.items() if k in ("icc_profile", "dpi")}
-    if photo.mode in ("I", "F") or photo.mode.startswith("I;16"):
-        enhanced = Image.fromarray(enhance_array(deep_values(photo), *settings))
-    else:
-        alpha = photo.convert("RGBA").getchannel("A") if photo.has_transparency_data else None
-        if photo.mode in ("CMYK", "LAB"):
-            photo = _convert_to_srgb(photo, kept.pop("icc_profile", None))
-        grey = photo.mode in ("1", "L", "LA", "La")
-        enhanced = Image.fromarray(enhance_array(np.asarray(photo.convert("L" if grey else "RGB")), *settings))
-        if alpha is not None:
-            enhanced.putalpha(alpha)
-    enhanced.info = kept | ({"exif": exif} if exif else {})
+def _enhance_pil(picture: Image.Image, settings: tuple) -> Image.Image:
+    """Enhance a PIL image, upright: grey, 16 bits, alpha and profile are kept, other modes become RGB."""
+    from ssdie.enhancement.result import enhance_photo  # which imports this module
+
+    info, exif = picture.info, _upright_exif(picture)
+    photo = from_picture(ImageOps.exif_transpose(picture))
+    result = enhance_photo(photo, **dict(zip(SETTINGS, settings, strict=True)))
+    enhanced = Image.fromarray(own_pixels(photo, 0, result.array))
+    if (alpha := photo.alpha()) is not None:
+        enhanced.putalpha(Image.fromarray(alpha))
+    kept = {"icc_profile": photo.metadata.icc, "dpi": info.get("dpi"), "exif": exif}
+    enhanced.info = {name: value for name, value in kept.items() if value}
     return enhanced
 
 
@@ -224,15 +242,3 @@ def _upright_exif(photo: Image.Image) -> bytes:
     for tag in [t for t in exif if t == ORIENTATION or (photo.format == "TIFF" and t not in DESCRIPTIVE_TAGS)]:
         del exif[tag]
     return exif.tobytes() if len(exif) else b""
-
-
-def _convert_to_srgb(photo: Image.Image, profile: bytes | None) -> Image.Image:
-    """Convert CMYK or Lab to RGB by its own profile, where it has a valid one."""
-    if profile:
-        try:
-            return ImageCms.profileToProfile(
-                photo, ImageCms.ImageCmsProfile(io.BytesIO(profile)), ImageCms.createProfile("sRGB"), outputMode="RGB"
-            )
-        except (ImageCms.PyCMSError, OSError):
-            pass  # the profile is damaged: convert as if there were none
-    return photo.convert("RGB")

@@ -3,7 +3,7 @@
 - `reading`, `writing`: `read_photo` returns a `Photo`, which has a method `save`. `conversion`: losses between formats.
 - `formats`: the table of formats. `decoders`, `optional`: decoders of each, without and with the extra `formats`.
 - `scene`: bars, flat pictures, grey stored as RGB, panoramas. `color`, `hdr`: colour management.
-- `tags`, `exif`, `metadata`, `boxes`, `jpeg`, `jxl`, `tiff`: the parts of files, patched in place.
+- `tags`, `exif`, `metadata`, `boxes`, `jpeg`, `jxl`, `tiff`, `tiff_strips`: the parts of files, patched in place.
 - `files`: 8-bit photos for research. `video_*`: videos.
 """
 

@@ -72,6 +72,11 @@ class Space:
     primaries: str = "bt2020"
     profile: bytes = b""
 
+    @property
+    def is_reversible(self) -> bool:
+        """Whether `from_srgb` is possible."""
+        return not self.profile or self._transforms[1] is not None
+
     def to_srgb(self, pixels: np.ndarray) -> np.ndarray:
         """Convert (H, W) or (H, W, 3), uint8, uint16 or float, to float32 sRGB, which may lie outside [0, 1]."""
         return _by_rows(self._to_srgb, pixels)
@@ -115,9 +120,16 @@ class Space:
 
     @cached_property
     def _transforms(self) -> tuple:
-        own, srgb = ImageCms.ImageCmsProfile(io.BytesIO(self.profile)), ImageCms.createProfile("sRGB")
-        build = ImageCms.buildTransform
-        return build(own, srgb, "RGB", "RGB"), build(srgb, own, "RGB", "RGB")
+        build, srgb = ImageCms.buildTransform, ImageCms.createProfile("sRGB")
+        try:
+            own = ImageCms.ImageCmsProfile(io.BytesIO(self.profile))
+            forward = build(own, srgb, "RGB", "RGB")
+        except (ImageCms.PyCMSError, OSError) as error:
+            raise ValueError("its colour profile is damaged") from error
+        try:
+            return forward, build(srgb, own, "RGB", "RGB")
+        except ImageCms.PyCMSError:
+            return forward, None  # profiles of scanners and cameras may have one direction only
 
 
 def _by_rows(convert: Callable, values: np.ndarray) -> np.ndarray:
@@ -175,15 +187,18 @@ def from_code_points(primaries: int, transfer: int) -> Space | None:
     return _unless_srgb(from_primaries(f"code points {primaries}/{transfer}", known, curve))
 
 
-def from_gamma(gamma: float, chromaticities: tuple[float, ...] = ()) -> Space | None:
+def from_gamma(gamma: float, chromaticities: tuple[float, ...] = (), gray: bool = False) -> Space | None:
     """Make a space from the PNG chunks gAMA and cHRM; None for sRGB and for values that make no sense.
 
     Args:
         gamma: encoding exponent, such as 1 / 2.2.
         chromaticities: x, y of white, red, green, blue; empty for the primaries of BT.709.
+        gray: whether the picture is grey, without primaries.
     """
     if not 0.05 < gamma < 5:
         return None
+    if gray:
+        return _unless_srgb(Space("gAMA", (SAMPLES ** (1 / gamma),)))
     pairs = tuple(zip(chromaticities[::2], chromaticities[1::2], strict=True))
     if any(y <= 0 for _, y in pairs):
         return None
@@ -207,6 +222,8 @@ def from_icc(profile: bytes, gray: bool = False) -> Space | None:
     try:
         tags = _icc_tags(profile)
         kind = profile[16:20]
+        if gray and kind == b"RGB ":
+            return None  # of a photo that was colour once; it says nothing that other programs follow
         if kind not in (b"GRAY", b"RGB ") or gray != (kind == b"GRAY"):
             raise ValueError("its colour profile is for pictures with other channels")
         if b"cicp" in tags and len(tags[b"cicp"]) >= 12 and not gray:

@@ -62,7 +62,9 @@ def add_picture(photo, picture: Image.Image) -> None:
         photo.frames.append(deep_values(picture))
     else:
         if picture.has_transparency_data:
-            alpha = np.asarray(picture.convert("RGBA").getchannel("A"))[..., None]
+            clear = picture.convert("RGBA")
+            alpha = np.asarray(clear.getchannel("A"))[..., None]
+            picture = clear if picture.mode in ("P", "PA") else picture
         if picture.mode in ("CMYK", "LAB"):
             photo.notes.append(f"{picture.mode} was converted to RGB.")
             picture = _to_srgb(picture, photo.metadata.icc)
@@ -149,7 +151,7 @@ def decode_png(photo, data: bytes) -> None:
                 photo.metadata.chunks = [chunk for chunk in chunks if chunk[0] != b"iCCP"]
                 photo.notes.append("The colour profile is damaged and was dropped.")
     check_size((width, height), 1, len(data))
-    plain = metadata.write_chunks(data, [])
+    plain = metadata.write_chunks(data, [], without=damaged)
     head = plain[: plain.find(b"IDAT")]
     if depth == 16 and (color in (2, 4, 6) or b"tRNS" in head):
         if b"acTL" in head:

@@ -98,8 +98,8 @@ def _replace_thumbnail(block: TagBlock, first, thumbnail: Callable[[int, bytes],
         second = None
     old = (block.number(second, THUMBNAIL), block.number(second, THUMBNAIL_LENGTH)) if second else (0, 0)
     start, length = old
-    inside = start and length and start + length <= len(block.data)
-    shown = bytes(block.data[start : start + length]) if inside else b""
+    shown = bytes(block.data[start : start + length])
+    inside = len(shown) == length and shown.startswith(b"\xff\xd8")  # otherwise the offset may be damaged
     new = thumbnail(length, shown) if thumbnail and inside else b""
     if new and len(new) <= length:
         block.data[start : start + length] = new.ljust(length, b"\0")

@@ -45,8 +45,8 @@ KINDS = {
              f"{BLOCKS}, text, time, density, cICP, gAMA, cHRM, sRGB, unknown chunks; all frames of an APNG",
              "the palette (becomes RGB), sBIT, bKGD; interlacing"),
         Kind("TIFF", (".tif", ".tiff"), "", "TIFF",
-             "1, 8 and 16 bit, 32-bit float grey; 16-bit and float colour, planar, BigTIFF tiles, Zstandard, LERC and "
-             "WebP need `formats`",
+             "1, 8 and 16 bit, 32-bit float grey; 16-bit and float colour, channels beyond colour and alpha, inverted "
+             "16-bit grey, planar, BigTIFF tiles, Zstandard, LERC and WebP need `formats`",
              f"{BLOCKS}, IPTC, Photoshop, GeoTIFF and unknown tags at their places; tiles, planes, byte order, extra "
              "channels, every page; LZW, Deflate, PackBits, Zstandard and JPEG compression",
              "preview pages and SubIFDs (with a note); shared JPEG tables; CMYK, Lab and palette become RGB, "
@@ -59,13 +59,13 @@ KINDS = {
              "palette (computed anew)"),
         Kind("JPEG2000", (".jp2", ".j2k", ".jpx", ".j2c", ".jpf"), "", "JPEG2000",
              "8 bit, 16-bit grey; other depths need `formats`, 9 to 15 bit become 16",
-             "EXIF, XMP, ICC profile", "other boxes"),
+             "EXIF, XMP, ICC profile", "other boxes; a bare codestream becomes JP2"),
         Kind("BMP", (".bmp", ".dib"), "", "BMP", "1 to 8 bit", "density", "the palette (becomes RGB)"),
         Kind("PPM", (".ppm", ".pgm", ".pbm", ".pnm"), "", "PPM", "8 and 16 bit", "", "comments; 1 bit becomes 8"),
         Kind("HEIC", (".heic", ".heif", ".hif"), "formats", "JPEG", "8 to 12 bit", BLOCKS,
              "bits above 8 in JPEG (`--format png` keeps them), gain map, depth map, further pictures: with a note"),
         Kind("JPEG XL", (".jxl",), "formats", "JPEG", "8 and 16 bit", "EXIF, XMP",
-             "bits above 8 in JPEG (`--format png` keeps them), ICC profiles: with a note; compressed boxes"),
+             "bits above 8 in JPEG (`--format png` keeps them), ICC profiles: with a note"),
         Kind("RAW", RAW_SUFFIXES, "formats", "TIFF", "developed to 16 bit with the white balance of the camera",
              "EXIF without the maker note", "the maker note, the raw values"),
     )

@@ -3,7 +3,7 @@
 import hashlib
 import io
 import struct
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 from PIL import Image
@@ -12,43 +12,47 @@ EXIF, XMP, EXTENDED_XMP = b"Exif\0\0", b"http://ns.adobe.com/xap/1.0/\0", b"http
 ICC, IPTC, MPF = b"ICC_PROFILE\0", b"Photoshop 3.0\0", b"MPF\0"
 GAIN_MAP = b"urn:iso:std:iso:ts:21496:-1\0"
 COMMENT, APP0, APP1, APP2, APP11, APP13, APP14 = 0xFE, 0xE0, 0xE1, 0xE2, 0xEB, 0xED, 0xEE
+SCAN = 0xDA
 LARGEST = 65533  # largest content of a segment, bytes
 FEW = 0.01  # fraction of the pixels that may be missing at the end of a truncated file
 
 Segments = list[tuple[int, bytes]]
 
 
+def _headers(data: bytes) -> Iterator[tuple[int, int, int]]:
+    """Yield marker, offset and end of each segment up to the first scan; other bytes are skipped, as decoders do."""
+    place = 2
+    while (place := data.find(b"\xff", place)) >= 0 and place + 4 <= len(data):
+        marker = data[place + 1]
+        if marker in (0, 1, 0xFF) or 0xD0 <= marker <= 0xD9:  # without content, or no marker
+            place += 1 if marker == 0xFF else 2
+            continue
+        end = place + 2 + max(2, struct.unpack_from(">H", data, place + 2)[0])
+        yield marker, place, end
+        if marker == SCAN:
+            return
+        place = end
+
+
 def read_segments(data: bytes) -> tuple[Segments, int]:
     """Return the application and comment segments (marker, content) before the first scan, and the scan's offset."""
-    found, place = [], 2
-    while place + 4 <= len(data):
-        if data[place] != 0xFF:
-            break
-        marker = data[place + 1]
-        if marker == 0xFF:  # a fill byte
-            place += 1
-            continue
-        if marker == 0xDA:
+    found = []
+    for marker, place, end in _headers(data):
+        if marker == SCAN:
             return found, place
-        if 0xD0 <= marker <= 0xD9 or marker == 1:
-            place += 2
-            continue
-        (length,) = struct.unpack_from(">H", data, place + 2)
         if 0xE0 <= marker <= 0xEF or marker == COMMENT:
-            found.append((marker, data[place + 4 : place + 2 + length]))
-        place += 2 + max(2, length)
+            found.append((marker, data[place + 4 : end]))
     return found, len(data)
 
 
 def write_segments(data: bytes, segments: Iterable[tuple[int, bytes]]) -> bytes:
     """Replace the application and comment segments of an encoded JPEG; Adobe's APP14 stays, since decoders need it."""
-    _, scan = read_segments(data)
-    kept, place = b"", 2
-    while place < scan:
-        (length,) = struct.unpack_from(">H", data, place + 2)
-        if not (0xE0 <= data[place + 1] <= 0xEF and data[place + 1] != APP14) and data[place + 1] != COMMENT:
-            kept += data[place : place + 2 + length]
-        place += 2 + length
+    kept, scan = b"", len(data)
+    for marker, place, end in _headers(data):
+        if marker == SCAN:
+            scan = place
+        elif marker == APP14 or not (0xE0 <= marker <= 0xEF or marker == COMMENT):
+            kept += data[place:end]
     head = b"".join(struct.pack(">BBH", 0xFF, marker, len(content) + 2) + content for marker, content in segments)
     return data[:2] + head + kept + data[scan:]
 
@@ -94,21 +98,22 @@ def complete(data: bytes) -> bytes:
 
 
 def check_frame(data: bytes) -> None:
-    """Reject JPEG files that are not 8-bit.
+    """Reject JPEG files that are not 8-bit, and those of rare processes.
 
     Raises:
         ValueError: names the format.
     """
-    place = 2
-    while place + 5 <= len(data) and data[place] == 0xFF and data[place + 1] != 0xDA:
-        marker = data[place + 1]
+    for marker, place, end in _headers(data):
         if marker == 0xF7:
             raise ValueError("JPEG-LS is not supported")
-        if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
-            if data[place + 4] != 8:
-                raise ValueError(f"{data[place + 4]}-bit JPEG is not supported")
+        if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC) and end > place + 4:
+            bits = data[place + 4 : place + 5]
+            if marker not in (0xC0, 0xC1, 0xC2, 0xC3, 0xC9, 0xCA):
+                name = "lossless arithmetic" if marker == 0xCB else "hierarchical"
+                raise ValueError(f"{name} JPEG is not supported")
+            if bits and bits[0] != 8:
+                raise ValueError(f"{bits[0]}-bit JPEG is not supported")
             return
-        place += 1 if marker == 0xFF else 2 + max(2, struct.unpack_from(">H", data, place + 2)[0])
 
 
 def has_all_scans(data: bytes) -> bool:
@@ -186,7 +191,7 @@ def encode(picture: Image.Image, tables: dict | None, quality: int | None, dpi=N
 
     Args:
         picture: to encode.
-        tables: quantisation tables of the original, used if they are finer than those of quality 95.
+        tables: quantisation tables of the original; of each step the finer one of these and of quality 95 is used.
         quality: 1 to 100; None means 95, or `tables`.
         dpi: pixels per inch, horizontal and vertical.
     """
@@ -196,7 +201,12 @@ def encode(picture: Image.Image, tables: dict | None, quality: int | None, dpi=N
         probe = io.BytesIO()
         picture.resize((8, 8)).save(probe, "JPEG", quality=95)
         with Image.open(probe) as default:
-            if sum(map(sum, tables.values())) / len(tables) < sum(default.quantization[0]):
-                options = {"qtables": list(tables.values())[:2], "subsampling": 0}
+            options = {"qtables": _finer(list(tables.values()), list(default.quantization.values())), "subsampling": 0}
     picture.save(encoded, "JPEG", **options, **({"dpi": dpi} if dpi else {}))
     return encoded.getvalue()
+
+
+def _finer(own: list, default: list) -> list[list[int]]:
+    """Smallest quantisation steps of two sets of tables: luma first, then chroma, for which a set may have several."""
+    chroma = own[1:] or own
+    return [list(map(min, table, *(chroma if n else own[:1]))) for n, table in enumerate(default)]

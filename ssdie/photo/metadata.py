@@ -3,6 +3,7 @@
 import re
 import struct
 import zlib
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
@@ -11,12 +12,14 @@ XMP_KEYWORD = b"XML:com.adobe.xmp"
 NEEDED_CHUNKS = (b"IHDR", b"PLTE", b"IDAT", b"IEND", b"tRNS", b"acTL", b"fcTL", b"fdAT")
 PIXEL_CHUNKS = (*NEEDED_CHUNKS, b"hIST", b"sPLT", b"bKGD", b"sBIT")
 CHUNK_SIZES = {b"pHYs": 9, b"cHRM": 32, b"gAMA": 4, b"sRGB": 1, b"tIME": 7, b"cICP": 4}
+TRANSPARENCY_SIZES = {0: (2,), 2: (6,), 3: range(1, 257)}  # of the chunk tRNS for each colour type
 COLOR_CHUNKS = (b"iCCP", b"cICP", b"gAMA", b"cHRM", b"sRGB", b"mDCV", b"cLLI")
 LONGEST = 1 << 24  # largest size of a compressed text or profile after unpacking, bytes
 JP2_EXIF = b"JpgTiffExif->JP2"
 JP2_XMP = bytes.fromhex("be7acfcb97a942e89c71999491e3afac")
 GIF_XMP = b"\x21\xff\x0bXMP DataXMP"
 GIF_XMP_END = b"\1" + bytes(range(255, -1, -1)) + b"\0"  # readers that skip blocks inside the packet end here
+THUMBNAILS = (1033, 1036)  # image resources of Photoshop
 UUIDS = {JP2_EXIF: "exif", JP2_XMP: "xmp"}
 
 
@@ -90,17 +93,19 @@ def read_chunks(data: bytes) -> tuple[Chunks, set[bytes], int]:
     """
     found: Chunks = []
     damaged, place, before, name = set(), len(PNG_SIGNATURE), True, b""
+    clear = TRANSPARENCY_SIZES.get(data[25] if len(data) > 25 else -1, ())
     while place + 12 <= len(data) and name != b"IEND":
         length, name = struct.unpack_from(">I4s", data, place)
         content = data[place + 8 : place + 8 + length]
         if name == b"IDAT":
             before = False
-        if name not in PIXEL_CHUNKS:
+        if name not in PIXEL_CHUNKS or name == b"tRNS":
             checksum = data[place + 8 + length : place + 12 + length]
-            if checksum == struct.pack(">I", zlib.crc32(name + content)) and _is_sound(name, content):
-                found.append((name, content, before))
-            else:
+            sound = length in clear if name == b"tRNS" else _is_sound(name, content)
+            if not sound or checksum != struct.pack(">I", zlib.crc32(name + content)):
                 damaged.add(name)
+            elif name != b"tRNS":
+                found.append((name, content, before))
         place += 12 + length
     return found, damaged, place if name == b"IEND" else len(data)
 
@@ -111,8 +116,8 @@ def _is_sound(name: bytes, content: bytes) -> bool:
         return len(content) == CHUNK_SIZES[name]
     if name in (b"zTXt", b"iTXt"):
         decoder, packed = zlib.decompressobj(), content[content.find(b"\0") + 2 :]
-        if name == b"iTXt":
-            packed = packed.split(b"\0", 2)[-1] if content[content.find(b"\0") + 1 :][:1] == b"\1" else b""
+        if name == b"iTXt":  # after its method: language and translated keyword
+            packed = packed[1:].split(b"\0", 2)[-1] if content[content.find(b"\0") + 1 :][:1] == b"\1" else b""
         try:
             decoder.decompress(packed, LONGEST)
         except zlib.error:
@@ -121,15 +126,15 @@ def _is_sound(name: bytes, content: bytes) -> bool:
     return True
 
 
-def write_chunks(data: bytes, chunks: Chunks) -> bytes:
-    """Replace the metadata chunks of an encoded PNG; chunks that a decoder needs stay."""
+def write_chunks(data: bytes, chunks: Chunks, without: Iterable[bytes] = ()) -> bytes:
+    """Replace the metadata chunks of an encoded PNG; chunks that a decoder needs stay, except those `without`."""
     parts, place = [data[:8]], 8
     while place + 12 <= len(data):
         length, name = struct.unpack_from(">I4s", data, place)
         end = place + 12 + length
         if name == b"IEND":
             parts += [_chunk(*chunk[:2]) for chunk in chunks if not chunk[2]]
-        if name in NEEDED_CHUNKS:
+        if name in NEEDED_CHUNKS and name not in without:
             parts.append(data[place:end])
         if name == b"IHDR":
             parts += [_chunk(*chunk[:2]) for chunk in chunks if chunk[2]]
@@ -229,3 +234,24 @@ def read_gif_xmp(data: bytes) -> bytes:
     start = data.find(GIF_XMP)
     end = data.find(GIF_XMP_END[:8], start) if start >= 0 else -1
     return data[start + len(GIF_XMP) : end] if end > 0 else b""
+
+
+def drop_thumbnails(resources: bytes) -> bytes:
+    """Remove the thumbnails from Photoshop's image resources, since they show the photo before the enhancement.
+
+    Args:
+        resources: blocks of "8BIM"; returned unchanged if they are damaged or continue elsewhere.
+    """
+    kept, place = b"", 0
+    while place < len(resources):
+        head = resources[place : place + 7]
+        name = place + 6 + (head[6] // 2 + 1) * 2 if len(head) == 7 else len(resources)  # end of the padded name
+        if not head.startswith(b"8BIM") or name + 4 > len(resources):
+            return resources
+        (size,) = struct.unpack_from(">I", resources, name)
+        end = name + 4 + size + size % 2
+        if name + 4 + size > len(resources):
+            return resources
+        kept += b"" if struct.unpack_from(">H", head, 4)[0] in THUMBNAILS else resources[place:end]
+        place = end
+    return kept

@@ -36,7 +36,8 @@ def decode_heic(photo, data: bytes) -> None:
 
 def decode_jpeg_xl(photo, data: bytes) -> None:
     """Decode JPEG XL with imagecodecs."""
-    array = require("imagecodecs", "formats").jpegxl_decode(data)
+    imagecodecs = require("imagecodecs", "formats")
+    array = imagecodecs.jpegxl_decode(data)
     if array.ndim not in (2, 3) or array.dtype not in (np.uint8, np.uint16):
         raise ValueError(f"expected JPEG XL with one frame of uint8 or uint16, got {array.dtype} of {array.ndim} axes")
     add_deep(photo, array)
@@ -45,10 +46,16 @@ def decode_jpeg_xl(photo, data: bytes) -> None:
     except ValueError as error:
         photo.notes.append(f"The colour space of the JPEG XL was not read ({error}); the values are taken for sRGB.")
     for name, low, high in metadata.read_boxes(data) if data[:1] == b"\0" else []:
-        if name == b"Exif":
-            photo.metadata.exif = data[low + 4 + struct.unpack_from(">I", data, low)[0] : high]
+        content = data[low:high]
+        if name == b"brob":  # a compressed box
+            try:
+                name, content = content[:4], imagecodecs.brotli_decode(content[4:], out=metadata.LONGEST)
+            except imagecodecs.BrotliError:
+                photo.notes.append("Damaged metadata were dropped.")
+        if name == b"Exif" and len(content) > 4:
+            photo.metadata.exif = content[4 + struct.unpack_from(">I", content)[0] :]
         elif name == b"xml ":
-            photo.metadata.xmp = data[low:high]
+            photo.metadata.xmp = content
 
 
 def decode_raw(photo, data: bytes) -> None:

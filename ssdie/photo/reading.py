@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
 from ssdie.photo import color, decoders, optional  # noqa: F401  the last adds decoders
 from ssdie.photo.exif import is_adobe_rgb, is_readable, read_orientation
@@ -119,6 +120,15 @@ def read_photo(source: str | Path | bytes) -> Photo:
     return photo
 
 
+def from_picture(picture: Image.Image) -> Photo:
+    """Make a photo from an upright PIL image: its pixels in sRGB, its metadata."""
+    photo = Photo("PNG", [], [], Metadata())
+    decoders.add_info(photo, picture.info)
+    decoders.add_picture(photo, picture)
+    _convert(photo)
+    return photo
+
+
 def _drop_damaged(photo: Photo) -> None:
     metadata = photo.metadata
     if metadata.exif and not is_readable(metadata.exif):
@@ -148,7 +158,8 @@ def _convert(photo: Photo) -> None:
         if space and space.profile and photo.frames[0].dtype != np.uint8:
             photo.notes.append("The colour profile holds lookup tables and was not applied to more than 8 bits.")
             space = None
-        converted = [np.clip(space.to_srgb(frame), 0, 1) for frame in photo.frames] if space else None
+        axes = photo.frames[0].ndim  # a TIFF may hold grey pages too, to which the profile does not apply
+        converted = [np.clip(space.to_srgb(f), 0, 1) if f.ndim == axes else f for f in photo.frames] if space else None
     except ValueError:
         photo.notes.append("The colour profile is damaged or does not fit the picture; it was dropped.")
         drop_color(photo)
@@ -164,7 +175,8 @@ def _convert(photo: Photo) -> None:
         drop_color(photo)
         return
     photo.frames = converted
-    if photo.kind == "AVIF" and not photo.metadata.icc:  # Pillow cannot write nclx
+    if not space.is_reversible or (photo.kind == "AVIF" and not photo.metadata.icc):  # Pillow cannot write nclx
+        drop_color(photo)
         dtype = photo.originals[0].dtype
         photo.space, photo.originals = None, [color.as_depth(frame, dtype) for frame in converted]
         photo.frames = photo.originals
@@ -179,9 +191,9 @@ def _find_space(photo: Photo) -> color.Space | None:
         return None if gray else color.from_code_points(points[0], points[1])
     if photo.metadata.icc:
         return color.from_icc(photo.metadata.icc, gray)
-    if b"gAMA" in chunks and b"sRGB" not in chunks and not gray:
+    if b"gAMA" in chunks and b"sRGB" not in chunks:
         values = np.frombuffer(chunks[b"gAMA"][:4] + chunks.get(b"cHRM", b"")[:32], ">u4") / 100000
-        return color.from_gamma(values[0], tuple(values[1:]) if len(values) == 9 else ())
+        return color.from_gamma(values[0], tuple(values[1:]) if len(values) == 9 else (), gray)
     if (points := photo.code_points) and not gray:
         return color.from_code_points(*points)
     if not gray and is_adobe_rgb(photo.metadata.exif):
@@ -204,7 +216,7 @@ def own_pixels(photo: Photo, frame: int, enhanced: np.ndarray) -> np.ndarray:
         enhanced: the frame after the enhancement, as `photo.frames[frame]`.
     """
     before, original = photo.frames[frame], photo.originals[frame]
-    if photo.space is None:
+    if before is original:
         return enhanced
     own = np.empty_like(original)
     for start in range(0, len(original), color.ROWS):  # in strips, so that memory does not grow with the photo

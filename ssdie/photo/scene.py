@@ -20,6 +20,8 @@ RINGING, RINGED = 16, 24 * LEVEL  # JPEG ringing beside the scene: largest numbe
 SOFT, SOFT_STEP = 2, 12 * LEVEL  # soft edge of a bar: largest number of rows, smallest step between them
 OUTLIERS = 0.02  # fraction of a bar's row that may deviate by more than `RINGED`
 LARGEST_BARS = 0.8  # fraction of a side that bars may cover
+# Captions in bars: largest height, fraction of the side; largest part of a row; clear part of a row at each end.
+CAPTION, WRITTEN, INSET = 0.12, 0.8, 0.015
 # Flat pictures: the weight of the enhancement rises from 0 to 1 between the two values of each pair.
 FLAT, LIVELY = 3 * LEVEL, 6 * LEVEL  # standard deviation of the values
 PLAIN, MIXED = 0.85, 0.7  # fraction of the pixels that have the median colour
@@ -27,7 +29,10 @@ LUMA = np.array((0.299, 0.587, 0.114), np.float32)  # ITU-R BT.601, as in JPEG
 SIDE = 256  # longer side of the copy for statistics, pixels
 # Toned photos.
 BLOCK, BLOCKS = 8, 128  # side of a block, pixels; largest number of blocks along a side
-TONED = 2 * LEVEL  # largest distance of block means from the tone curve; in dusty photos at least 3.2 levels
+# Largest distances from the tone curve, of blocks and of means of GROUP x GROUP blocks, over which the noise of JPEG
+# averages out; in dusty photos at least 3.7 and 2.6 levels.
+TONED, TONED_GROUP, GROUP, GROUPS = 2 * LEVEL, 2.2 * LEVEL, 3, 60
+COLORED = 0.01  # fraction of a grey photo's pixels that may have a colour, such as those of a caption
 PALE = 0.55  # smallest ratio of the channels in the brightest tone
 WRAP = 0.25  # fraction of a panorama's width that is repeated at each side
 
@@ -52,6 +57,8 @@ def find_scene(pixels: np.ndarray, alpha: np.ndarray | None = None) -> tuple[sli
     if alpha is not None and (seen := alpha > 0).any():
         rows, columns = np.flatnonzero(seen.any(axis=1)), np.flatnonzero(seen.any(axis=0))
         top, bottom, left, right = rows[0], rows[-1] + 1, columns[0], columns[-1] + 1
+        if not seen[top:bottom, left:right].all():  # hidden colours could be taken for bars
+            return slice(int(top), int(bottom)), slice(int(left), int(right))
     for _ in range(2):  # bars at the sides may be visible only after those above and below are removed
         inner = pixels[top:bottom, left:right]
         start, end = _bars(inner)
@@ -75,9 +82,12 @@ def _bar(pixels: np.ndarray) -> int:
     color = np.quantile(as_float(pixels[0]), 0.5, axis=0)  # np.median would import numpy.ma
     plain = color.max() <= DARK or color.min() >= WHITE
     kind = "black" if color.max() <= BLACK else "dark" if color.max() <= DARK else "other"
-    for n in range(len(pixels)):
-        distance = np.abs(as_float(pixels[n]) - color)
-        if distance.mean() > (LOOSE if plain else STRICT) or (distance > RINGED).mean() > OUTLIERS:
+    n = 0
+    for row, values in enumerate(pixels):
+        distance = np.abs(as_float(values) - color)
+        if distance.mean() <= (LOOSE if plain else STRICT) and (distance > RINGED).mean() <= OUTLIERS:
+            n = row + 1
+        elif not (plain and n and row - n < CAPTION * len(pixels) and _is_caption(distance)):
             break
     else:
         return 0  # the whole picture has one colour
@@ -92,6 +102,13 @@ def _bar(pixels: np.ndarray) -> int:
         n += int(there - here > SOFT_STEP and here < 0.75 * there)
     beside = np.abs(as_float(pixels[n : n + 4]) - color).mean()
     return n if beside >= EDGES[kind] else 0
+
+
+def _is_caption(distance: np.ndarray) -> bool:
+    """Return whether a row, given as distances (W,) or (W, 3) from the colour of a bar, may belong to a caption."""
+    written = (distance > RINGED) if distance.ndim == 1 else (distance > RINGED).any(axis=1)
+    inset = max(1, round(INSET * len(written)))
+    return bool(written.mean() <= WRITTEN and not written[:inset].any() and not written[-inset:].any())
 
 
 def repair_weight(pixels: np.ndarray, seen: np.ndarray | None = None) -> float:
@@ -120,13 +137,15 @@ def repair_weight(pixels: np.ndarray, seen: np.ndarray | None = None) -> float:
 
 
 def is_gray(pixels: np.ndarray) -> bool:
-    """Return whether a picture is grey: its channels differ by at most 2 of 255 levels."""
+    """Return whether a picture is grey: its channels differ by at most 2 of 255 levels, except in a few pixels."""
     if pixels.ndim == 2:
         return True
     limit = 2 * LEVEL * (np.iinfo(pixels.dtype).max if pixels.dtype.kind == "u" else 1)
+    colored, most = 0, COLORED * pixels.shape[0] * pixels.shape[1]
     for start in range(0, len(pixels), 256):
         rows = pixels[start : start + 256].astype(np.float32)
-        if np.ptp(rows, axis=2).max() > limit:
+        colored += np.count_nonzero(np.ptp(rows, axis=2) > limit)
+        if colored > most:
             return False
     return True
 
@@ -137,7 +156,7 @@ Tone = tuple[np.ndarray, np.ndarray]
 def find_tone(pixels: np.ndarray) -> Tone | None:
     """Find the tone curve of a toned grey photo (sepia), in which each level of luma has one colour.
 
-    Means of blocks are compared, since JPEG stores chroma at half the resolution.
+    Means of blocks are compared, since JPEG stores chroma at half the resolution, and coarsely.
 
     Returns:
         Levels (n,) of luma and the offsets (n, 3) of the colour from them, in [0, 1]; None if the photo is not toned.
@@ -151,7 +170,7 @@ def find_tone(pixels: np.ndarray) -> Tone | None:
         means.append((sums[columns + BLOCK] - sums[columns]) / BLOCK)
     if len(means) * len(columns) < 100:
         return None
-    colors = np.concatenate(means)
+    grid, colors = (len(means), len(columns)), np.concatenate(means)
     luma = colors @ LUMA
     bins = np.minimum((luma * 64).astype(int), 63)
     count = np.bincount(bins, minlength=64)
@@ -161,8 +180,18 @@ def find_tone(pixels: np.ndarray) -> Tone | None:
     brightest = levels[-1] + offsets[-1]
     if brightest.min() < PALE * brightest.max():
         return None  # in opaque dust each level has one colour too, but a more saturated one
-    away = np.abs(colors - luma[:, None] - _offsets(luma, (levels, offsets))).max(axis=1)
-    return (levels, offsets) if np.quantile(away, 0.99) <= TONED else None
+    away = colors - luma[:, None] - _offsets(luma, (levels, offsets))
+    if _largest(away) <= TONED:
+        return levels, offsets
+    rows, columns = grid[0] // GROUP, grid[1] // GROUP
+    away = away.reshape(*grid, 3)[: rows * GROUP, : columns * GROUP].reshape(rows, GROUP, columns, GROUP, 3)
+    toned = rows * columns >= GROUPS and _largest(away.mean(axis=(1, 3)).reshape(-1, 3)) <= TONED_GROUP
+    return (levels, offsets) if toned else None
+
+
+def _largest(away: np.ndarray) -> float:
+    """Return the largest value but for outliers, of distances (n, 3)."""
+    return np.quantile(np.abs(away).max(axis=1), 0.99)
 
 
 def _offsets(luma: np.ndarray, tone: Tone) -> np.ndarray:

@@ -6,22 +6,24 @@ notes, georeferences and offsets inside them remain valid.
 
 import io
 import struct
-import zlib
-from collections.abc import Iterator
 from contextlib import suppress
 
 import numpy as np
-from PIL import Image
 
-from ssdie.photo.tags import Directory, TagBlock
+from ssdie.photo.metadata import drop_thumbnails
+from ssdie.photo.tags import SIZES, Directory, TagBlock
+from ssdie.photo.tiff_strips import cut, encode, find_codec, multiply_alpha, negative
 from ssdie.utils.dependencies import require
 
 WIDTH, HEIGHT, BITS, COMPRESSION, PHOTOMETRIC, OFFSETS, ORIENTATION = 256, 257, 258, 259, 262, 273, 274
 SAMPLES, ROWS, COUNTS, PLANAR, PREDICTOR, COLORS, TILE_WIDTH, TILE_HEIGHT = 277, 278, 279, 284, 317, 320, 322, 323
 TILE_OFFSETS, TILE_COUNTS, SUBDIRECTORIES, EXTRA, FORMAT, TABLES = 324, 325, 330, 338, 339, 347
-ICC, XMP, SUBFILE, EXIF_IFD, EXIF_SIZES = 34675, 700, 254, 0x8769, (0xA002, 0xA003)
+ICC, XMP, PHOTOSHOP, SUBFILE, EXIF_IFD, EXIF_SIZES = 34675, 700, 34377, 254, 0x8769, (0xA002, 0xA003)
 EMPTY = b"II*\0\x08\0\0\0" + bytes(6)  # a file without tags
 YCBCR = (529, 530, 531, 532)
+FILL_ORDER, INKS = 266, (332, 333, 334, 336)
+OPTIONS = (FILL_ORDER, 292, 293)  # of bilevel compressions
+RANGES = (280, 281, 290, 291, 301)  # tags that hold values of the stored depth
 NAMES = {
     1: "raw", 2: "CCITT", 3: "CCITT G3", 4: "CCITT G4", 5: "LZW", 6: "old JPEG", 7: "JPEG", 8: "Deflate",
     32773: "PackBits", 32946: "Deflate", 34712: "JPEG 2000", 34887: "LERC", 50000: "Zstandard", 50001: "WebP",
@@ -30,6 +32,9 @@ NAMES = {
 LOSSLESS = (1, 5, 8, 32773, 32946, 50000)  # compressions that a copy keeps, as it keeps JPEG; others become Deflate
 PILLOW = (1, 2, 3, 4, 5, 7, 8, 32773, 32946)  # compressions that Pillow reads everywhere
 PHOTOMETRICS = {0: "grey", 1: "grey", 2: "colour", 3: "palette", 5: "CMYK", 6: "YCbCr", 8: "Lab"}
+CHANNELS = {2: 3, 5: 4, 6: 3, 8: 3}  # of each photometric interpretation; 1 for others
+ASSOCIATED = 1  # kind of further channel: alpha with which the colours are multiplied
+ALPHA = {1: (2,), 2: (1, 2), 3: (2,)}  # kinds of alpha that Pillow reads
 
 
 def is_preview(block: TagBlock, directory: Directory) -> bool:
@@ -61,16 +66,18 @@ def reader_of(block: TagBlock, directory: Directory) -> str:
     bits, form = block.number(directory, BITS, 1), block.number(directory, FORMAT, 1)
     samples, color = block.number(directory, SAMPLES, 1), block.number(directory, PHOTOMETRIC)
     compression, kind = block.number(directory, COMPRESSION, 1), describe_kind(block, directory)
-    gray = samples == 1 and color in (0, 1)
     if compression not in NAMES or compression == 6 or color not in PHOTOMETRICS:
         raise ValueError(f"{kind} is not supported")
     planar = block.number(directory, PLANAR, 1) != 1 and color in (0, 1, 2)
-    if form == 1 and bits in (1, 2, 4, 8) and samples <= 4 and compression in PILLOW and not planar:
+    extra = samples - CHANNELS.get(color, 1)
+    alpha = extra == 1 and block.number(directory, EXTRA) in ALPHA.get(color, ())
+    if form == 1 and bits in (1, 2, 4, 8) and (extra <= 0 or alpha) and compression in PILLOW and not planar:
         return "pillow"
-    if gray and compression in PILLOW and (form, bits) in ((1, 16), (1, 32), (2, 32), (3, 32)):
+    if samples == color == 1 and compression in PILLOW and (form, bits) in ((1, 16), (1, 32), (2, 32), (3, 32)):
         return "pillow"
     if (form, bits) not in ((1, 8), (1, 16), (3, 16), (3, 32)) or color not in (0, 1, 2, 6):
-        raise ValueError(f"{kind} is not supported")
+        more = " with further channels" if extra > 0 and (form, bits) == (1, 8) else ""
+        raise ValueError(f"{kind}{more} is not supported")
     return "tifffile"
 
 
@@ -92,14 +99,17 @@ def read_page(data: bytes, index: int) -> tuple[np.ndarray, np.ndarray | None]:
         if page.planarconfig == 2 and array.ndim == 3:
             array = np.moveaxis(array, 0, -1)
         colors = 1 if page.photometric in (0, 1) else 3
-        if page.photometric == 0:
-            array = np.iinfo(array.dtype).max - array
-    if array.ndim == 2:
-        return array, None
+        inverted = page.photometric == 0
+        associated = tuple(page.extrasamples)[:1] == (ASSOCIATED,)
+    array = array[..., None] if array.ndim == 2 else array
     if array.ndim != 3 or array.shape[2] < colors:
         raise ValueError("it is damaged (its tags disagree about its channels)")
     pixels = array[..., 0] if colors == 1 else array[..., :3]
     extra = array[..., colors:] if array.shape[2] > colors else None
+    if inverted:
+        pixels = negative(pixels)
+    if associated and extra is not None:
+        pixels = multiply_alpha(pixels, extra[..., 0], -1)
     return np.ascontiguousarray(pixels), extra
 
 
@@ -109,7 +119,7 @@ def replace_pixels(tiff: bytes, pages: list[np.ndarray | None], blobs: dict[int,
     Args:
         tiff: the file, or an EXIF block, whose first directory then describes the picture.
         pages: (H, W) or (H, W, C) for each directory of the chain; None removes the directory from the chain.
-        blobs: tags with a value of bytes, such as `ICC`; an empty value removes the tag.
+        blobs: tags of the first directory with a value of bytes, such as `ICC`; an empty value removes the tag.
 
     Returns:
         The new file.
@@ -126,7 +136,10 @@ def replace_pixels(tiff: bytes, pages: list[np.ndarray | None], blobs: dict[int,
             continue
         tags = {e.tag: (e.type, e.count, block.raw(directory, e.tag)) for e in directory.entries.values()}
         tags.pop(SUBDIRECTORIES, None)
-        for tag, value in (blobs or {}).items():
+        kind, _, resources = tags.pop(PHOTOSHOP, (1, 0, b""))
+        if resources := drop_thumbnails(resources):
+            tags[PHOTOSHOP] = (kind, len(resources) // SIZES[kind], resources)
+        for tag, value in (blobs or {}).items() if directory is chain[0][1] else ():
             tags.pop(tag, None)
             tags |= {tag: (7 if tag == ICC else 1, len(value), value)} if value else {}
         _set_layout(block, tags, directory, pixels, free)
@@ -173,12 +186,13 @@ def _set_layout(block: TagBlock, tags: dict, directory: Directory, pixels: np.nd
     """Write pixels into a file, and update the tags that describe them."""
     height, width = pixels.shape[:2]
     samples = 1 if pixels.ndim == 2 else pixels.shape[2]
-    old = {
-        tag: block.number(directory, tag, default) for tag, default in ((COMPRESSION, 8), (PLANAR, 1), (PHOTOMETRIC, 1))
-    }
+    defaults = ((COMPRESSION, 8), (PLANAR, 1), (PHOTOMETRIC, 1), (SAMPLES, 1))
+    old = {tag: block.number(directory, tag, default) for tag, default in defaults}
+    color = samples >= 3 and not (old[PHOTOMETRIC] in (0, 1) and old[SAMPLES] == samples)
+    extra, known = samples - (3 if color else 1), block.numbers(directory, EXTRA)
     compression = old[COMPRESSION] if old[COMPRESSION] in (*LOSSLESS, 7) else 8
-    jpeg = compression == 7 and pixels.dtype == np.uint8 and samples in (1, 3)
-    if not jpeg and (compression == 7 or (compression in (5, 32773, 50000) and not _codec(compression))):
+    jpeg = compression == 7 and pixels.dtype == np.uint8 and not extra
+    if not jpeg and (compression == 7 or (compression in (5, 32773, 50000) and not find_codec(compression))):
         compression = 8
     predictor = (
         2
@@ -193,16 +207,25 @@ def _set_layout(block: TagBlock, tags: dict, directory: Directory, pixels: np.nd
     if jpeg:
         rows += -rows % 8
     planar = old[PLANAR] == 2 and samples > 1 and not jpeg
-    color = samples >= 3
-    white_is_zero = old[PHOTOMETRIC] == 0 and not color and pixels.dtype.kind == "u"
+    gray = np.s_[..., : samples - extra] if pixels.ndim == 3 else np.s_[...]  # or colours
+    white_is_zero = old[PHOTOMETRIC] == 0 and not color
+    associated = extra > 0 and known[:1] == (ASSOCIATED,)
+    if white_is_zero or associated:
+        pixels = pixels.copy()
+    if associated:
+        pixels[gray] = multiply_alpha(pixels[gray], pixels[..., -extra], 1)
     if white_is_zero:
-        pixels = pixels ^ np.array(np.iinfo(pixels.dtype).max, pixels.dtype)
+        pixels[gray] = negative(pixels[gray])
     places, sizes = [], []
-    for segment in _cut(pixels, tile if tiled else None, rows, planar):
-        content = _encode(segment, compression, predictor, block.order)
+    for segment in cut(pixels, tile if tiled else None, rows, planar):
+        content = encode(segment, compression, predictor, block.order)
         places.append(_place(block, content, free))
         sizes.append(len(content))
-    for tag in (OFFSETS, COUNTS, ROWS, TILE_OFFSETS, TILE_COUNTS, COLORS, TABLES, *YCBCR):
+    stale = [OFFSETS, COUNTS, ROWS, TILE_OFFSETS, TILE_COUNTS, COLORS, TABLES, *YCBCR]
+    stale += OPTIONS if old[COMPRESSION] in (2, 3, 4) or block.number(directory, FILL_ORDER) == 2 else ()
+    stale += RANGES if block.number(directory, BITS, 1) != 8 * pixels.dtype.itemsize else ()
+    stale += (ICC, *INKS) if old[PHOTOMETRIC] in (5, 8) else ()  # CMYK and Lab became RGB
+    for tag in stale:
         tags.pop(tag, None)
 
     def put(tag: int, code: str, *values: int) -> None:
@@ -229,52 +252,6 @@ def _set_layout(block: TagBlock, tags: dict, directory: Directory, pixels: np.nd
         tags.pop(tag, None)
         if needed:
             put(tag, "H", *([value] * (samples if tag == FORMAT else 1)))
-    extra = samples - (3 if color else 1)
-    known = block.numbers(directory, EXTRA)
     tags.pop(EXTRA, None)
     if extra:
         put(EXTRA, "H", *(known if len(known) == extra else [2] + [0] * (extra - 1)))
-
-
-def _cut(pixels: np.ndarray, tile: tuple[int, int] | None, rows: int, planar: bool) -> Iterator[np.ndarray]:
-    """Cut pixels into tiles or strips, plane by plane if the channels are stored separately."""
-    if planar:
-        for n in range(pixels.shape[2]):
-            yield from _cut(np.ascontiguousarray(pixels[..., n]), tile, rows, False)
-        return
-    wide, high = tile or (pixels.shape[1], rows)
-    for top in range(0, pixels.shape[0], high):
-        for left in range(0, pixels.shape[1], wide):
-            part = pixels[top : top + high, left : left + wide]
-            if tile:
-                missing = [(0, high - part.shape[0]), (0, wide - part.shape[1])] + [(0, 0)] * (part.ndim - 2)
-                part = np.pad(part, missing, mode="edge")
-            yield part
-
-
-def _codec(compression: int):
-    """Return the encoder of a compression from imagecodecs, or None if that is not installed."""
-    try:
-        codecs = require("imagecodecs", "formats")
-    except ModuleNotFoundError:
-        return None
-    return {5: codecs.lzw_encode, 32773: codecs.packbits_encode, 50000: codecs.zstd_encode}[compression]
-
-
-def _encode(part: np.ndarray, compression: int, predictor: int, order: str) -> bytes:
-    if compression == 7:
-        encoded = io.BytesIO()
-        Image.fromarray(part).save(encoded, "JPEG", quality=95, subsampling=0)
-        return encoded.getvalue()
-    if predictor == 2:
-        part = part.copy()
-        part[:, 1:] -= part[:, :-1].copy()
-    content = part.astype(part.dtype.newbyteorder(order), copy=False).tobytes()
-    if compression == 1:
-        return content
-    if compression in (8, 32946):
-        return zlib.compress(content)
-    if compression == 32773:  # PackBits encodes each row separately
-        encode, step = _codec(compression), len(content) // len(part)
-        return b"".join(encode(content[n : n + step]) for n in range(0, len(content), step))
-    return bytes(_codec(compression)(content))

@@ -2,6 +2,7 @@
 
 import io
 import os
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -65,10 +66,12 @@ def save(
     content, notes = encode(photo, pixels, format, quality)
     with atomic(path) as temporary:
         temporary.write_bytes(content)
-        if photo.metadata.mode is not None:
-            os.chmod(temporary, photo.metadata.mode)
         if photo.metadata.times:
-            os.utime(temporary, ns=photo.metadata.times)
+            with suppress(OSError):  # FAT and network shares cannot store every time and mode
+                os.utime(temporary, ns=photo.metadata.times)
+        if photo.metadata.mode is not None:
+            with suppress(OSError):
+                os.chmod(temporary, photo.metadata.mode)
     return notes
 
 
@@ -81,15 +84,17 @@ def encode(photo: Photo, pixels=None, format: str | None = None, quality: int | 
     else:
         notes.append(f"{kind} cannot name the colour space of the photo; the copy is sRGB.")
         own = [color.as_depth(frame, old.dtype) for frame, old in zip(frames, photo.originals, strict=True)]
-    if len(own) > 1 and (kind not in ANIMATED or (kind == "TIFF" and photo.kind != "TIFF")):
+    alike = kind == "TIFF" or len({frame.shape[:2] for frame in own}) == 1  # as the frames of an animation are
+    if len(own) > 1 and (kind not in ANIMATED or (kind == "TIFF" and photo.kind != "TIFF") or not alike):
         notes.append(f"{kind} holds one picture; the copy has the first of {len(own)}.")
         own = own[:1]
-    if kind not in DEEP and own[0].dtype != np.uint8:
+    if kind not in DEEP and any(frame.dtype != np.uint8 for frame in own):
         notes.append(f"{kind} holds 8 bits; the values were rounded.")
         own = [color.as_depth(color.as_float(frame), np.uint8) for frame in own]
     if kind == "AVIF" and own[0].dtype != np.uint8 and photo.bits == 8:
         notes.append("The AVIF has 10 bits; the values were rounded.")
     if kind != "TIFF" and own[0].dtype.kind == "f":
+        notes.append(f"{kind} holds integers; the values were rounded to 16 bits.")
         own = [color.as_depth(frame, np.uint16) for frame in own]
     extras = photo.extras if kind == "TIFF" else [photo.alpha(n) for n in range(len(own))]
     if kind in ("JPEG", "BMP", "PPM"):
@@ -152,6 +157,8 @@ def _write_jpeg(photo: Photo, frames: list, block: bytes, packet: bytes, quality
             content, packet = (jpeg.XMP + packet, b"") if packet else (b"", b"")
         elif marker == jpeg.APP2 and content.startswith((jpeg.ICC, jpeg.MPF, jpeg.GAIN_MAP)):
             content = content if content.startswith(jpeg.ICC) and icc else b""
+        elif marker == jpeg.APP13 and content.startswith(jpeg.IPTC):
+            content = jpeg.IPTC + metadata.drop_thumbnails(content[len(jpeg.IPTC) :])
         elif marker in (jpeg.APP11, jpeg.APP14) or content.startswith(b"JFXX\0"):
             content = b""
         segments += [(marker, content)] if content or marker == jpeg.COMMENT else []
@@ -215,10 +222,14 @@ def _write_modern(kind: str):
         if frames[0].dtype == np.uint16:
             return _encode_avif(photo, frames[0], block, packet, quality)
         options = {"quality": quality or 95, "icc_profile": photo.metadata.icc, "exif": block, "xmp": packet}
+        alone = kind == "AVIF" and len(frames) == 1
+        if alone:  # Pillow would write EXIF anew, which makes maker notes unreadable
+            options.pop("exif")
         options = {name: value for name, value in options.items() if value}
         if kind == "WEBP":
             options |= {"lossless": photo.lossless and not quality, "exact": True}
-        return _by_pillow(photo, frames, kind, **options)
+        content = _by_pillow(photo, frames, kind, **options)
+        return add_metadata(content, block) if alone and block else content
 
     return write
 

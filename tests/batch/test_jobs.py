@@ -55,6 +55,7 @@ def test_a_file_named_twice_or_linked_is_listed_once(folder, tmp_path):
     (folder / "z.png").symlink_to(tmp_path / "elsewhere.png")
     jobs = find_jobs([folder, folder / "b.jpg", folder / "in" / ".." / "b.jpg"], tmp_path / "out")
     assert outputs(jobs, tmp_path / "out") == ["a.png", "b.jpg", "c.png", "in/deeper/c.JPG", "z.png"]
+    assert jobs.skipped == [(str(folder / "in" / "z.png"), "link to another input")]
 
 
 def test_inputs_are_never_overwritten(folder, tmp_path):

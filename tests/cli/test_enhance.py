@@ -110,12 +110,13 @@ def test_standard_input_to_standard_output(folder):
         assert written.format == "JPEG" and written.size == (40, 30)
 
 
-def test_standard_input_in_a_format_that_needs_an_extra(monkeypatch, tmp_path, stub):
+def test_standard_input_in_a_format_that_needs_an_extra(monkeypatch, tmp_path, stub, capsys):
     """The format is recognised by its content; the output has the suffix of the format written."""
     imagecodecs = pytest.importorskip("imagecodecs")
     content = bytes(imagecodecs.jpegxl_encode(np.full((30, 40, 3), 90, np.uint8)))
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(content)))
-    assert command("-", "-o", tmp_path / "new") == 0 and os.listdir(tmp_path / "new") == ["stdin.jpg"]
+    assert command("-", "-o", tmp_path / "new", "--json") == 0 and os.listdir(tmp_path / "new") == ["stdin.jpg"]
+    assert json.loads(capsys.readouterr().out)["source"] == "-"
     (tmp_path / "a.jxl").write_bytes(content)
     assert command(tmp_path / "a.jxl", "-o", tmp_path / "b.jxl") == 1 and not (tmp_path / "b.jxl").exists()
 

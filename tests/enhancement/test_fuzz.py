@@ -5,6 +5,7 @@ import select
 import struct
 import subprocess
 import sys
+import zlib
 
 import numpy as np
 import pytest
@@ -13,6 +14,8 @@ from faults import ENVIRONMENT, ROOT
 from hypothesis import HealthCheck, given, seed, settings
 from hypothesis import strategies as st
 from PIL import Image
+
+from ssdie.photo.metadata import box
 
 COUNT = 2000
 HANG = 60  # seconds until a worker counts as hung; a picture takes a few hundredths
@@ -42,6 +45,11 @@ def seeds() -> list[tuple[str, bytes]]:
         made.append((suffix, content.getvalue()))
     floats = io.BytesIO()
     Image.fromarray(np.linspace(0, 1, 48 * 32, dtype=np.float32).reshape(32, 48)).save(floats, "TIFF")
+    text = chunk(b"iTXt", b"Title\0\1\0en\0Titel\0" + zlib.compress(b"dust")) + chunk(b"tRNS", bytes(6))
+    made.append(("png", encode("PNG")[:33] + text + encode("PNG")[33:]))
+    resources = b"Photoshop 3.0\x008BIM\4\x0c\0\0\0\0\0\x028b8BIM\4\4\0\0\0\0\0\0"
+    segment = b"\xff\xff\xed" + struct.pack(">H", len(resources) + 2) + resources
+    made.append(("jpg", encode("JPEG")[:2] + segment + encode("JPEG")[2:]))
     return [*made, *deep_seeds(), ("tif", floats.getvalue())]
 
 
@@ -58,10 +66,16 @@ def deep_seeds() -> list[tuple[str, bytes]]:
         ("avif", bytes(imagecodecs.avif_encode(colors >> 6, bitspersample=10))),
         ("jp2", bytes(imagecodecs.jpeg2k_encode(colors, codecformat="jp2", level=0))),
     ]
+    stream = bytes(imagecodecs.jpegxl_encode((colors >> 8).astype(np.uint8), usecontainer=False))
+    packed = b"xml " + imagecodecs.brotli_encode(b"<x/>" * 9)
+    boxes = ((b"JXL ", b"\r\n\x87\n"), (b"ftyp", b"jxl \0\0\0\0jxl "), (b"brob", packed), (b"jxlc", stream))
+    made.append(("jxl", b"".join(box(*pair) for pair in boxes)))
     planes = np.moveaxis(deep, -1, 0).copy()
     tiled = {"tile": (16, 16), "bigtiff": True, "photometric": "rgb", "compression": "lzw", "predictor": 2}
     layouts = [(planes, {"planarconfig": "separate", "photometric": "rgb"}), (colors, tiled)]
     layouts += [(colors, {"photometric": "rgb", "compression": name}) for name in ("zstd", "lerc")]
+    layouts += [(deep, {"photometric": "rgb", "extrasamples": [kind]}) for kind in ("assocalpha", "unspecified")]
+    layouts.append((colors[..., 0].copy(), {"photometric": "miniswhite"}))
     bayer = [(50706, "B", 4, (1, 4, 0, 0), True), (33421, "H", 2, (2, 2), True), (33422, "B", 4, (0, 1, 1, 2), True)]
     layouts.append((colors[..., 0].copy(), {"photometric": 32803, "extratags": bayer}))
     for n, (values, options) in enumerate(layouts):

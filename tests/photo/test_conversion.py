@@ -3,10 +3,12 @@
 import io
 import shutil
 import subprocess
+import zlib
 
 import numpy as np
 import pytest
 import tifffile
+from photos import exif_block
 from PIL import Image
 from profiles import icc_profile
 
@@ -15,6 +17,7 @@ from ssdie.photo.conversion import PROFILES
 from ssdie.photo.formats import KINDS
 from ssdie.photo.jpeg import EXTENDED_XMP, read_segments
 from ssdie.photo.jxl import read_color
+from ssdie.photo.metadata import box
 
 imagecodecs = pytest.importorskip("imagecodecs")
 Y, X = np.mgrid[0:1:40j, 0:1:60j]
@@ -101,6 +104,51 @@ def test_long_xmp_becomes_extended_xmp(tmp_path):
     assert read_segments((tmp_path / "again.jpg").read_bytes())[0] == segments
 
 
+@pytest.mark.external
+@pytest.mark.parametrize("suffix", ["avif", "webp", "png", "jp2", "tif"])
+def test_maker_notes_stay_readable(suffix, tmp_path):
+    """Case B14: exiftool finds their values, whatever the format of the copy."""
+    photo = read_photo(encoded("JPEG", exif=b"Exif\0\0" + exif_block(1)))
+    assert photo.save(tmp_path / f"a.{suffix}") == []
+    assert read_photo(tmp_path / f"a.{suffix}").save(tmp_path / f"b.{suffix}") == []
+    for name in ("a", "b"):
+        words = ("-s3", "-CanonFirmwareVersion", "-Orientation#", tmp_path / f"{name}.{suffix}")
+        assert exiftool(*words) == "Firmware 1.23\n1"
+
+
+def test_compressed_boxes_of_jpeg_xl_are_read(tmp_path):
+    """EXIF and XMP, as encoders of JPEG XL store them by default."""
+    stream = bytes(imagecodecs.jpegxl_encode(EIGHT, lossless=True, usecontainer=False))
+    boxes = [box(b"JXL ", b"\r\n\x87\n"), box(b"ftyp", b"jxl \0\0\0\0jxl ")]
+    for name, content in ((b"Exif", bytes(4) + exif_of("Acme").removeprefix(b"Exif\0\0")), (b"xml ", XMP)):
+        boxes.append(box(b"brob", name + imagecodecs.brotli_encode(content)))
+    photo = read_photo(b"".join([*boxes, box(b"jxlc", stream)]))
+    assert (photo.frames[0] == EIGHT).all() and photo.metadata.xmp == XMP
+    photo.save(tmp_path / "out.jpg")
+    with Image.open(tmp_path / "out.jpg") as copy:
+        assert copy.getexif()[0x010F] == "Acme"
+    boxes[2] = box(b"brob", b"Exif" + b"no brotli")
+    assert any("Damaged" in note for note in read_photo(b"".join([*boxes, box(b"jxlc", stream)])).notes)
+
+
+def test_quality_is_no_worse_in_any_table(tmp_path):
+    """Fine luma beside coarse chroma, and the other way round: of each step the finer one is taken."""
+    for tables in ([[1] * 64, [60] * 64], [[60] * 64, [1] * 64]):
+        read_photo(encoded("JPEG", qtables=tables)).save(tmp_path / "out.jpg")
+        with Image.open(tmp_path / "out.jpg") as copy:
+            for before, after in zip(tables, copy.quantization.values(), strict=True):
+                assert all(new <= old for old, new in zip(before, after, strict=True)) and sum(after) < 700
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32])
+def test_floating_point_values_are_rounded_with_a_note(dtype, tmp_path):
+    tifffile.imwrite(tmp_path / "in.tif", SMOOTH.astype(dtype), photometric="rgb")
+    notes = read_photo(tmp_path / "in.tif").save(tmp_path / "out.png")
+    assert len(notes) == 1 and "16 bits" in notes[0]
+    copy = read_photo(tmp_path / "out.png").frames[0]
+    assert copy.dtype == np.uint16 and np.abs(copy / 65535 - SMOOTH.astype(dtype)).max() < 1e-5
+
+
 def test_long_exif_is_named(tmp_path):
     notes = read_photo(encoded("PNG", exif=exif_of("x" * 70000))).save(tmp_path / "out.jpg")
     assert len(notes) == 1 and "EXIF of 700" in notes[0]
@@ -185,6 +233,20 @@ def test_turned_tiff_has_no_tag_that_turns_it_again(tmp_path):
         written = bytes(file.pages[0].tags[700].value)
         assert file.pages[0].tags[274].value == 1
     assert b'tiff:Orientation="1" tiff:ImageWidth="40" tiff:ImageLength="60"' in written
+
+
+def test_grey_photos_have_colours_too(tmp_path):
+    """A linear grey PNG is converted; the profile of a grey JPEG for RGB stays, though it says nothing of grey."""
+    linear = color.as_depth(color.srgb_decode(SMOOTH[..., 1]), np.uint16)
+    content = bytes(imagecodecs.png_encode(linear))
+    chunk = b"gAMA" + (100000).to_bytes(4, "big")
+    photo = read_photo(content[:33] + b"\0\0\0\4" + chunk + zlib.crc32(chunk).to_bytes(4, "big") + content[33:])
+    assert np.abs(photo.frames[0] - SMOOTH[..., 1]).max() < 2e-3
+    photo.save(tmp_path / "out.png")
+    assert (read_photo(tmp_path / "out.png").originals[0] == linear).all()
+    photo = read_photo(encoded("JPEG", EIGHT[..., 1].copy(), icc_profile=p3_profile()))
+    assert photo.save(tmp_path / "out.jpg") == []
+    assert read_photo(tmp_path / "out.jpg").metadata.icc == p3_profile()
 
 
 def test_density_goes_along(tmp_path):

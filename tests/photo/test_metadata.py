@@ -22,6 +22,7 @@ import subprocess
 import numpy as np
 import pytest
 import tifffile
+from photos import exif_block
 from PIL import Image, PngImagePlugin
 
 from ssdie.photo import read_photo
@@ -43,26 +44,6 @@ EXTRA_TAGS = [
     (34735, "H", 8, (1, 1, 0, 1, 1024, 0, 1, 1), True),
     (65000, "s", 0, "a tag that nobody knows", True),
 ]
-
-
-def exif_block(orientation: int = 6) -> bytes:
-    """EXIF with a maker note of Canon, whose values lie at offsets from the start of the block."""
-    pack = lambda value: struct.pack("<I", value)  # noqa: E731
-
-    def directory(*entries):
-        body = b"".join(struct.pack("<HHI", t, k, n) + v.ljust(4, b"\0") for t, k, n, v in entries)
-        return struct.pack("<H", len(entries)) + body + bytes(4)
-
-    note = directory((6, 2, 32, pack(400)), (7, 2, 32, pack(432)))
-    block = bytearray(464)
-    block[:8] = b"II*\0" + pack(8)
-    first = directory((0x10F, 2, 6, pack(200)), (0x112, 3, 1, pack(orientation)), (0x8769, 4, 1, pack(220)))
-    sizes = (0xA002, 4, 1, pack(60)), (0xA003, 4, 1, pack(40))
-    details = directory((0x9000, 7, 4, b"0230"), (0x927C, 7, 164, pack(300)), *sizes)
-    for place, content in ((8, first), (200, b"Canon\0"), (220, details), (300, note)):
-        block[place : place + len(content)] = content
-    block[400:464] = b"Example camera type".ljust(32, b"\0") + b"Firmware 1.23".ljust(32, b"\0")
-    return bytes(block)
 
 
 def jpeg_bytes(**options) -> bytes:
@@ -125,6 +106,16 @@ def test_damaged_tags_never_cost_the_photo(kind, tmp_path):
     assert b"Exif\0\0" + block in (tmp_path / "out.jpg").read_bytes()
 
 
+def test_damaged_offset_of_a_thumbnail_costs_no_other_tag(tmp_path):
+    """What lies there is no JPEG: only the reference to it is removed."""
+    second = struct.pack("<HHHIIHHII", 2, 0x201, 4, 1, 8, 0x202, 4, 1, 18) + bytes(4)
+    block = b"II*\0" + struct.pack("<IHHHI4sI", 8, 1, 0x10F, 2, 4, b"Abc\0", 26) + second
+    (tmp_path / "in.jpg").write_bytes(jpeg_bytes(exif=b"Exif\0\0" + block))
+    read_photo(tmp_path / "in.jpg").save(tmp_path / "out.jpg")
+    with Image.open(tmp_path / "out.jpg") as copy:
+        assert copy.getexif()[0x10F] == "Abc" and not copy.getexif().get_ifd(1)
+
+
 def test_unreadable_exif_is_dropped_with_a_note(tmp_path):
     (tmp_path / "in.jpg").write_bytes(jpeg_bytes(exif=b"Exif\0\0MM\0*\0\0\0\x08\0\x05broken"))
     notes = read_photo(tmp_path / "in.jpg").save(tmp_path / "out.jpg")
@@ -147,13 +138,15 @@ def test_png_keeps_its_chunks(tmp_path):
     info = PngImagePlugin.PngInfo()
     info.add_text("Title", "Dust")
     info.add_text("Comment", "long " * 50, zip=True)
-    info.add_itxt("XML:com.adobe.xmp", XMP.decode())
+    info.add_itxt("Author", "Sand ☀ " * 20, "de", "Autor", zip=True)
+    info.add_itxt("XML:com.adobe.xmp", XMP.decode(), zip=True)
     info.add(b"tIME", bytes.fromhex("07e40501000000"))
     info.add(b"prVt", b"unknown")
     PICTURE.save(tmp_path / "in.png", pnginfo=info, dpi=(300, 300), exif=b"Exif\0\0" + exif_block(1))
     read_photo(tmp_path / "in.png").save(tmp_path / "out.png")
     before, after = (sorted(read_photo(tmp_path / f"{name}.png").metadata.chunks) for name in ("in", "out"))
-    assert before == after and len(after) == 7
+    assert before == after and len(after) == 8
+    assert read_photo(tmp_path / "out.png").metadata.xmp == XMP
 
 
 @pytest.mark.parametrize("kind", ["WEBP", "AVIF", "JPEG2000", "PNG", "TIFF"])
@@ -221,6 +214,20 @@ def test_mode_and_times_are_kept(tmp_path):
     read_photo(path).save(tmp_path / "out.png")
     status = (tmp_path / "out.png").stat()
     assert status.st_mode & 0o777 == 0o600 and status.st_mtime == 1.5e9
+
+
+def test_a_disk_that_keeps_no_mode_and_time_costs_no_photo(tmp_path, monkeypatch):
+    """FAT and network shares refuse chmod."""
+
+    def refuse(*_, **__):
+        raise PermissionError(1, "Operation not permitted")
+
+    PICTURE.save(tmp_path / "in.png")
+    photo = read_photo(tmp_path / "in.png")
+    monkeypatch.setattr("os.chmod", refuse)
+    monkeypatch.setattr("os.utime", refuse)
+    photo.save(tmp_path / "out.png")
+    assert (read_photo(tmp_path / "out.png").frames[0] == photo.frames[0]).all()
 
 
 @pytest.mark.external

@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from ssdie.photo import read_photo
+from ssdie.photo.jpeg import read_segments
 
 imagecodecs = pytest.importorskip("imagecodecs")
 RANDOM = np.random.default_rng(0)
@@ -39,6 +40,8 @@ CHUNKS = {
     "short density": (chunk(b"pHYs", b"\0"), "pHYs"),
     "short primaries": (chunk(b"cHRM", b"\0"), "cHRM"),
     "no gamma": (chunk(b"gAMA", bytes(4)), ""),
+    "short transparency": (chunk(b"tRNS", b"\0\1"), "tRNS"),
+    "checksum of the transparency": (chunk(b"tRNS", bytes(6))[:-1] + b"?", "tRNS"),
 }
 
 
@@ -50,6 +53,29 @@ def test_damaged_chunks_cost_no_png(kind, tmp_path):
     notes = photo.save(tmp_path / "out.png")
     assert (photo.frames[0] == PIXELS).all() and (np.asarray(Image.open(tmp_path / "out.png")) == PIXELS).all()
     assert (len(notes) == 1 and note in notes[0]) if note else notes == []
+
+
+@pytest.mark.parametrize("pixels, content", [(DEEP, b"\0\1"), (DEEP[..., 0].copy(), b"\1"), (DEEP, bytes(12))])
+def test_transparency_of_a_wrong_length_is_dropped(pixels, content):
+    """What follows a short chunk is no colour."""
+    plain = bytes(imagecodecs.png_encode(pixels))
+    photo = read_photo(plain[:33] + chunk(b"tRNS", content) + plain[33:])
+    assert photo.alpha() is None and "tRNS" in photo.notes[0] and (photo.frames[0] == pixels).all()
+
+
+def test_bytes_between_the_segments_of_a_jpeg_are_skipped(tmp_path):
+    """Fill bytes, as T.81 allows them before a marker, and others, as decoders skip them."""
+    content = encoded("JPEG", RANDOM.integers(0, 255, (300, 400, 3), np.uint8), quality=95, comment=b"dust")
+    segments, scan = read_segments(content)
+    assert len(content) > 1 << 16 and len(segments) == 2  # JFIF and the comment
+    for filler in (b"\xff\xff", b"\0\1\2"):
+        filled, place = content[:2], 2
+        while place < scan:
+            end = place + 2 + struct.unpack_from(">H", content, place + 2)[0]
+            filled, place = filled + content[place:end] + filler, end
+        photo = read_photo(filled + content[scan:])
+        assert photo.notes == [] and photo.metadata.segments == segments
+        assert (photo.frames[0] == read_photo(content).frames[0]).all()
 
 
 def test_exif_of_png_is_found_wherever_it_is():
@@ -128,6 +154,7 @@ def test_default_image_of_an_apng_stays_outside_of_the_animation(tmp_path):
         (b"P7\nWIDTH 2\n", "PAM"),
         (bytes(imagecodecs.jpeg_encode(DEEP >> 4, bitspersample=12)), "12-bit JPEG"),
         (bytes(imagecodecs.jpegls_encode(PIXELS)), "JPEG-LS"),
+        (encoded("JPEG").replace(b"\xff\xc0", b"\xff\xc5", 1), "hierarchical JPEG"),
     ],
 )
 def test_other_kinds_are_named(content, name):

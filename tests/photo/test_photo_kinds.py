@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import tifffile
 from PIL import Image, ImageCms
-from profiles import icc_profile
+from profiles import icc_profile, scanner_profile
 from skimage.color import deltaE_ciede2000, rgb2lab
 
 from ssdie.photo import color, read_photo
@@ -87,6 +87,30 @@ def test_colors_are_those_that_are_seen(name, tmp_path):
     brighter = np.clip(photo.frames[0] + 0.05, 0, 1)
     photo.save(tmp_path / "out.png", brighter)
     assert np.abs(read_photo(tmp_path / "out.png").frames[0] - brighter).max() < 0.01
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP"])
+def test_a_profile_that_cannot_be_applied_costs_no_photo(kind):
+    """Case B06: one whose tags of colours are damaged, which then seems to consist of lookup tables."""
+    profile = icc_profile(color.SRGB_TO_XYZ @ SPACES["Rec. 2020"].matrix, 2.2).replace(b"rXYZ", b"rXY?")
+    photo = read_photo(encoded(kind, icc_profile=profile))
+    assert photo.frames[0].shape == SMOOTH.shape and photo.space is None and not photo.metadata.icc
+    assert len(photo.notes) == 1 and "profile" in photo.notes[0]
+
+
+def test_profile_of_a_scanner_is_applied(tmp_path):
+    """Its lookup table has one direction: the copy is sRGB, with a note, and looks as the photo does."""
+    cube = np.stack(np.meshgrid([0, 1], [0, 1], [0, 1], indexing="ij"), axis=-1)
+    profile = scanner_profile(rgb2lab(0.2 + 0.6 * cube))
+    for kind, suffix in (("PNG", "png"), ("TIFF", "tif"), ("JPEG", "jpg")):
+        content = encoded(kind, icc_profile=profile)
+        expected = ImageCms.profileToProfile(
+            Image.open(io.BytesIO(content)), io.BytesIO(profile), ImageCms.createProfile("sRGB"), outputMode="RGB"
+        )
+        notes = read_photo(content).save(tmp_path / f"out.{suffix}")
+        assert len(notes) == 1 and "sRGB" in notes[0]
+        with Image.open(tmp_path / f"out.{suffix}") as copy:
+            assert "icc_profile" not in copy.info and np.abs(np.subtract(copy, expected, dtype=float)).max() < 6
 
 
 def test_own_conversion_agrees_with_littlecms():

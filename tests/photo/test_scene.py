@@ -122,7 +122,7 @@ def test_gray_stored_as_rgb_stays_gray():
     assert (stored[..., 0] == repair(as_photo(gray)).array).all() and (stored[..., 0] != gray).any()
 
 
-@pytest.mark.parametrize("kind, options", [("PNG", {}), ("JPEG", {"quality": 92})])
+@pytest.mark.parametrize("kind, options", [("PNG", {}), ("JPEG", {"quality": 92}), ("JPEG", {"quality": 60})])
 @pytest.mark.parametrize("tint", [(1.0, 0.89, 0.70), (0.85, 0.92, 1.0)])
 def test_toned_photos_keep_their_tone(kind, options, tint):
     """Case B18, sepia and blue: the repair is that of the grey photo, and each level keeps its colour."""

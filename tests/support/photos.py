@@ -1,5 +1,6 @@
 """Small dusty photos, and folders of them."""
 
+import struct
 from pathlib import Path
 
 import numpy as np
@@ -43,3 +44,23 @@ class StubModel:
         correction = Correction.identity(*small.shape[:2])
         correction.maps[0] = 0.5
         return correction
+
+
+def exif_block(orientation: int = 6) -> bytes:
+    """EXIF with a maker note of Canon, whose values lie at offsets from the start of the block."""
+    pack = lambda value: struct.pack("<I", value)  # noqa: E731
+
+    def directory(*entries):
+        body = b"".join(struct.pack("<HHI", t, k, n) + v.ljust(4, b"\0") for t, k, n, v in entries)
+        return struct.pack("<H", len(entries)) + body + bytes(4)
+
+    note = directory((6, 2, 32, pack(400)), (7, 2, 32, pack(432)))
+    block = bytearray(464)
+    block[:8] = b"II*\0" + pack(8)
+    first = directory((0x10F, 2, 6, pack(200)), (0x112, 3, 1, pack(orientation)), (0x8769, 4, 1, pack(220)))
+    sizes = (0xA002, 4, 1, pack(60)), (0xA003, 4, 1, pack(40))
+    details = directory((0x9000, 7, 4, b"0230"), (0x927C, 7, 164, pack(300)), *sizes)
+    for place, content in ((8, first), (200, b"Canon\0"), (220, details), (300, note)):
+        block[place : place + len(content)] = content
+    block[400:464] = b"Example camera type".ljust(32, b"\0") + b"Firmware 1.23".ljust(32, b"\0")
+    return bytes(block)
