@@ -143,8 +143,9 @@ def is_gray(pixels: np.ndarray) -> bool:
     limit = 2 * LEVEL * (np.iinfo(pixels.dtype).max if pixels.dtype.kind == "u" else 1)
     colored, most = 0, COLORED * pixels.shape[0] * pixels.shape[1]
     for start in range(0, len(pixels), 256):
-        rows = pixels[start : start + 256].astype(np.float32)
-        colored += np.count_nonzero(np.ptp(rows, axis=2) > limit)
+        red, green, blue = np.moveaxis(pixels[start : start + 256], 2, 0)
+        spread = np.maximum(np.maximum(red, green), blue) - np.minimum(np.minimum(red, green), blue)
+        colored += np.count_nonzero(spread > limit)  # np.ptp over three values takes ten times as long
         if colored > most:
             return False
     return True
