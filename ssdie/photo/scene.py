@@ -244,9 +244,10 @@ def enhance_scene(pixels: np.ndarray, alpha: np.ndarray | None, enhance: Enhance
     changed = _enhance_toned(source, tone, enhance) if tone else enhance(source)
     if gray:
         tint = inner.astype(np.float32) - inner[..., 1:2]
-        changed = changed[..., None] + tint
-        changed = changed if pixels.dtype.kind == "f" else np.clip(changed, 0, np.iinfo(pixels.dtype).max)
-        changed = changed.astype(pixels.dtype)
+        most = 1 if pixels.dtype.kind == "f" else np.iinfo(pixels.dtype).max
+        # No channel is clipped on its own, so that a coloured logo keeps its colour.
+        level = np.clip(changed, -tint.min(axis=2), most - tint.max(axis=2))
+        changed = (level[..., None] + tint).astype(pixels.dtype)
     if weight < 1:
         mixed = as_float(inner) * (1 - weight) + as_float(changed) * weight
         changed = as_depth(mixed, pixels.dtype)
